@@ -1,0 +1,269 @@
+/*
+ * Accepting.
+ *
+ * Listeners are level-triggered: an accept that fails for want of descriptors
+ * leaves the connection in the queue, and an edge would not come again.
+ *
+ * Want of descriptors or memory is a state, not an error.  accept4(2) then
+ * fails for every connection in the queue, and a level-triggered wait would
+ * return at once, for ever.  So the acceptor pauses: it sleeps on its wake-up
+ * alone for a tenth of a second and tries again.  The clients wait in the
+ * queue meanwhile.
+ *
+ * The log has at most one line of a kind in ten seconds; counters have all.
+ */
+#include "acceptor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+/* Connections from one listener before the others have their turn. */
+#define ROUND 64
+
+#define PAUSE_MS 100
+#define WARNING_INTERVAL_NS 10000000000
+
+int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
+{
+	memset(a, 0, sizeof(*a));
+	a->config = *config;
+	a->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	return poller_init(&a->poller, "acceptor", config->trace);
+}
+
+void acceptor_deinit(struct acceptor *a)
+{
+	poller_deinit(&a->poller);
+}
+
+static bool contains(const struct acceptor_set *set, int fd)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->fds[i] == fd)
+			return true;
+	return false;
+}
+
+/* True if it is time for another line of this kind. */
+static bool may_warn(struct acceptor *a, enum refusal kind)
+{
+	int64_t now = clock_ns();
+
+	if (a->warned[kind] && now - a->warned[kind] < WARNING_INTERVAL_NS)
+		return false;
+	a->warned[kind] = now;
+	return true;
+}
+
+/*
+ * Closes with a reset: unlike a FIN it cannot be taken for an echo that ended,
+ * and it leaves no TIME_WAIT behind.
+ */
+static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	char text[ADDRESS_TEXT];
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+	counter_increment(&a->refused[reason]);
+	if (may_warn(a, reason))
+		log_warning("refused a connection from %s: %s (%llu so far)",
+			    address_format(peer, text), refusal_name(reason),
+			    (unsigned long long)counter_get(&a->refused[reason]));
+}
+
+/* Gives an admitted socket to the next worker.  0 or -errno. */
+static int hand_off(struct acceptor *a, int fd, struct source *source)
+{
+	struct connection *c = table_at(a->config.table, (uint32_t)fd);
+	struct worker *w = &a->config.workers[a->next];
+	int r;
+
+	/*
+	 * Always so, for the worker released the record before it closed the
+	 * descriptor; but only this load lets the compiler and the tools know.
+	 */
+	assert(atomic_load_explicit(&c->owner, memory_order_acquire) == 0);
+	c->source = source;
+	log_debug("acceptor: descriptor %d goes to worker/%u", fd, a->next);
+	r = worker_adopt(w, fd); /* from here on the record is the worker's */
+	if (r == 0)
+		a->next = (a->next + 1) % a->config.n_workers;
+	return r;
+}
+
+static void welcome(struct acceptor *a, int fd, const struct address *peer)
+{
+	struct source *source;
+	int r;
+
+	if ((uint32_t)fd >= a->config.table->size) {
+		refuse(a, fd, peer, REFUSED_RESOURCES);
+		return;
+	}
+	r = limiter_admit(a->config.limiter, peer, clock_ns(), &source);
+	if (r > 0) {
+		refuse(a, fd, peer, (enum refusal)(r - 1));
+		return;
+	}
+	if (hand_off(a, fd, source) < 0) {
+		limiter_release(a->config.limiter, source);
+		refuse(a, fd, peer, REFUSED_RESOURCES);
+	}
+}
+
+/* What accept(2) says may happen to the one connection that it took. */
+static bool concerns_one_connection(int error)
+{
+	switch (error) {
+	case ECONNABORTED:
+	case EINTR:
+	case EPERM: /* a firewall's word */
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Accepts up to max connections.  Returns 0 (the queue may hold more), or
+ * -EAGAIN when it is empty, or another -errno for which to pause.
+ */
+static int accept_some(struct acceptor *a, int listener, size_t max)
+{
+	for (size_t i = 0; i < max; i++) {
+		struct address peer = { .size = sizeof(peer.v6) };
+		int fd = accept4(listener, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			welcome(a, fd, &peer);
+		else if (!concerns_one_connection(errno))
+			return -errno;
+	}
+	return 0;
+}
+
+static void pause_accepting(struct acceptor *a, int error)
+{
+	struct pollfd p = { .fd = a->poller.wake_fd, .events = POLLIN };
+
+	counter_increment(&a->pauses);
+	if (may_warn(a, REFUSED_RESOURCES))
+		log_warning("cannot accept: %s; new connections wait, trying again every %d ms",
+			    strerrordesc_np(error), PAUSE_MS);
+	poll(&p, 1, PAUSE_MS);
+}
+
+/* The queue is as long as the backlog at most; more than that is a newcomer. */
+static void retire(struct acceptor *a, int listener)
+{
+	int r = accept_some(a, listener, UINT16_MAX);
+
+	if (r < 0 && r != -EAGAIN)
+		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
+	close(listener);
+}
+
+static void watch(struct acceptor *a, int listener)
+{
+	int r = poller_add(&a->poller, listener, EPOLLIN);
+
+	if (r < 0)
+		log_error("cannot watch a listener: %s", strerrordesc_np(-r));
+}
+
+/* Makes the set what main wants it to be.  Returns false if main wants the end. */
+static bool obey(struct acceptor *a)
+{
+	struct acceptor_set old = a->set;
+	bool stop;
+
+	pthread_mutex_lock(&a->lock);
+	a->set = a->wanted;
+	stop = a->stop;
+	pthread_mutex_unlock(&a->lock);
+	for (size_t i = 0; i < a->set.n; i++)
+		if (!contains(&old, a->set.fds[i]))
+			watch(a, a->set.fds[i]);
+	for (size_t i = 0; i < old.n; i++)
+		if (!contains(&a->set, old.fds[i]))
+			retire(a, old.fds[i]);
+	return !stop;
+}
+
+/* Serves one batch of events.  Returns false if main wants the end. */
+static bool serve_batch(struct acceptor *a)
+{
+	struct epoll_event events[CONF_LISTEN_MAX + 1];
+	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, -1);
+	bool woken = false;
+	int trouble = 0;
+
+	for (int i = 0; i < n; i++) {
+		int r;
+
+		if (poller_is_wake(&a->poller, &events[i])) {
+			woken = true; /* not yet: it may close what the batch names */
+			continue;
+		}
+		r = accept_some(a, events[i].data.fd, ROUND);
+		if (r < 0 && r != -EAGAIN)
+			trouble = -r;
+	}
+	if (woken && !obey(a))
+		return false;
+	if (trouble)
+		pause_accepting(a, trouble);
+	return true;
+}
+
+static void *run(void *arg)
+{
+	pthread_setname_np(pthread_self(), "acceptor");
+	while (serve_batch(arg))
+		;
+	return NULL;
+}
+
+int acceptor_start(struct acceptor *a)
+{
+	return -pthread_create(&a->thread, NULL, run, a);
+}
+
+static void tell(struct acceptor *a, const struct acceptor_set *set, bool stop)
+{
+	pthread_mutex_lock(&a->lock);
+	a->wanted = *set;
+	a->stop = stop;
+	pthread_mutex_unlock(&a->lock);
+	poller_wake(&a->poller);
+}
+
+void acceptor_listen(struct acceptor *a, const struct acceptor_set *set)
+{
+	tell(a, set, false);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+	static const struct acceptor_set nothing;
+
+	tell(a, &nothing, true);
+	pthread_join(a->thread, NULL);
+}

@@ -1,0 +1,72 @@
+/*
+ * acceptor: the thread that accepts, refuses, and hands sockets to the workers
+ * in turn.
+ *
+ * Life: acceptor_init(), acceptor_start(), acceptor_listen() as often as the
+ * listeners change, acceptor_stop(), acceptor_deinit(), all by main.
+ */
+#ifndef ECHOD_ACCEPTOR_H
+#define ECHOD_ACCEPTOR_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "conf.h"
+#include "counters.h"
+#include "limiter.h"
+#include "poller.h"
+#include "table.h"
+#include "worker.h"
+
+/* The pointers must outlive the acceptor. */
+struct acceptor_config {
+	struct worker *workers;
+	unsigned n_workers;
+	const struct table *table;
+	struct limiter *limiter;
+	bool trace; /* see trace.h */
+};
+
+/* Descriptors of listeners. */
+struct acceptor_set {
+	int fds[CONF_LISTEN_MAX];
+	size_t n;
+};
+
+struct acceptor {
+	struct acceptor_config config; /* constant */
+	pthread_t thread;
+	struct poller poller; /* woken to look at wanted and stop */
+
+	pthread_mutex_t lock;
+	struct acceptor_set wanted; /* guarded by lock */
+	bool stop;		    /* guarded by lock */
+
+	/* the acceptor writes, anyone reads */
+	counter refused[REFUSALS];
+	counter pauses;
+
+	/* the acceptor's alone */
+	struct acceptor_set set;  /* in the epoll instance */
+	unsigned next;		  /* worker */
+	int64_t warned[REFUSALS]; /* ns: the last line of this kind in the log */
+};
+
+/* 0 or -errno; after an error there is nothing to undo. */
+int acceptor_init(struct acceptor *a, const struct acceptor_config *config);
+void acceptor_deinit(struct acceptor *a);
+
+/* 0 or -errno. */
+int acceptor_start(struct acceptor *a);
+
+/*
+ * Gives the acceptor the listeners that it shall have from now on; they become
+ * its own to close.  Of those that it had and that are not in the set it
+ * serves what waits in their queues, and closes them.
+ */
+void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
+
+/* Serves what waits in the queues, closes the listeners, and ends the thread. */
+void acceptor_stop(struct acceptor *a);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * clock: the monotonic clock (clock_gettime(2)), in 64 bits, which neither
+ * wraps nor follows changes of the date.  It stands still while the machine
+ * is suspended, so a timeout counts only time in which we could have served.
+ */
+#ifndef ECHOD_CLOCK_H
+#define ECHOD_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
+}
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * cmdline: what the command line asks for.
+ */
+#ifndef ECHOD_CMDLINE_H
+#define ECHOD_CMDLINE_H
+
+#include <stdbool.h>
+
+#include "conf.h"
+
+struct cmdline {
+	enum { CMDLINE_SERVE, CMDLINE_TEST, CMDLINE_PRINT } action;
+	struct conf_source source; /* its overrides are allocated */
+	bool trace;
+};
+
+/*
+ * Reads the arguments, prints help, version and complaints.  Returns -1, and
+ * cmdline_deinit() is to be called; or the status to exit with.
+ */
+int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[]);
+
+void cmdline_deinit(struct cmdline *cmdline);
+
+#endif

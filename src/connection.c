@@ -1,0 +1,167 @@
+/*
+ * The echo, edge-triggered.
+ *
+ * epoll reports a change once.  So whoever stops before the kernel has said
+ * EAGAIN must come back by himself (TURN_MORE), and whoever stops after it may
+ * sleep, for the next change is reported:
+ *
+ *   recv said EAGAIN  ->  TURN_IDLE      new bytes or a FIN make an edge
+ *   send said EAGAIN  ->  TURN_STALLED   room in the send buffer makes an edge
+ *
+ * A short read proves nothing: recv(2) also ends early at an urgent mark.
+ *
+ * States.  A connection either reads (nothing of its echo waits here) or is
+ * stalled (send took less than it was given).  While it is stalled it does not
+ * read: the receive window fills, TCP holds the client back, and memory stays
+ * bounded.  When the rest is out it reads again at once, for no edge will come
+ * for bytes that already wait.
+ *
+ * Where the rest waits.  Normally in a pending buffer.  When the worker's
+ * budget for these has no room for another full receive buffer, bytes are left
+ * in the kernel instead: looked at with MSG_PEEK, sent, and only as many
+ * dropped as were sent.  That copies more and never needs memory of ours.
+ *
+ * Events are not asked here.  EPOLLRDHUP, EPOLLHUP and EPOLLERR all mean
+ * "try"; what recv and send return decides, so data before a FIN or an error
+ * is never lost to a hasty reading of an event.
+ */
+#include "connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * Receives in one turn.  With small messages that is two clients' messages
+ * and the EAGAIN; with a stream it is 1 MiB of the default buffer, some 0.3 ms,
+ * which the others wait at most for each such stream.
+ */
+#define TURN_RECEIVES 4
+
+/* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
+static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
+{
+	size_t sent = 0;
+
+	while (sent < size) {
+		ssize_t n = send(fd, data + sent, size - sent, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			sent += (size_t)n;
+			continue;
+		}
+		if (errno == EAGAIN)
+			break;
+		if (errno != EINTR)
+			return -errno;
+	}
+	c->echoed += sent;
+	return (ssize_t)sent;
+}
+
+/* Keeps a copy of what could not be sent. */
+static int keep(struct connection *c, struct echo *echo, const unsigned char *data, size_t size)
+{
+	c->pending = malloc(sizeof(*c->pending) + size);
+	if (!c->pending)
+		return -ENOMEM;
+	c->pending->size = size;
+	c->pending->sent = 0;
+	memcpy(c->pending->data, data, size);
+	echo->held += size;
+	return 0;
+}
+
+void connection_forget(struct connection *c, struct echo *echo)
+{
+	if (c->pending)
+		echo->held -= c->pending->size;
+	free(c->pending);
+	c->pending = NULL;
+}
+
+/* Sends what is pending.  Returns 0 when none is left, TURN_STALLED or -errno. */
+static int flush(struct connection *c, int fd, struct echo *echo)
+{
+	struct pending *p = c->pending;
+	ssize_t sent = send_out(c, fd, p->data + p->sent, p->size - p->sent);
+
+	if (sent < 0)
+		return (int)sent;
+	p->sent += (size_t)sent;
+	if (p->sent < p->size)
+		return TURN_STALLED;
+	connection_forget(c, echo);
+	return 0;
+}
+
+/* Takes bytes out of the receive queue that were peeked at, and are echoed. */
+static int drop(int fd, struct echo *echo, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = recv(fd, echo->buffer, size, MSG_TRUNC);
+
+		if (n > 0)
+			size -= (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			return n == 0 ? -EPROTO : -errno; /* they were there */
+	}
+	return 0;
+}
+
+/* One receive and its echo.  Returns as a turn, TURN_MORE if all is echoed. */
+static int pass(struct connection *c, int fd, struct echo *echo)
+{
+	bool peek = echo->held + echo->size > echo->budget;
+	ssize_t got = recv(fd, echo->buffer, echo->size, peek ? MSG_PEEK : 0);
+	ssize_t sent;
+	int r = 0;
+
+	if (got == 0)
+		return TURN_END;
+	if (got < 0 && errno == EAGAIN)
+		return TURN_IDLE;
+	if (got < 0)
+		return errno == EINTR ? TURN_MORE : -errno;
+	sent = send_out(c, fd, echo->buffer, (size_t)got);
+	if (sent < 0)
+		return (int)sent;
+	if (peek)
+		r = drop(fd, echo, (size_t)sent);
+	else if (sent < got)
+		r = keep(c, echo, echo->buffer + sent, (size_t)(got - sent));
+	if (r < 0)
+		return r;
+	echo->received += (uint64_t)(peek ? sent : got);
+	return sent == got ? TURN_MORE : TURN_STALLED;
+}
+
+int connection_turn(struct connection *c, int fd, struct echo *echo)
+{
+	int r = c->pending ? flush(c, fd, echo) : 0;
+
+	if (r != 0)
+		return r;
+	for (int i = 0; i < TURN_RECEIVES; i++) {
+		r = pass(c, fd, echo);
+		if (r != TURN_MORE)
+			return r;
+	}
+	return TURN_MORE;
+}
+
+int connection_discard(int fd, struct echo *echo)
+{
+	for (int i = 0; i < TURN_RECEIVES; i++) {
+		ssize_t n = recv(fd, echo->buffer, echo->size, 0);
+
+		if (n == 0)
+			return TURN_END;
+		if (n < 0 && errno == EAGAIN)
+			return TURN_IDLE;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+	return TURN_MORE;
+}

@@ -1,0 +1,79 @@
+/*
+ * connection: the echo of one socket.
+ *
+ * A connection is a record of 64 bytes in a table whose index is the
+ * descriptor (see table.h).  This room moves bytes and says how far it got; it
+ * knows nothing of threads, lists or time.  Only the thread that owns the
+ * record calls these functions.
+ */
+#ifndef ECHOD_CONNECTION_H
+#define ECHOD_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct source;
+
+/* Bytes that were received and that send() did not take yet. */
+struct pending {
+	size_t size; /* of data */
+	size_t sent; /* of these, so many are done */
+	unsigned char data[];
+};
+
+/* Two neighbours in a list by activity, see list.h; 0 is no one. */
+struct link {
+	uint32_t prev, next;
+};
+
+struct connection {
+	/*
+	 * Worker's number + 1, or 0 for nobody.  The acceptor sets it before
+	 * it gives the socket away; the worker clears it (release) when the
+	 * record is empty and before it closes the descriptor, and the
+	 * acceptor that gets this descriptor again reads it (acquire).
+	 */
+	_Alignas(64) _Atomic uint32_t owner;
+	bool adopted;  /* the worker has seen it */
+	bool stalled;  /* the client does not take its echo */
+	bool ready;    /* on the worker's ready queue */
+	bool finished; /* our FIN is sent: what still comes is thrown away */
+	struct link age;
+	uint32_t next_ready;
+	int64_t since;		 /* ms, see clock.h: the last progress */
+	uint64_t echoed;	 /* bytes */
+	struct pending *pending; /* owned; NULL if there are none */
+	struct source *source;	 /* see limiter.h; NULL if it is not counted */
+};
+
+_Static_assert(sizeof(struct connection) == 64, "one cache line");
+
+/* What the connections of one worker share.  Only that worker touches it. */
+struct echo {
+	unsigned char *buffer;
+	size_t size;	   /* of buffer */
+	size_t held;	   /* bytes in all pending buffers */
+	size_t budget;	   /* for held */
+	uint64_t received; /* bytes, ever */
+};
+
+/* How a turn ended.  A negative errno: the connection is broken, close it. */
+enum turn {
+	TURN_IDLE,    /* all is echoed and nothing waits; the next event tells of more */
+	TURN_STALLED, /* the socket takes no more; the next event tells when it does */
+	TURN_MORE,    /* the turn is over, though no one said EAGAIN: call again */
+	TURN_END,     /* the client has sent its FIN, and all before it is echoed */
+};
+
+/* Receives and echoes until nothing is left to do or the turn is used up. */
+int connection_turn(struct connection *c, int fd, struct echo *echo);
+
+/* Receives and throws away, for a connection that is finished.  As a turn. */
+int connection_discard(int fd, struct echo *echo);
+
+/* Frees the pending bytes, if any, and gives their budget back. */
+void connection_forget(struct connection *c, struct echo *echo);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * counters: what has happened, for the log line on SIGUSR1.
+ *
+ * Each counter has one thread that writes it, so that no locked instruction is
+ * needed; any thread may read it at any time.
+ */
+#ifndef ECHOD_COUNTERS_H
+#define ECHOD_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t counter;
+
+/* Why a connection was refused. */
+enum refusal {
+	REFUSED_MAX_CONNECTIONS,
+	REFUSED_MAX_CONNECTIONS_PER_SOURCE,
+	REFUSED_CONNECTION_RATE_PER_SOURCE,
+	REFUSED_RESOURCES, /* no memory, descriptor or epoll watch for it */
+	REFUSALS
+};
+
+/* Why a connection was closed. */
+enum closing {
+	CLOSED_BY_CLIENT, /* FIN came, and all before it was echoed */
+	CLOSED_BY_ERROR,  /* reset, or the network gave up */
+	CLOSED_IDLE,
+	CLOSED_STALLED,
+	CLOSED_BY_SHUTDOWN, /* shutdown_timeout or a second signal ended it */
+	CLOSINGS
+};
+
+/* The names as they stand in the log and in the manual, echod(8). */
+const char *refusal_name(enum refusal refusal);
+const char *closing_name(enum closing closing);
+
+/* The writing thread alone may call these. */
+static inline void counter_set(counter *c, uint64_t value)
+{
+	atomic_store_explicit(c, value, memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(const counter *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static inline void counter_increment(counter *c)
+{
+	counter_set(c, counter_get(c) + 1);
+}
+
+#endif

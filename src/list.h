@@ -1,0 +1,23 @@
+/*
+ * list: connections in the order of their last activity, the oldest first.
+ *
+ * Doubly linked through the records themselves, so that nothing is allocated
+ * and every operation is O(1).  Only the worker that owns the list and its
+ * members calls these.
+ */
+#ifndef ECHOD_LIST_H
+#define ECHOD_LIST_H
+
+#include "table.h"
+
+struct list {
+	uint32_t head, tail; /* 0: empty */
+};
+
+/* Appends c, which is in no list. */
+void list_append(struct list *list, const struct table *table, struct connection *c);
+
+/* Takes c out of the list, in which it is. */
+void list_remove(struct list *list, const struct table *table, struct connection *c);
+
+#endif

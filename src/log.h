@@ -1,0 +1,51 @@
+/*
+ * log: one line to stderr, with its level.
+ *
+ * A line never waits for its reader: when stderr is a pipe, a socket or a
+ * terminal that takes no more, the line is dropped and counted, and the next
+ * one that gets through says how many were lost.  An echo must not stop
+ * because nobody reads the log.
+ *
+ * Under systemd (JOURNAL_STREAM names our stderr) a line begins with "<N>",
+ * see sd-daemon(3); elsewhere with "echod: " and the level's name.
+ *
+ * All functions but log_init() may be called by any thread.
+ */
+#ifndef ECHOD_LOG_H
+#define ECHOD_LOG_H
+
+#include <stdbool.h>
+
+/* The values are those of syslog(3), which the journal understands. */
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7,
+};
+
+/*
+ * Finds out what stderr is.  Call it once, before any thread is started;
+ * without it lines go to stderr all the same, as text.
+ */
+void log_init(void);
+
+/* Lines above this level are not written.  Initially LOG_LEVEL_INFO. */
+void log_set_level(enum log_level level);
+
+/* True if a line of this level would be written. */
+bool log_enabled(enum log_level level);
+
+/* Writes one line, without a newline in fmt.  errno is left as it was. */
+void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)                                           \
+	do {                                                     \
+		if (log_enabled(LOG_LEVEL_DEBUG))                \
+			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
+	} while (0)
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * echod: parse, start, run.
+ */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "cmdline.h"
+#include "descriptors.h"
+#include "log.h"
+#include "server.h"
+
+static int serve(const struct conf *conf, const struct cmdline *cmdline)
+{
+	struct server *server;
+	int status = server_start(&server, conf, &cmdline->source, cmdline->trace);
+
+	if (status != 0)
+		return status;
+	status = server_run(server);
+	server_free(server);
+	return status;
+}
+
+static int act(const struct cmdline *cmdline)
+{
+	struct conf conf;
+	struct conf_error error;
+
+	if (conf_load(&conf, &cmdline->source, &error) < 0) {
+		log_error("%s", error.text);
+		return EX_CONFIG;
+	}
+	switch (cmdline->action) {
+	case CMDLINE_TEST:
+		return EX_OK;
+	case CMDLINE_PRINT:
+		conf_print(&conf, stdout);
+		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	default:
+		return serve(&conf, cmdline);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	struct cmdline cmdline;
+	int status;
+
+	server_block_signals();
+	if (descriptors_fill_standard() < 0)
+		return EX_OSERR;
+	log_init();
+	status = cmdline_parse(&cmdline, argc, argv);
+	if (status >= 0)
+		return status;
+	status = act(&cmdline);
+	cmdline_deinit(&cmdline);
+	return status;
+}

@@ -1,0 +1,127 @@
+#include "option.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf.h"
+#include "log.h"
+
+#define AT(member) offsetof(struct conf, member)
+
+const struct option option_table[OPTION_COUNT] = {
+	{ "listen", 0, OPTION_ADDRESSES, false, "{\"0.0.0.0:7\", \"[::]:7\"}", 1, CONF_LISTEN_MAX },
+	{ "workers", AT(workers), OPTION_NUMBER, true, "0", 0, 256 },
+	{ "backlog", AT(backlog), OPTION_NUMBER, false, "4096", 1, 65535 },
+	{ "max_connections", AT(max_connections), OPTION_NUMBER, false, "0", 0, 16777216 },
+	{ "max_connections_per_source", AT(max_connections_per_source), OPTION_NUMBER, false, "0",
+	  0, 16777216 },
+	{ "connection_rate_per_source", AT(connection_rate_per_source), OPTION_NUMBER, false, "0",
+	  0, 1000000 },
+	{ "connection_burst_per_source", AT(connection_burst_per_source), OPTION_NUMBER, false,
+	  "100", 1, 1000000 },
+	{ "idle_timeout", AT(idle_timeout), OPTION_NUMBER, false, "600", 0, 31536000 },
+	{ "stall_timeout", AT(stall_timeout), OPTION_NUMBER, false, "60", 0, 31536000 },
+	{ "shutdown_timeout", AT(shutdown_timeout), OPTION_NUMBER, false, "10", 0, 3600 },
+	{ "buffer_size", AT(buffer_size), OPTION_NUMBER, true, "262144", 4096, 16777216 },
+	{ "pending_memory", AT(pending_memory), OPTION_NUMBER, false, "67108864", 0,
+	  1099511627776 },
+	{ "receive_buffer", AT(receive_buffer), OPTION_NUMBER, false, "0", 0, 1073741823 },
+	{ "send_buffer", AT(send_buffer), OPTION_NUMBER, false, "0", 0, 1073741823 },
+	{ "tcp_nodelay", AT(tcp_nodelay), OPTION_BOOLEAN, false, "true", 0, 0 },
+	{ "tcp_keepalive", AT(tcp_keepalive), OPTION_NUMBER, false, "0", 0, 32767 },
+	{ "log_level", AT(log_level), OPTION_LEVEL, false, "info", 0, 0 },
+};
+
+static const struct {
+	const char *name;
+	long value;
+} levels[] = {
+	{ "error", LOG_LEVEL_ERROR },
+	{ "warning", LOG_LEVEL_WARNING },
+	{ "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG },
+};
+
+#define N_LEVELS (sizeof(levels) / sizeof(levels[0]))
+
+const struct option *option_find(const char *name)
+{
+	const struct option *o = option_table;
+
+	while (strcmp(o->name, name) != 0)
+		o++;
+	return o;
+}
+
+static int parse_number(const struct option *o, const char *text, long *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	return end == text || *end || errno || *value < o->min || *value > o->max ? -EINVAL : 0;
+}
+
+static int parse_level(const char *text, long *value)
+{
+	for (size_t i = 0; i < N_LEVELS; i++)
+		if (strcmp(levels[i].name, text) == 0) {
+			*value = levels[i].value;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int option_parse(const struct option *o, const char *text, long *value)
+{
+	switch (o->kind) {
+	case OPTION_NUMBER:
+		return parse_number(o, text, value);
+	case OPTION_BOOLEAN:
+		*value = cfg_parse_boolean(text);
+		return *value < 0 ? -EINVAL : 0;
+	default:
+		return parse_level(text, value);
+	}
+}
+
+void option_allowed(const struct option *o, char *text, size_t size)
+{
+	if (o->kind == OPTION_NUMBER)
+		snprintf(text, size, "only an integer from %ld to %ld", o->min, o->max);
+	else if (o->kind == OPTION_BOOLEAN)
+		snprintf(text, size, "only true or false");
+	else
+		snprintf(text, size, "only error, warning, info or debug");
+}
+
+static const char *level_name(long value)
+{
+	for (size_t i = 0; i < N_LEVELS; i++)
+		if (levels[i].value == value)
+			return levels[i].name;
+	return "?";
+}
+
+const char *option_format(const struct option *o, long value, char buffer[static 24])
+{
+	if (o->kind == OPTION_BOOLEAN)
+		return value ? "true" : "false";
+	if (o->kind == OPTION_LEVEL)
+		return level_name(value);
+	snprintf(buffer, 24, "%ld", value);
+	return buffer;
+}
+
+long option_get(const struct option *o, const struct conf *conf)
+{
+	return *(const long *)((const char *)conf + o->offset);
+}
+
+void option_set(const struct option *o, struct conf *conf, long value)
+{
+	*(long *)((char *)conf + o->offset) = value;
+}

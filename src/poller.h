@@ -1,0 +1,40 @@
+/*
+ * poller: an epoll instance, and an eventfd in it by which others wake the
+ * thread that waits there.
+ *
+ * poller_add() and poller_wake() may be called by any thread while the poller
+ * exists, the rest only by the thread that owns it.
+ */
+#ifndef ECHOD_POLLER_H
+#define ECHOD_POLLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct poller {
+	int epoll_fd;
+	int wake_fd;
+	const char *name; /* the thread's, for the trace */
+	bool trace;	  /* see trace.h */
+};
+
+/* 0 or -errno; after an error there is nothing to undo.  Keeps name. */
+int poller_init(struct poller *p, const char *name, bool trace);
+
+/* May be called twice. */
+void poller_deinit(struct poller *p);
+
+/* Watches fd; data.fd of its events is fd.  0, or -errno of epoll_ctl(2). */
+int poller_add(const struct poller *p, int fd, uint32_t events);
+
+/* As epoll_wait(2), with interruptions as no events: never negative. */
+int poller_wait(const struct poller *p, struct epoll_event *events, int max, int timeout_ms);
+
+/* Makes the wait return. */
+void poller_wake(const struct poller *p);
+
+/* True, once for each time it was woken, if the event is not of an added fd. */
+bool poller_is_wake(const struct poller *p, const struct epoll_event *event);
+
+#endif

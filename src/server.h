@@ -1,0 +1,37 @@
+/*
+ * server: the life of the daemon.  Main thread only.
+ */
+#ifndef ECHOD_SERVER_H
+#define ECHOD_SERVER_H
+
+#include <stdbool.h>
+
+#include "conf.h"
+
+struct server;
+
+/*
+ * Starts listening and all threads, and says READY.  conf is copied; source is
+ * read again at each reload and must outlive the server.
+ *
+ * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked by server_block_signals().
+ *
+ * Returns 0, or an exit status of sysexits.h after it has logged why.
+ */
+int server_start(struct server **server, const struct conf *conf, const struct conf_source *source,
+		 bool trace);
+
+/* Follows signals until the end.  Returns the exit status. */
+int server_run(struct server *server);
+
+/* Frees a server whose server_run() has returned. */
+void server_free(struct server *server);
+
+/*
+ * Blocks the signals that the server takes from a signalfd, and has them
+ * delivered even if our parent ignored them.  SIGPIPE is ignored.  Call it
+ * first of all: a signal that comes before is fatal, one after is obeyed.
+ */
+void server_block_signals(void);
+
+#endif

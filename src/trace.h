@@ -1,0 +1,22 @@
+/*
+ * trace: shows each batch of events, for those who want to see epoll at work.
+ *
+ * One line a batch on standard output, for example
+ *
+ *     worker/0: 2 events: 8 EPOLLIN|EPOLLOUT, 9 EPOLLIN|EPOLLOUT|EPOLLRDHUP
+ *
+ * Unlike the log, the trace loses nothing: the thread waits for whoever reads
+ * it.  Any thread.
+ */
+#ifndef ECHOD_TRACE_H
+#define ECHOD_TRACE_H
+
+#include <sys/epoll.h>
+
+/*
+ * events as epoll_wait(2) returned them; data.fd is the descriptor.  That of
+ * wake_fd is shown as "wake-up".
+ */
+void trace_batch(const char *thread, int wake_fd, const struct epoll_event *events, int n);
+
+#endif

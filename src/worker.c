@@ -1,0 +1,377 @@
+/*
+ * The reactor.
+ *
+ * Each round: wait, collect the batch, obey main, give every ready connection
+ * one turn, close what is overdue.  A turn is bounded (connection.c); who is
+ * not through with it goes to the end of the ready queue, and while that queue
+ * is not empty the wait does not block.  So one client's stream cannot starve
+ * the others, and no edge is forgotten: a connection that has not seen EAGAIN
+ * is always on the queue.
+ *
+ * Adoption.  The acceptor fills the record and then adds the socket to this
+ * worker's epoll instance: the kernel is the mailbox, and epoll_ctl(2) the
+ * moment at which the record changes hands.  A fresh socket is writable, so an
+ * event comes at once, and by it the worker learns of its new connection.
+ * There is no EPOLL_CTL_MOD and no EPOLL_CTL_DEL: one registration, for all
+ * events, until close(2) ends it.
+ *
+ * Stale events cannot occur.  A descriptor is once in a batch; it is closed
+ * only by this thread and after the batch was collected; and a new socket
+ * with its number has a registration of its own.
+ *
+ * Time.  Every adopted connection is in one of two lists, idle or stalled,
+ * both in the order of last progress, so that the next timeout is at a head.
+ * Without connections (or timeouts) the wait is endless: no wake-ups.  The
+ * lists are looked at only when the kernel had no more events than fitted
+ * into the batch, so that a connection whose event is still queued behind
+ * others is not taken for idle after a pause of ours.
+ *
+ * Draining.  The acceptor has ended before, so `accepted` stands still, and the
+ * thread ends when as many connections have been closed.  Each one is served
+ * until EAGAIN, then gets our FIN; what its client still sends is thrown away
+ * until its own FIN comes.  Those that nobody has adopted yet are still in
+ * the epoll instance with their first event, and go the same way.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+/* Events in a batch: enough that the wait costs each echo little. */
+#define BATCH 512
+
+enum order { SERVE, DRAIN, ABORT };
+
+int worker_init(struct worker *w, const struct worker_config *config)
+{
+	int r;
+
+	memset(w, 0, sizeof(*w));
+	w->config = *config;
+	snprintf(w->name, sizeof(w->name), "worker/%u", config->number);
+	r = poller_init(&w->poller, w->name, config->trace);
+	if (r < 0)
+		return r;
+	w->echo.size = config->buffer_size;
+	w->echo.buffer = malloc(config->buffer_size);
+	if (!w->echo.buffer) {
+		poller_deinit(&w->poller);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void worker_deinit(struct worker *w)
+{
+	poller_deinit(&w->poller);
+	free(w->echo.buffer);
+	w->echo.buffer = NULL;
+}
+
+void worker_set(struct worker *w, const struct worker_settings *settings)
+{
+	atomic_store(&w->idle_ms, settings->idle_timeout * 1000);
+	atomic_store(&w->stall_ms, settings->stall_timeout * 1000);
+	atomic_store(&w->pending_memory, (size_t)settings->pending_memory);
+	poller_wake(&w->poller);
+}
+
+int worker_adopt(struct worker *w, int fd)
+{
+	struct connection *c = table_at(w->config.table, (uint32_t)fd);
+	int r;
+
+	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
+	r = poller_add(&w->poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (r == 0)
+		counter_increment(&w->accepted);
+	else
+		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
+	return r;
+}
+
+uint64_t worker_open(const struct worker *w)
+{
+	uint64_t closed = counter_get(&w->closed_total);
+	uint64_t accepted = counter_get(&w->accepted);
+
+	/* A connection can be closed before worker_adopt() has counted it. */
+	return accepted > closed ? accepted - closed : 0;
+}
+
+static struct connection *at(const struct worker *w, uint32_t index)
+{
+	return table_at(w->config.table, index);
+}
+
+static int fd_of(const struct worker *w, const struct connection *c)
+{
+	return (int)table_index(w->config.table, c);
+}
+
+static struct list *list_of(struct worker *w, const struct connection *c)
+{
+	return c->stalled ? &w->stalled : &w->idle;
+}
+
+/* Puts c at the end of its list, for it has made progress or changes lists. */
+static void file(struct worker *w, struct connection *c, bool stalled)
+{
+	if (c->since == w->now && c->stalled == stalled)
+		return; /* none behind it is younger */
+	list_remove(list_of(w, c), w->config.table, c);
+	c->stalled = stalled;
+	c->since = w->now;
+	list_append(list_of(w, c), w->config.table, c);
+}
+
+static void queue(struct worker *w, struct connection *c)
+{
+	uint32_t index = table_index(w->config.table, c);
+
+	if (c->ready)
+		return;
+	c->ready = true;
+	c->next_ready = 0;
+	if (w->ready_head)
+		at(w, w->ready_tail)->next_ready = index;
+	else
+		w->ready_head = index;
+	w->ready_tail = index;
+}
+
+static struct connection *unqueue(struct worker *w)
+{
+	struct connection *c = at(w, w->ready_head);
+
+	w->ready_head = c->next_ready;
+	c->ready = false;
+	return c;
+}
+
+/* Closes with a reset, not with a FIN that would claim the echo to be whole. */
+static void reset_on_close(int fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+/*
+ * Ends a connection that is not on the ready queue.  The order matters: an
+ * empty record, then "nobody" with release, then close(2), after which the
+ * acceptor may get the same descriptor and look at the same record.
+ */
+static void end(struct worker *w, struct connection *c, enum closing reason, int error)
+{
+	int fd = fd_of(w, c);
+	struct source *source = c->source;
+
+	log_debug("%s: descriptor %d closed (%s) after %llu bytes", w->name, fd,
+		  error ? strerrordesc_np(error) : closing_name(reason),
+		  (unsigned long long)c->echoed);
+	if (c->stalled || reason == CLOSED_BY_SHUTDOWN)
+		reset_on_close(fd);
+	list_remove(list_of(w, c), w->config.table, c);
+	connection_forget(c, &w->echo);
+	c->adopted = c->stalled = c->ready = c->finished = false;
+	c->source = NULL;
+	c->echoed = 0;
+	atomic_store_explicit(&c->owner, 0, memory_order_release);
+	close(fd);
+	limiter_release(w->config.limiter, source);
+	counter_increment(&w->closed[reason]);
+	counter_increment(&w->closed_total);
+}
+
+/* All that had arrived is echoed: our FIN says so. */
+static void finish(struct connection *c, int fd)
+{
+	c->finished = true;
+	(void)shutdown(fd, SHUT_WR); /* if it is broken, the next turn shows it */
+}
+
+static void serve(struct worker *w, struct connection *c)
+{
+	int fd = fd_of(w, c);
+	uint64_t before = c->echoed;
+	int r = c->finished ? connection_discard(fd, &w->echo) : connection_turn(c, fd, &w->echo);
+
+	counter_set(&w->received, w->echo.received);
+	counter_set(&w->echoed, counter_get(&w->echoed) + (c->echoed - before));
+	if (r == TURN_END || r < 0) {
+		end(w, c, r < 0 ? CLOSED_BY_ERROR : CLOSED_BY_CLIENT, r < 0 ? -r : 0);
+		return;
+	}
+	if (c->echoed != before || c->stalled != (r == TURN_STALLED))
+		file(w, c, r == TURN_STALLED);
+	if (r == TURN_MORE)
+		queue(w, c);
+	else if (r == TURN_IDLE && w->obeyed == DRAIN && !c->finished)
+		finish(c, fd);
+}
+
+/* One turn for each connection that is ready now; new ones wait for the next round. */
+static void serve_ready(struct worker *w)
+{
+	uint32_t last = w->ready_tail;
+
+	while (w->ready_head) {
+		struct connection *c = unqueue(w);
+		uint32_t index = table_index(w->config.table, c);
+
+		serve(w, c);
+		if (index == last)
+			break;
+	}
+}
+
+static void adopt(struct worker *w, struct connection *c)
+{
+	c->adopted = true;
+	c->since = w->now;
+	list_append(&w->idle, w->config.table, c);
+}
+
+/*
+ * An event that says nothing but "writable" concerns only those who wait for
+ * it; all else, whatever its name, means that there is something to receive.
+ */
+static void collect(struct worker *w, const struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct connection *c;
+
+		if (poller_is_wake(&w->poller, &events[i]))
+			continue; /* obey() comes after each batch */
+		c = at(w, (uint32_t)events[i].data.fd);
+		if (!c->adopted)
+			adopt(w, c);
+		if (c->stalled || w->obeyed != SERVE || (events[i].events & ~(uint32_t)EPOLLOUT))
+			queue(w, c);
+	}
+}
+
+static void queue_all(struct worker *w, const struct list *list)
+{
+	for (uint32_t i = list->head; i; i = at(w, i)->age.next)
+		queue(w, at(w, i));
+}
+
+static void end_all(struct worker *w, const struct list *list)
+{
+	while (list->head)
+		end(w, at(w, list->head), CLOSED_BY_SHUTDOWN, 0);
+}
+
+static void obey(struct worker *w)
+{
+	int order = atomic_load(&w->order);
+
+	w->echo.budget = atomic_load(&w->pending_memory);
+	if (order == DRAIN && w->obeyed == SERVE) {
+		queue_all(w, &w->idle);
+		queue_all(w, &w->stalled);
+	}
+	if (order == ABORT) {
+		w->ready_head = 0;
+		end_all(w, &w->idle);
+		end_all(w, &w->stalled);
+	}
+	w->obeyed = order;
+}
+
+static void expire(struct worker *w, const struct list *list, int64_t timeout, enum closing reason)
+{
+	while (timeout && list->head) {
+		struct connection *c = at(w, list->head);
+
+		if (c->ready || c->since + timeout > w->now)
+			break;
+		end(w, c, reason, 0);
+	}
+}
+
+/* When the head of a list is due, or INT64_MAX. */
+static int64_t due(const struct worker *w, const struct list *list, int64_t timeout)
+{
+	return timeout && list->head ? at(w, list->head)->since + timeout : INT64_MAX;
+}
+
+/* How long to wait, in milliseconds; -1: for ever. */
+static int patience(const struct worker *w)
+{
+	int64_t idle = due(w, &w->idle, atomic_load(&w->idle_ms));
+	int64_t stalled = due(w, &w->stalled, atomic_load(&w->stall_ms));
+	int64_t next = idle < stalled ? idle : stalled;
+
+	if (w->ready_head)
+		return 0;
+	if (next == INT64_MAX)
+		return -1;
+	next -= w->now;
+	return next < 0 ? 0 : next > INT_MAX ? INT_MAX : (int)next;
+}
+
+static bool is_done(const struct worker *w)
+{
+	return w->obeyed != SERVE && counter_get(&w->closed_total) == counter_get(&w->accepted);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event events[BATCH];
+
+	pthread_setname_np(pthread_self(), w->name);
+	obey(w);
+	while (!is_done(w)) {
+		int n = poller_wait(&w->poller, events, BATCH, patience(w));
+
+		w->now = clock_ms();
+		collect(w, events, n);
+		obey(w);
+		serve_ready(w);
+		if (n < BATCH) {
+			expire(w, &w->idle, atomic_load(&w->idle_ms), CLOSED_IDLE);
+			expire(w, &w->stalled, atomic_load(&w->stall_ms), CLOSED_STALLED);
+		}
+	}
+	(void)eventfd_write(w->config.done_fd, 1);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	return -pthread_create(&w->thread, NULL, run, w);
+}
+
+static void give_order(struct worker *w, enum order order)
+{
+	atomic_store(&w->order, (int)order);
+	poller_wake(&w->poller);
+}
+
+void worker_drain(struct worker *w)
+{
+	give_order(w, DRAIN);
+}
+
+void worker_abort(struct worker *w)
+{
+	give_order(w, ABORT);
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+}

@@ -1,0 +1,96 @@
+/*
+ * worker: a thread with an epoll instance of its own, which echoes.
+ *
+ * Life: worker_init(), worker_start(), then worker_drain() and perhaps
+ * worker_abort(), worker_join(), worker_deinit(), all by main.  Between start
+ * and drain the acceptor gives it connections with worker_adopt().
+ */
+#ifndef ECHOD_WORKER_H
+#define ECHOD_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "counters.h"
+#include "limiter.h"
+#include "list.h"
+#include "poller.h"
+
+/* How a worker is set up; the pointers must outlive it. */
+struct worker_config {
+	unsigned number;
+	size_t buffer_size;
+	const struct table *table;
+	struct limiter *limiter;
+	int done_fd; /* an eventfd; 1 is added to it when the thread ends */
+	bool trace;  /* see trace.h */
+};
+
+/* May change at any time, see worker_set(). */
+struct worker_settings {
+	long idle_timeout;   /* seconds, 0: none */
+	long stall_timeout;  /* seconds, 0: none */
+	long pending_memory; /* bytes */
+};
+
+struct worker {
+	_Alignas(64) struct worker_config config; /* constant */
+	char name[16];
+	pthread_t thread;
+	struct poller poller; /* woken to look at order and settings */
+
+	/* main writes, the worker reads */
+	_Atomic int order;
+	_Atomic int64_t idle_ms, stall_ms;
+	_Atomic size_t pending_memory;
+
+	counter accepted; /* the acceptor writes: connections given to it */
+
+	/* the worker writes, anyone reads */
+	_Alignas(64) counter closed[CLOSINGS];
+	counter closed_total;
+	counter received, echoed; /* bytes */
+
+	/* the worker's alone */
+	struct echo echo;
+	struct list idle, stalled;	 /* every adopted connection is in one */
+	uint32_t ready_head, ready_tail; /* connections to be served now */
+	int obeyed;			 /* the order that it is following */
+	int64_t now;			 /* ms, read once a batch */
+};
+
+/* 0 or -errno; after an error there is nothing to undo. */
+int worker_init(struct worker *w, const struct worker_config *config);
+
+/* Closes and frees what worker_init() made.  The thread is not running. */
+void worker_deinit(struct worker *w);
+
+/* 0 or -errno.  Signals should be blocked: the thread inherits the mask. */
+int worker_start(struct worker *w);
+
+/* main: new settings, in force at once.  Also before the start. */
+void worker_set(struct worker *w, const struct worker_settings *settings);
+
+/*
+ * The acceptor: gives the worker a socket and its empty record, which has its
+ * source already.  Returns 0, and both are the worker's; or -errno, and both
+ * are still the caller's.
+ */
+int worker_adopt(struct worker *w, int fd);
+
+/*
+ * main, once the acceptor has ended: echo what has arrived, send FIN to
+ * everyone, and end when all have answered.
+ */
+void worker_drain(struct worker *w);
+
+/* main, after worker_drain(): close everything and end. */
+void worker_abort(struct worker *w);
+
+/* main: waits for the thread to end. */
+void worker_join(struct worker *w);
+
+/* Any thread: connections that it has now. */
+uint64_t worker_open(const struct worker *w);
+
+#endif
