@@ -244,6 +244,16 @@ static ssize_t read_file(int fd, const char *path, char *text)
 	return (ssize_t)size;
 }
 
+/* What can be said only at the end of a text.  0, or -EINVAL after an error. */
+static int check_end(cfg_t *cfg)
+{
+	if (!scanner_is_clean())
+		cfg_error(cfg, "this ends inside a string or a comment that was never closed");
+	else if (cfg_size(cfg, "listen") == 0)
+		cfg_error(cfg, "listen: at least one address is needed");
+	return *loading.error->text ? -EINVAL : 0;
+}
+
 static int parse_text(cfg_t *cfg, char *text, size_t size)
 {
 	FILE *in = size ? fmemopen(text, size, "r") : NULL;
@@ -257,11 +267,7 @@ static int parse_text(cfg_t *cfg, char *text, size_t size)
 	}
 	if (r != CFG_SUCCESS)
 		return fail(-EINVAL, cfg->filename, "cannot be understood");
-	if (!scanner_is_clean()) {
-		cfg_error(cfg, "the file ends inside a string or a comment that was never closed");
-		return -EINVAL;
-	}
-	return 0;
+	return check_end(cfg);
 }
 
 static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
@@ -284,11 +290,13 @@ static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
 
 static int parse_override(cfg_t *cfg, const char *override)
 {
-	int r = 0;
+	int r;
 
 	loading.override = override;
-	if (cfg_parse_buf(cfg, override) != CFG_SUCCESS || !scanner_is_clean())
+	if (cfg_parse_buf(cfg, override) != CFG_SUCCESS)
 		r = fail(-EINVAL, override, "cannot be understood as NAME=VALUE");
+	else
+		r = check_end(cfg);
 	loading.override = NULL;
 	return r;
 }
@@ -315,9 +323,6 @@ static int load(cfg_t *cfg, const struct conf_source *source)
 		return r;
 	if (take_scalars(cfg) < 0 || take_addresses(cfg, cfg_getopt(cfg, "listen")) < 0)
 		return fail(-EINVAL, "defaults", "cannot be understood");
-	if (loading.conf->n_listen == 0)
-		return fail(-EINVAL, source->path ? source->path : "-o",
-			    "listen: at least one address is needed");
 	return 0;
 }
 

@@ -9,31 +9,35 @@
 #include "conf.h"
 #include "log.h"
 
-#define AT(member) offsetof(struct conf, member)
+/* clang-format off */
+#define SCALAR(name, kind, fixed, initial, min, max) \
+	{ #name, offsetof(struct conf, name), kind, fixed, initial, min, max }
+#define NUMBER(name, initial, min, max) SCALAR(name, OPTION_NUMBER, false, initial, min, max)
+#define FIXED(name, initial, min, max) SCALAR(name, OPTION_NUMBER, true, initial, min, max)
+#define BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, false, initial, 0, 0)
+#define LEVEL(name, initial) SCALAR(name, OPTION_LEVEL, false, initial, 0, 0)
+#define YEAR 31536000
 
 const struct option option_table[OPTION_COUNT] = {
 	{ "listen", 0, OPTION_ADDRESSES, false, "{\"0.0.0.0:7\", \"[::]:7\"}", 1, CONF_LISTEN_MAX },
-	{ "workers", AT(workers), OPTION_NUMBER, true, "0", 0, 256 },
-	{ "backlog", AT(backlog), OPTION_NUMBER, false, "4096", 1, 65535 },
-	{ "max_connections", AT(max_connections), OPTION_NUMBER, false, "0", 0, 16777216 },
-	{ "max_connections_per_source", AT(max_connections_per_source), OPTION_NUMBER, false, "0",
-	  0, 16777216 },
-	{ "connection_rate_per_source", AT(connection_rate_per_source), OPTION_NUMBER, false, "0",
-	  0, 1000000 },
-	{ "connection_burst_per_source", AT(connection_burst_per_source), OPTION_NUMBER, false,
-	  "100", 1, 1000000 },
-	{ "idle_timeout", AT(idle_timeout), OPTION_NUMBER, false, "600", 0, 31536000 },
-	{ "stall_timeout", AT(stall_timeout), OPTION_NUMBER, false, "60", 0, 31536000 },
-	{ "shutdown_timeout", AT(shutdown_timeout), OPTION_NUMBER, false, "10", 0, 3600 },
-	{ "buffer_size", AT(buffer_size), OPTION_NUMBER, true, "262144", 4096, 16777216 },
-	{ "pending_memory", AT(pending_memory), OPTION_NUMBER, false, "67108864", 0,
-	  1099511627776 },
-	{ "receive_buffer", AT(receive_buffer), OPTION_NUMBER, false, "0", 0, 1073741823 },
-	{ "send_buffer", AT(send_buffer), OPTION_NUMBER, false, "0", 0, 1073741823 },
-	{ "tcp_nodelay", AT(tcp_nodelay), OPTION_BOOLEAN, false, "true", 0, 0 },
-	{ "tcp_keepalive", AT(tcp_keepalive), OPTION_NUMBER, false, "0", 0, 32767 },
-	{ "log_level", AT(log_level), OPTION_LEVEL, false, "info", 0, 0 },
+	FIXED(workers, "0", 0, 256),
+	NUMBER(backlog, "4096", 1, 65535),
+	NUMBER(max_connections, "0", 0, 16777216),
+	NUMBER(max_connections_per_source, "0", 0, 16777216),
+	NUMBER(connection_rate_per_source, "0", 0, 1000000),
+	NUMBER(connection_burst_per_source, "100", 1, 1000000),
+	NUMBER(idle_timeout, "600", 0, YEAR),
+	NUMBER(stall_timeout, "60", 0, YEAR),
+	NUMBER(shutdown_timeout, "10", 0, 3600),
+	FIXED(buffer_size, "262144", 4096, 16777216),
+	NUMBER(pending_memory, "67108864", 0, 1099511627776),
+	NUMBER(receive_buffer, "0", 0, 1073741823),
+	NUMBER(send_buffer, "0", 0, 1073741823),
+	BOOLEAN(tcp_nodelay, "true"),
+	NUMBER(tcp_keepalive, "0", 0, 32767),
+	LEVEL(log_level, "info"),
 };
+/* clang-format on */
 
 static const struct {
 	const char *name;
