@@ -28,8 +28,10 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /*
@@ -164,4 +166,12 @@ int connection_discard(int fd, struct echo *echo)
 			return -errno;
 	}
 	return TURN_MORE;
+}
+
+uint32_t connection_unacknowledged(int fd)
+{
+	int n = 0;
+
+	(void)ioctl(fd, SIOCOUTQ, &n); /* tcp(7); it cannot fail on a TCP socket */
+	return (uint32_t)n;
 }

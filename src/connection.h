@@ -42,6 +42,7 @@ struct connection {
 	bool finished; /* our FIN is sent: what still comes is thrown away */
 	struct link age;
 	uint32_t next_ready;
+	uint32_t unacknowledged; /* bytes in the send queue at `since`, if stalled */
 	int64_t since;		 /* ms, see clock.h: the last progress */
 	uint64_t echoed;	 /* bytes */
 	struct pending *pending; /* owned; NULL if there are none */
@@ -72,6 +73,9 @@ int connection_turn(struct connection *c, int fd, struct echo *echo);
 
 /* Receives and throws away, for a connection that is finished.  As a turn. */
 int connection_discard(int fd, struct echo *echo);
+
+/* Bytes that the kernel has taken from us and the client's has not, or 0. */
+uint32_t connection_unacknowledged(int fd);
 
 /* Frees the pending bytes, if any, and gives their budget back. */
 void connection_forget(struct connection *c, struct echo *echo);

@@ -21,10 +21,16 @@
  *
  * Time.  Every adopted connection is in one of two lists, idle or stalled,
  * both in the order of last progress, so that the next timeout is at a head.
- * Without connections (or timeouts) the wait is endless: no wake-ups.  The
- * lists are looked at only when the kernel had no more events than fitted
- * into the batch, so that a connection whose event is still queued behind
- * others is not taken for idle after a pause of ours.
+ * Without connections (or timeouts) the wait is endless: no wake-ups.  A
+ * connection is overdue only if it already was before the wait, and the wait
+ * then had no event for it: after a pause of ours (a stopped process, a
+ * suspended machine) the clock says that everyone is overdue, while their
+ * bytes wait in the kernel.
+ *
+ * Stalled.  The kernel takes bytes of ours in large steps, only when a good
+ * part of its send buffer is free again.  A client that reads slowly can take
+ * longer than stall_timeout for one step, so before it is closed the kernel is
+ * asked whether less is unacknowledged than when the time began.
  *
  * Draining.  The acceptor has ended before, so `accepted` stands still, and the
  * thread ends when as many connections have been closed.  Each one is served
@@ -131,6 +137,8 @@ static void file(struct worker *w, struct connection *c, bool stalled)
 	list_remove(list_of(w, c), w->config.table, c);
 	c->stalled = stalled;
 	c->since = w->now;
+	if (stalled)
+		c->unacknowledged = connection_unacknowledged(fd_of(w, c));
 	list_append(list_of(w, c), w->config.table, c);
 }
 
@@ -179,8 +187,8 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 	log_debug("%s: descriptor %d closed (%s) after %llu bytes", w->name, fd,
 		  error ? strerrordesc_np(error) : closing_name(reason),
 		  (unsigned long long)c->echoed);
-	if (c->stalled || reason == CLOSED_BY_SHUTDOWN)
-		reset_on_close(fd);
+	if (c->stalled && reason != CLOSED_BY_CLIENT)
+		reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
 	list_remove(list_of(w, c), w->config.table, c);
 	connection_forget(c, &w->echo);
 	c->adopted = c->stalled = c->ready = c->finished = false;
@@ -290,14 +298,26 @@ static void obey(struct worker *w)
 	w->obeyed = order;
 }
 
-static void expire(struct worker *w, const struct list *list, int64_t timeout, enum closing reason)
+/* The head of the list, if nothing has happened there for the timeout before `asof`. */
+static struct connection *overdue(const struct worker *w, const struct list *list, int64_t timeout,
+				  int64_t asof)
 {
-	while (timeout && list->head) {
-		struct connection *c = at(w, list->head);
+	struct connection *c = list->head ? at(w, list->head) : NULL;
 
-		if (c->ready || c->since + timeout > w->now)
-			break;
-		end(w, c, reason, 0);
+	return timeout && c && !c->ready && c->since + timeout <= asof ? c : NULL;
+}
+
+static void expire(struct worker *w, int64_t asof)
+{
+	struct connection *c;
+
+	while ((c = overdue(w, &w->idle, atomic_load(&w->idle_ms), asof)))
+		end(w, c, CLOSED_IDLE, 0);
+	while ((c = overdue(w, &w->stalled, atomic_load(&w->stall_ms), asof))) {
+		if (connection_unacknowledged(fd_of(w, c)) < c->unacknowledged)
+			file(w, c, true);
+		else
+			end(w, c, CLOSED_STALLED, 0);
 	}
 }
 
@@ -336,15 +356,14 @@ static void *run(void *arg)
 	obey(w);
 	while (!is_done(w)) {
 		int n = poller_wait(&w->poller, events, BATCH, patience(w));
+		int64_t before = w->now;
 
 		w->now = clock_ms();
 		collect(w, events, n);
 		obey(w);
 		serve_ready(w);
-		if (n < BATCH) {
-			expire(w, &w->idle, atomic_load(&w->idle_ms), CLOSED_IDLE);
-			expire(w, &w->stalled, atomic_load(&w->stall_ms), CLOSED_STALLED);
-		}
+		if (n < BATCH)
+			expire(w, before);
 	}
 	(void)eventfd_write(w->config.done_fd, 1);
 	return NULL;

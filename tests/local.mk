@@ -27,12 +27,55 @@ unit_tests = \
 	tests/unit/connection \
 	tests/unit/limiter \
 	tests/unit/list \
+	tests/unit/listeners \
 	tests/unit/log \
 	tests/unit/option \
-	tests/unit/poller
+	tests/unit/poller \
+	tests/unit/trace
+
+unit_helper = tests/unit/helper.c tests/unit/helper.h
+tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
+tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
+tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
+tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
+tests_unit_list_SOURCES = tests/unit/list.c $(unit_helper)
+tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
+tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
+tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
+tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
+tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
+
+# System calls by script: each end of the echo, and the memory between.
+tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS) $(CRITERION_LIBS)
+endif
+
+# The real daemon, driven over sockets.
+
+EXTRA_DIST += tests/functional/harness.py $(functional_tests)
+functional_tests = \
+	tests/functional/test_cmdline.py \
+	tests/functional/test_docs.py \
+	tests/functional/test_echo.py \
+	tests/functional/test_idle.py \
+	tests/functional/test_install.py \
+	tests/functional/test_limits.py \
+	tests/functional/test_log.py \
+	tests/functional/test_notify.py \
+	tests/functional/test_peers.py \
+	tests/functional/test_reload.py \
+	tests/functional/test_signals.py \
+	tests/functional/test_source.py \
+	tests/functional/test_swarm.py \
+	tests/functional/test_timeouts.py \
+	tests/functional/test_trace.py
+
+if FUNCTIONAL_TESTS
+check_PROGRAMS += tests/functional/swarm
+tests_functional_swarm_LDADD =
+TESTS += $(functional_tests)
 endif

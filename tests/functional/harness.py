@@ -1,0 +1,354 @@
+"""Runs the real echod for the functional tests.
+
+Nothing here sleeps and hopes: whoever waits, waits for a line in the log, for
+bytes, or for a condition that he reads from the kernel, with a deadline that
+only a broken daemon meets.
+"""
+
+import contextlib
+import os
+import re
+import resource
+import select
+import signal as signals
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+SRCDIR = os.environ.get("SRCDIR", os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
+BUILDDIR = os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/plain"))
+ECHOD = os.environ.get("ECHOD", os.path.join(BUILDDIR, "src/echod"))
+SANITIZERS = os.environ.get("SANITIZERS", "")
+
+DEADLINE = 60  # seconds; reached only when something is broken
+
+# What a sanitizer says when it has found something.
+FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
+
+
+def wait_until(condition, what):
+    """Waits until condition() is true, and returns what it returned."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {DEADLINE} s in vain for {what}")
+        time.sleep(0.002)
+
+
+def raise_descriptor_limit():
+    """Gives this process as many descriptors as it may have, and says how many."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+class Echod:
+    """A running daemon, ready to serve on self.port; a context that stops it.
+
+    Arguments are those of the command line.  conf is the text of its file;
+    without it there is none.  A daemon that logs a warning or an error that
+    was not expected, that does not exit 0, or in which a sanitizer finds
+    something, fails the test when it stops.
+    """
+
+    def __init__(self, *args, conf=None, listen="127.0.0.1:0", expect=(), prefix=(), status=0,
+                 env=None, wait=True, **popen):
+        self.expected = [re.compile(e) for e in expect]
+        self.expected_status = status
+        self.lines = []
+        self.changed = threading.Condition()
+        self.directory = tempfile.TemporaryDirectory(prefix="echod-test-")
+        self.conf_path = os.path.join(self.directory.name, "echod.conf")
+        if conf is not None:
+            self.write_conf(conf)
+        command = [*prefix, ECHOD, "-c", self.conf_path if conf is not None else "/dev/null"]
+        if listen:
+            command += ["-o", f"listen={listen}"]
+        self.process = subprocess.Popen(
+            [*command, *args], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdout=popen.pop("stdout", subprocess.DEVNULL),
+            env={**os.environ, **(env or {})}, **popen)
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        if wait:
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill()
+                raise
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self.changed:
+                self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                self.changed.notify_all()
+        with self.changed:
+            self.lines.append(None)  # end of the log
+            self.changed.notify_all()
+
+    def write_conf(self, text):
+        """Replaces the file as a careful administrator does: in one step."""
+        with open(self.conf_path + ".new", "w") as f:
+            f.write(text)
+        os.rename(self.conf_path + ".new", self.conf_path)
+
+    def wait_ready(self):
+        self.wait_log(r"\bready: ")
+        self.ports = [int(m.group(1)) for m in map(re.compile(r"listening on .*:(\d+)$").search,
+                                                   self.log().splitlines()) if m]
+        self.port = self.ports[0]
+
+    def wait_log(self, pattern, count=1):
+        """Waits for the count-th line that matches, and returns the match."""
+        pattern = re.compile(pattern)
+
+        def found():
+            matches = [m for m in map(pattern.search, filter(None, self.lines)) if m]
+            return matches[count - 1] if len(matches) >= count else None
+
+        with self.changed:
+            ended = lambda: None in self.lines
+            if not self.changed.wait_for(lambda: found() or ended(), DEADLINE) or not found():
+                raise AssertionError(f"no log line {pattern.pattern!r} in:\n{self.log()}")
+            return found()
+
+    def log(self):
+        return "\n".join(line for line in self.lines if line is not None)
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def counters(self):
+        """What SIGUSR1 logs, as a dictionary; workers as lists of numbers."""
+        seen = len(re.findall("counters: ", self.log()))
+        self.signal(signals.SIGUSR1)
+        text = self.wait_log("counters: (.*)", seen + 1).group(1)
+        pairs = (field.split("=") for field in text.split())
+        return {k: [int(n) for n in v.split(",")] if "/" in k else int(v) for k, v in pairs}
+
+    def wait_counter(self, name, value):
+        """Waits until the counter is at least value; returns all counters."""
+        def reached():
+            counters = self.counters()
+            return counters if counters[name] >= value else None
+        return wait_until(reached, f"{name} >= {value}")
+
+    def wait_open(self, n):
+        return wait_until(lambda: self.counters()["open"] == n, f"{n} open connections")
+
+    def connect(self, port=None, source=None, host="127.0.0.1", rcvbuf=None, sndbuf=None):
+        """A connected socket with a timeout, so that no test hangs."""
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        s.settimeout(DEADLINE)
+        try:
+            if rcvbuf:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+            if sndbuf:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
+            if source:
+                s.bind((source, 0))
+            s.connect((host, port or self.port))
+        except BaseException:
+            s.close()
+            raise
+        return s
+
+    def serves(self, **options):
+        """True if a fresh connection is echoed, False if it is reset."""
+        try:
+            with self.connect(**options) as s:
+                s.sendall(b"x")
+                answer = s.recv(1)
+        except ConnectionError:
+            return False
+        if answer != b"x":
+            raise AssertionError("closed in order, neither echoed nor refused")
+        return True
+
+    def status(self, field, thread=None):
+        """A number of /proc/PID/status, of the process or one thread."""
+        path = f"/proc/{self.pid}/task/{thread}/status" if thread else f"/proc/{self.pid}/status"
+        with open(path) as f:
+            return int(re.search(rf"^{field}:\s+(\d+)", f.read(), re.M).group(1))
+
+    def threads(self):
+        """Thread names by their identifiers."""
+        names = {}
+        for tid in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{tid}/comm") as f:
+                names[int(tid)] = f.read().strip()
+        return names
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def wait_exit(self):
+        status = self.process.wait(DEADLINE)
+        self.reader.join(DEADLINE)
+        return status
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(DEADLINE)
+        self.directory.cleanup()
+
+    def check_log(self):
+        for line in self.log().splitlines():
+            if FINDING.search(line):
+                raise AssertionError("a sanitizer found something:\n" + self.log())
+            complaint = re.search(r"^<[0-4]>|^echod: (warning|error):", line)
+            if complaint and not any(e.search(line) for e in self.expected):
+                raise AssertionError(f"unexpected in the log: {line}")
+
+    def stop(self, number=signals.SIGTERM):
+        """Ends it and checks that it ended well."""
+        try:
+            if self.process.poll() is None:
+                self.signal(number)
+            status = self.wait_exit()
+        except BaseException:
+            self.kill()
+            raise
+        self.directory.cleanup()
+        self.check_log()
+        if status != self.expected_status:
+            raise AssertionError(f"exit status {status}, log:\n{self.log()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        if kind is None:
+            self.stop()
+            return
+        self.kill()
+        sys.stderr.write(self.log() + "\n")
+
+
+def run(*args, **options):
+    """Runs echod to its end; returns status, stdout and stderr."""
+    p = subprocess.run([ECHOD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                       timeout=DEADLINE, **options)
+    return p.returncode, p.stdout, p.stderr
+
+
+def read_exactly(s, size):
+    """Receives size bytes, or fewer if the stream ends before."""
+    data = bytearray()
+    while len(data) < size:
+        chunk = s.recv(min(1 << 20, size - len(data)))
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def read_to_end(s):
+    data = bytearray()
+    while chunk := s.recv(1 << 20):
+        data += chunk
+    return bytes(data)
+
+
+def echo(s, data):
+    """Sends data while it receives, and returns what came back."""
+    received = bytearray()
+    sent = 0
+    while len(received) < len(data):
+        readable, writable, _ = select.select([s], [s] if sent < len(data) else [], [], DEADLINE)
+        if not readable and not writable:
+            raise AssertionError(f"silence after {len(received)} of {len(data)} bytes")
+        if writable:
+            sent += s.send(data[sent:sent + (1 << 18)], socket.MSG_DONTWAIT)
+        if readable:
+            chunk = s.recv(1 << 20)
+            if not chunk:
+                break
+            received += chunk
+    return bytes(received)
+
+
+def fill(s):
+    """Sends until the stream takes no more for a while; returns what went."""
+    sent = bytearray()
+    s.setblocking(False)
+    quiet = 0
+    while quiet < 3:
+        chunk = len(sent).to_bytes(8, "big") * 2048
+        try:
+            n = s.send(chunk)
+            sent += chunk[:n]
+            quiet = 0
+        except BlockingIOError:
+            if not select.select([], [s], [], 0.2)[1]:
+                quiet += 1
+    s.settimeout(DEADLINE)
+    return bytes(sent)
+
+
+def reset(s):
+    """Closes with a reset."""
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    s.close()
+
+
+@contextlib.contextmanager
+def many(connections):
+    """A context that closes sockets at its end."""
+    opened = []
+    try:
+        for s in connections:
+            opened.append(s)
+        yield opened
+    finally:
+        for s in opened:
+            s.close()
+
+
+class Test(unittest.TestCase):
+    """A test whose connections are checked in one line."""
+
+    def assertEchoes(self, s, data=b"are you there?"):
+        self.assertEqual(echo(s, data), data)
+
+    def assertServes(self, daemon, **options):
+        """A fresh connection is echoed."""
+        self.assertTrue(daemon.serves(**options))
+
+    def assertRefused(self, daemon, **options):
+        """A fresh connection is reset, with or without a moment of life."""
+        self.assertFalse(daemon.serves(**options))
+
+    def assertEnds(self, s):
+        """The other side has closed in order, with nothing more to say."""
+        self.assertEqual(s.recv(1), b"")
+
+
+def needs(*programs):
+    """Skips a test when a program is not installed."""
+    from shutil import which
+    missing = [p for p in programs if not which(p)]
+    return unittest.skipIf(missing, f"{', '.join(missing)} not installed")
+
+
+def main():
+    """Runs the tests of the calling file, and speaks TAP."""
+    from tap.runner import TAPTestRunner
+    runner = TAPTestRunner()
+    runner.set_stream(True)
+    runner.set_format("{short_description}")
+    unittest.main(module="__main__", testRunner=runner)

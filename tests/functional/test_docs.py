@@ -1,0 +1,450 @@
+"""What the manual, the sample and --help say is what the daemon does.
+
+The pages are read as their mdoc source, so most tests need no mandoc.  An
+option's entry in echod.conf(5) has a fixed form, see OPTION below.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+
+import harness
+from harness import Echod, run
+
+ESCAPES = {r"\(dq": '"', r"\(aq": "'", r"\e": "\\", r"\-": "-", r"\&": ""}
+
+# An option's entry begins so, and has these fields, each in a line of its own.
+OPTION = re.compile(r"^\.It Ic (\w+) = Ar (\w+)$", re.M)
+FIELDS = {
+    "default": re.compile(r"^Default:\n\.Ql (.+) \.$", re.M),
+    "range": re.compile(r"^Range: (\d+ to \d+)\.$", re.M),
+    "unit": re.compile(r"^Unit: (.+)\.$", re.M),
+    "reload": re.compile(r"^Reload: (yes|no)\.$", re.M),
+}
+
+# The kind of an option in the manual, and what a refusal says of it.
+KINDS = {
+    "list": '"ADDR:PORT"',
+    "number": "only an integer from",
+    "boolean": "only true or false",
+    "level": "only error, warning, info or debug",
+}
+
+
+def read(*path):
+    with open(os.path.join(*path)) as f:
+        return f.read()
+
+
+def page(name):
+    return read(harness.BUILDDIR, "man", name)
+
+
+def text_of(mdoc):
+    """What escape sequences stand for."""
+    return re.sub(r"\\(\([ad]q|[-e&])", lambda m: ESCAPES[m.group(0)], mdoc)
+
+
+def section(mdoc, title, kind="Sh"):
+    found = re.search(rf"^\.{kind} {title}\n(.*?)(?=^\.Sh |\Z)", mdoc, re.M | re.S)
+    if not found:
+        raise AssertionError(f"no section {title}")
+    return found.group(1)
+
+
+def displays(mdoc):
+    """The literal displays of the EXAMPLES section."""
+    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", section(mdoc, "EXAMPLES"), re.M | re.S)
+    return [text_of(block) for block in blocks]
+
+
+def flags(mdoc):
+    """The options that Fl macros name, as they are typed."""
+    found = set()
+    for line in mdoc.splitlines():
+        macro = None
+        for word in line.split():
+            if re.fullmatch(r"\.?[A-Z][a-z]", word):
+                macro = word.lstrip(".")
+            elif macro == "Fl" and word not in "|,":
+                found.add("-" + word)
+    return found
+
+
+def help_options():
+    """[short or None, long, argument or None] for each line of --help."""
+    lines = re.findall(r"^  (?:(-\w), |    )(--[\w-]+)(?: (\S+))?  ", run("--help")[1], re.M)
+    return [[short or None, long, argument or None] for short, long, argument in lines]
+
+
+def manual_options():
+    """The entries of echod.conf(5): [(name, kind, fields)]."""
+    parts = OPTION.split(section(page("echod.conf.5"), "OPTIONS"))[1:]
+    options = []
+    for name, kind, entry in zip(parts[0::3], parts[1::3], parts[2::3]):
+        fields = {}
+        for field, pattern in FIELDS.items():
+            values = pattern.findall(entry)
+            if len(values) > 1:
+                raise AssertionError(f"{name} has two fields {field}")
+            fields[field] = text_of(values[0]) if values else None
+        quoted = re.fullmatch('"(.*)"', fields["default"] or "")
+        if quoted and kind == "list":
+            fields["default"] = quoted.group(1)
+        options.append((name, kind, fields))
+    return options
+
+
+def assignments(text):
+    """The settings of a text in the form of --print-config, one a line."""
+    return re.findall(r"^(\w+) = (.*)$", text, re.M)
+
+
+def defaults():
+    return run("-p", "-c", "/dev/null")[1]
+
+
+def sample():
+    return read(harness.SRCDIR, "conf/echod.conf")
+
+
+def uncommented(text):
+    return re.sub(r"^#(?=\w+ = )", "", text, flags=re.M)
+
+
+def refusal(override):
+    """What the daemon says of a value that it refuses."""
+    status, _, message = run("-t", "-c", "/dev/null", "-o", override)
+    if status != 78:
+        raise AssertionError(f"-o {override}: status {status}, not 78: {message}")
+    return message
+
+
+class Configuration(harness.Test):
+    def print_config(self, text, **variables):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(text)
+            f.flush()
+            return run("-p", "-c", f.name, env={**os.environ, **variables})
+
+    def assertValid(self, text, **variables):
+        """The daemon accepts this configuration; returns what it prints of it."""
+        status, out, message = self.print_config(text, **variables)
+        self.assertEqual((status, message), (0, ""), text)
+        return out
+
+    def assertInvalid(self, text, **variables):
+        self.assertEqual(self.print_config(text, **variables)[0], 78, text)
+
+    def test_names(self):
+        """daemon, sample and manual name the same options in the same order"""
+        names = [name for name, _ in assignments(defaults())]
+        known = re.search(r"there are (.*)$", refusal("no_such_option=1"), re.M).group(1)
+        self.assertGreater(len(names), 1)
+        self.assertEqual(known.split(", "), names)
+        self.assertEqual([name for name, _ in assignments(uncommented(sample()))], names)
+        self.assertEqual([name for name, _, _ in manual_options()], names)
+
+    def test_defaults(self):
+        """daemon, sample and manual give the same defaults"""
+        values = dict(assignments(defaults()))
+        self.assertEqual(dict(assignments(uncommented(sample()))), values)
+        self.assertEqual({name: f["default"] for name, _, f in manual_options()}, values)
+
+    def test_sample(self):
+        """the sample is valid as it is, and sets the defaults when uncommented"""
+        self.assertEqual(assignments(sample()), [])
+        self.assertEqual(self.assertValid(sample()), defaults())
+        everything = uncommented(sample())
+        self.assertEqual(self.assertValid(everything), defaults())
+        other = "".join(f"{n} = {v}\n" for n, v in self.changed().items() if n != "listen")
+        self.assertNotEqual(self.assertValid(other), defaults())
+        self.assertEqual(self.assertValid(other + everything), defaults())
+
+    def test_sample_form(self):
+        """each option of the sample follows two comment lines of 78 columns at most"""
+        head, *options = sample().rstrip("\n").split("\n\n")
+        for line in sample().splitlines():
+            self.assertLessEqual(len(line), 78, line)
+        self.assertRegex(head, r"\A(#( .*)?\n?)+\Z")
+        for option in options:
+            self.assertRegex(option, r"\A# \S.*\n# \S.*\n#\w+ = \S.*\Z")
+
+    def test_kinds(self):
+        """the manual names each option's kind, and what a number counts"""
+        for name, kind, fields in manual_options():
+            self.assertIn(KINDS[kind], refusal(f"{name}=@"))
+            self.assertEqual(fields["range"] is not None, kind == "number", name)
+            self.assertEqual(fields["unit"] is not None, kind == "number", name)
+            self.assertIsNotNone(fields["reload"], name)
+
+    def test_ranges(self):
+        """the ranges of the manual are those that the daemon enforces"""
+        for name, kind, fields in manual_options():
+            if kind != "number":
+                continue
+            low, high = map(int, fields["range"].split(" to "))
+            for value in (low, high):
+                self.assertEqual(run("-t", "-c", "/dev/null", "-o", f"{name}={value}")[0], 0, name)
+            for value in (low - 1, high + 1):
+                self.assertIn(f"{name} = {value} is not allowed, only an integer from "
+                              f"{fields['range']}\n", refusal(f"{name}={value}"))
+
+    def test_addresses(self):
+        """listen takes as many addresses as the manual says"""
+        low, high = map(int, re.search(r"at least (\d+) and at most (\d+)",
+                                       page("echod.conf.5")).groups())
+        for n, check in ((low, self.assertValid), (high, self.assertValid),
+                         (low - 1, self.assertInvalid), (high + 1, self.assertInvalid)):
+            check("listen = {%s}" % ", ".join(f"127.0.0.1:{1000 + i}" for i in range(n)))
+
+    def test_words(self):
+        """booleans and levels take the words that the manual names"""
+        syntax = section(page("echod.conf.5"), "SYNTAX")
+        booleans = re.search(r"^\.It Booleans\n(.*?)^\.It", syntax, re.M | re.S).group(1)
+        yes, no = (re.findall(r"^\.Ql (\w+)", half, re.M) for half in booleans.split(";"))
+        self.assertTrue(len(yes) == len(no) == 3, booleans)
+        for words, value in ((yes, "true"), (no, "false")):
+            for word in words + [w.upper() for w in words]:
+                out = self.assertValid(f"tcp_nodelay = {word}")
+                self.assertIn(("tcp_nodelay", value), assignments(out))
+        entry = re.search(r"^\.It Ic log_level(.*?)^\.Pp", page("echod.conf.5"), re.M | re.S)
+        levels = re.search(r"one of\n(.*?);", entry.group(1), re.S).group(1)
+        *lower, last = re.findall(r"^\.Ql (\w+)", levels, re.M)
+        self.assertIn(f"only {', '.join(lower)} or {last}\n", refusal("log_level=@"))
+
+    def test_syntax(self):
+        """comments, quotes, lists and variables work as echod.conf(5) describes"""
+        listen = dict(assignments(defaults()))["listen"].strip("{}")
+        variables = {"PORT": "1234", "LEVEL": "debug"}
+        for text, name, value in (
+                ("# c\n// c\n/* c\nc */ workers = 3 # c", "workers", "3"),
+                ("workers=3 backlog\n=\n4", "backlog", "4"),
+                ("workers = 3\nworkers = 4", "workers", "4"),
+                ("workers = \"3\"", "workers", "3"),
+                ("workers = '3'", "workers", "3"),
+                ("log_level = \"in\\x66o\"", "log_level", "info"),
+                ("listen = 127.0.0.1:1", "listen", '{"127.0.0.1:1"}'),
+                ("listen = {127.0.0.1:1, [::1]:2}", "listen", '{"127.0.0.1:1", "[::1]:2"}'),
+                ("listen += 127.0.0.1:1", "listen", '{%s, "127.0.0.1:1"}' % listen),
+                ("listen = 127.0.0.1:1 listen += {'127.0.0.1:2'}", "listen",
+                 '{"127.0.0.1:1", "127.0.0.1:2"}'),
+                ("log_level = ${LEVEL}", "log_level", "debug"),
+                ("log_level = ${NO_SUCH_VARIABLE:-error}", "log_level", "error"),
+                ('listen = "127.0.0.1:${PORT}"', "listen", '{"127.0.0.1:1234"}')):
+            self.assertIn((name, value), assignments(self.assertValid(text, **variables)))
+        for text in ("Workers = 3", "workers = 3;", "workers = 3k", "workers = 0x3", "workers += 3",
+                     "log_level = '${LEVEL}'", "log_level = ${NO_SUCH_VARIABLE}",
+                     "listen = 127.0.0.1:${PORT}", "listen = localhost:7",
+                     "listen = {127.0.0.1:7, 127.0.0.1:7}"):
+            self.assertInvalid(text, **variables)
+
+    def test_file(self):
+        """a file is refused when it is too large, not regular, or no text"""
+        self.assertIn("at most 64 KiB without NUL bytes", page("echod.conf.5").replace("\n", " "))
+        self.assertValid("#" * (64 * 1024))
+        self.assertInvalid("#" * (64 * 1024 + 1))
+        self.assertInvalid("workers = 3\n#\0\n")
+        self.assertEqual(run("-t", "-c", "/dev/zero")[0], 78)
+        self.assertEqual(run("-t", "-c", "/dev/null")[0], 0)
+
+    def changed(self):
+        """A value other than the default for each option."""
+        values = {"list": lambda _: '{"127.0.0.2:0"}',
+                  "number": lambda default: str(int(default) + 1),
+                  "boolean": lambda default: "false" if default == "true" else "true",
+                  "level": lambda default: "debug" if default != "debug" else "info"}
+        return {name: values[kind](fields["default"]) for name, kind, fields in manual_options()}
+
+    def test_reload(self):
+        """the options that need a restart are those which the manual says do"""
+        fixed = [name for name, _, fields in manual_options() if fields["reload"] == "no"]
+        before = {**dict(assignments(defaults())), "listen": '{"127.0.0.1:0"}'}
+        expected = ["reload: .* stays as it is until a restart"]
+        as_text = lambda values: "".join(f"{name} = {value}\n" for name, value in values.items())
+        with Echod(conf=as_text(before), listen=None, expect=expected) as d:
+            d.write_conf(as_text(self.changed()))
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded$")
+            d.wait_log(r"listening on 127\.0\.0\.2:")
+            kept = re.findall(r"reload: (\w+) stays as it is until a restart", d.log())
+        self.assertEqual(kept, fixed)
+
+    def test_examples(self):
+        """the configurations in the manual's examples are valid"""
+        def is_configuration(display):
+            first = next(line for line in display.splitlines() if line)
+            return re.match(r"(#|\w+ \+?= )", first)
+
+        self.assertGreater(len(displays(page("echod.conf.5"))), 1)
+        for display in displays(page("echod.conf.5")):
+            self.assertTrue(is_configuration(display), display)
+            self.assertNotEqual(self.assertValid(display), defaults(), display)
+        for display in filter(is_configuration, displays(page("echod.8"))):
+            self.assertNotEqual(self.assertValid(display), defaults(), display)
+
+
+class Manual(harness.Test):
+    def test_help(self):
+        """each option of --help is in SYNOPSIS and DESCRIPTION, and none besides"""
+        synopsis = section(page("echod.8"), "SYNOPSIS")
+        entries = re.findall(r"^\.It (Fl .*)$", section(page("echod.8"), "DESCRIPTION"), re.M)
+        options = help_options()
+        self.assertGreater(len(options), 1)
+        self.assertEqual(flags(synopsis), {short or long for short, long, _ in options})
+        self.assertEqual([flags(entry) for entry in entries],
+                         [{short, long} - {None} for short, long, _ in options])
+        for entry, (short, long, argument) in zip(entries, options):
+            forms = [form for form in (short, long) if form]
+            words = (argument or "").lower().replace("=", " Ns = Ns Ar ")
+            self.assertEqual(entry, " , ".join(
+                f"Fl {form[1:]} Ar {words}" if argument else f"Fl {form[1:]}" for form in forms))
+
+    def test_path(self):
+        """pages and --help name the same configuration file"""
+        path = re.search(r"instead of (\S+)", run("--help")[1]).group(1)
+        for name in ("echod.8", "echod.conf.5"):
+            paths = re.findall(r"^\.(?:It )?Pa (\S*/echod\.conf)", page(name), re.M)
+            self.assertEqual(set(paths), {path})
+            self.assertNotRegex(page(name), "@[A-Za-z]+@")
+
+    def test_counters(self):
+        """each field of the counters is in echod(8), in the same order"""
+        with Echod("-o", "workers=2") as d:
+            names = [re.sub(r"/\d+", "/N", name) for name in d.counters()]
+        self.assertGreater(len(names), 10)
+        self.assertEqual(names.count("worker/N"), 2)
+        signals = section(page("echod.8"), "SIGNALS")
+        self.assertEqual(re.findall(r"^\.It Ic (\S+)$", signals, re.M), names[:-1])
+
+    def test_signals(self):
+        """the signals that the daemon handles are those in echod(8)"""
+        with Echod() as d:
+            with open(f"/proc/{d.pid}/status") as f:
+                blocked = int(re.search(r"^SigBlk:\s*(\w+)", f.read(), re.M).group(1), 16)
+        handled = {s.name for s in signal.Signals if blocked >> (s - 1) & 1}
+        entries = re.findall(r"^\.It Dv (SIG.*)$", section(page("echod.8"), "SIGNALS"), re.M)
+        self.assertEqual({name for entry in entries for name in re.findall(r"\w+", entry)}, handled)
+
+    def test_names(self):
+        """every option or counter that a page names exists"""
+        options = {name for name, _, _ in manual_options()}
+        counters = set(re.findall(r"^\.It Ic (\S+)$", page("echod.8"), re.M))
+        for name, known in (("echod.8", options | counters), ("echod.conf.5", options)):
+            macros = re.findall(r"\bIc (.*?)(?: (?:=|No) |$)", page(name), re.M)
+            words = {w for m in macros for w in re.findall(r"[a-z]\S+", m)}
+            self.assertTrue(words)
+            self.assertEqual(words - known, set())
+
+    def listed_statuses(self):
+        return [int(n) for n in re.findall(r"^\.It (\d+)$", section(page("echod.8"), "EXIT STATUS"),
+                                           re.M)]
+
+    def assertStatus(self, status, *args, prefix=(), **options):
+        options = {"stdout": subprocess.DEVNULL, **options}
+        p = subprocess.run([*prefix, harness.ECHOD, *args], stdin=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, text=True, timeout=harness.DEADLINE, **options)
+        self.assertEqual(p.returncode, status, f"{args}: {p.stderr}")
+        self.assertIn(status, self.listed_statuses())
+
+    def test_statuses(self):
+        """the exit statuses in echod(8) are right"""
+        self.assertEqual(self.listed_statuses(), [0, 64, 71, 74, 77, 78])
+        for args in (["-t", "-c", "/dev/null"], ["-p", "-c", "/dev/null"], ["-V"], ["-h"]):
+            self.assertStatus(0, *args)
+        for args in (["-x"], ["--no-such"], ["word"], ["-t", "-p"], ["-o", "workers"], ["-c"]):
+            self.assertStatus(64, *args)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.assertStatus(71, "-c", "/dev/null", "-o", "listen=127.0.0.1:%d"
+                              % taken.getsockname()[1])
+        self.assertStatus(71, "-c", "/dev/null", "-o", "listen=192.0.2.1:0")
+        with open("/dev/full", "w") as full:
+            for args in (["-p", "-c", "/dev/null"], ["-V"], ["-h"]):
+                self.assertStatus(74, *args, stdout=full)
+        for path in ("/no/such/file", "/", "/dev/zero"):
+            self.assertStatus(78, "-c", path)
+        self.assertStatus(78, "-c", "/dev/null", "-o", "workers=many")
+
+    def test_stop_status(self):
+        """a stop by a signal, or by two, exits 0"""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Echod() as d, d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(number)
+                d.wait_log("stopping$")
+                self.assertEnds(s)
+                d.signal(number)
+                self.assertEqual(d.wait_exit(), 0)
+                self.assertIn("closed_shutdown=1 ", d.log())
+
+    def test_status_of_privilege(self):
+        """without the capability a port below 1024 exits 77"""
+        first = int(read("/proc/sys/net/ipv4/ip_unprivileged_port_start"))
+        if first < 2:
+            self.skipTest("every port is free to use")
+        held = int(re.search(r"^CapEff:\s*(\w+)", read("/proc/self/status"), re.M).group(1), 16)
+        prefix = []
+        if held >> 10 & 1:
+            if subprocess.run(["setpriv", "--bounding-set=-net_bind_service",
+                               "--inh-caps=-net_bind_service", "true"]).returncode != 0:
+                self.skipTest("the capability cannot be dropped")
+            prefix = ["setpriv", "--bounding-set=-net_bind_service",
+                      "--inh-caps=-net_bind_service"]
+        self.assertStatus(77, "-c", "/dev/null", "-o", f"listen=127.0.0.1:{min(first, 1024) - 1}",
+                          prefix=prefix)
+
+    def test_unit(self):
+        """what the pages say of the unit is what it sets"""
+        unit = read(harness.SRCDIR, "systemd/echod.service.in")
+        setting = lambda name: re.search(rf"^{name}=(.*)$", unit, re.M).group(1)
+        unrestarted = re.search(r"^After (.*) the shipped unit does not restart",
+                                section(page("echod.8"), "EXIT STATUS"), re.M).group(1)
+        self.assertEqual(setting("RestartPreventExitStatus").split(),
+                         re.findall(r"\d+", unrestarted))
+        seconds = re.search(r"unit gives a stop (\d+) seconds", page("echod.conf.5")).group(1)
+        self.assertEqual(setting("TimeoutStopSec"), seconds)
+        self.assertEqual(setting("CapabilityBoundingSet"), "CAP_NET_BIND_SERVICE")
+        self.assertEqual(setting("User"), "echod")
+
+    def test_commands(self):
+        """the options in echod(8)'s example commands are accepted"""
+        commands = [line.split()[1:] for display in displays(page("echod.8"))
+                    for line in display.splitlines() if line.startswith("echod ")]
+        self.assertGreater(len(commands), 1)
+        with tempfile.TemporaryDirectory() as directory:
+            with open(os.path.join(directory, "echod.conf"), "w") as f:
+                f.write(sample())
+            for args in commands:
+                if "-c" not in args:
+                    args = [*args, "-c", "./echod.conf"]
+                if "-p" not in args:
+                    args = [*args, "-t"]
+                self.assertEqual(run(*args, cwd=directory)[0], 0, args)
+
+    @harness.needs("mandoc")
+    def test_lint(self):
+        """mandoc has nothing to say against the pages"""
+        for name in ("echod.8", "echod.conf.5"):
+            self.assertEqual(self.mandoc(name, "-T", "lint"), "")
+
+    def mandoc(self, name, *args):
+        out = subprocess.run(["mandoc", *args, name], cwd=os.path.join(harness.BUILDDIR, "man"),
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        # Whether other packages' pages are installed here is not the pages' fault.
+        own = r"(?!.*(Xr echod 8|Xr echod\.conf 5))"
+        return re.sub(rf"^{own}mandoc: .* referenced manual not found: .*\n", "", out, flags=re.M)
+
+    @harness.needs("mandoc")
+    def test_rendering(self):
+        """the rendered page shows each default exactly"""
+        shown = " ".join(self.mandoc("echod.conf.5", "-T", "utf8", "-O", "width=500").split())
+        shown = re.sub(".\b", "", shown)
+        self.assertEqual(re.findall("Default: ‘(.*?)’\\.", shown),
+                         [value for _, value in assignments(defaults())])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,225 @@
+"""Every byte comes back, in order, once, whatever the client does."""
+
+import os
+import random
+import select
+import socket
+import threading
+import unittest
+
+import harness
+from harness import Echod, echo, fill, read_exactly, read_to_end
+
+
+class Cases:
+    """What holds in every way in which bytes travel through the daemon."""
+
+    args = ()
+
+    def daemon(self):
+        return Echod(*self.args)
+
+    def test_messages(self):
+        """messages of all sizes come back, one after the other"""
+        with self.daemon() as d:
+            with d.connect() as s:
+                for size in (1, 2, 63, 64, 1000, 4095, 4096, 4097, 65536, 262144, 262145, 3000000):
+                    self.assertEchoes(s, random.Random(size).randbytes(size))
+
+    def test_one_byte_segments(self):
+        """one-byte segments come back in order"""
+        data = random.Random(1).randbytes(3000)
+        with self.daemon() as d:
+            with d.connect() as s:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for i in range(len(data)):
+                    s.send(data[i:i + 1])
+                self.assertEqual(read_exactly(s, len(data)), data)
+
+    def test_half_close(self):
+        """data, then FIN: all data comes back, then FIN"""
+        with self.daemon() as d:
+            for size in (0, 1, 1000, 65536, 262144, 262145, 1 << 20, 8 << 20):
+                data = random.Random(size).randbytes(size)
+                with d.connect() as s:
+                    received = []
+                    reader = threading.Thread(target=lambda: received.append(read_to_end(s)))
+                    reader.start()
+                    s.sendall(data)
+                    s.shutdown(socket.SHUT_WR)
+                    reader.join(harness.DEADLINE)
+                    self.assertTrue(received and received[0] == data)
+            d.wait_open(0)
+            self.assertEqual(d.counters()["closed_error"], 0)
+
+    def test_slow_reader(self):
+        """who does not read for a while loses nothing, and others are not held up"""
+        with self.daemon() as d:
+            with d.connect(rcvbuf=4096) as slow, d.connect() as other:
+                sent = fill(slow)
+                self.assertGreater(len(sent), 4096)
+                self.assertEchoes(other, b"x" * 100000)
+                tail = b"and now the rest" * 1000
+                received = []
+                reader = threading.Thread(
+                    target=lambda: received.append(read_exactly(slow, len(sent) + len(tail))))
+                reader.start()
+                slow.sendall(tail)
+                reader.join(harness.DEADLINE)
+                self.assertTrue(received and received[0] == sent + tail)
+                self.assertEchoes(slow)
+
+    def test_slow_reader_half_closes(self):
+        """who sends, sends FIN, and only then reads, gets all and FIN"""
+        with self.daemon() as d:
+            with d.connect(rcvbuf=4096) as s:
+                sent = fill(s)
+                s.shutdown(socket.SHUT_WR)
+                self.assertEqual(read_to_end(s), sent)
+
+    def test_many_threads_of_random_talk(self):
+        """clients that send, read, pause and close at random get their own bytes"""
+        failures = []
+
+        def talk(d, seed):
+            rnd = random.Random(seed)
+            for _ in range(15):
+                with d.connect() as s:
+                    for _ in range(rnd.randrange(6)):
+                        data = rnd.randbytes(rnd.choice((1, 100, 5000, 300000)))
+                        if echo(s, data) != data:
+                            failures.append(seed)
+
+        with self.daemon() as d:
+            threads = [threading.Thread(target=talk, args=(d, i)) for i in range(16)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join(harness.DEADLINE)
+            self.assertEqual(failures, [])
+
+
+class Echo(Cases, harness.Test):
+    """With the defaults."""
+
+
+class SmallBuffers(Cases, harness.Test):
+    """When neither side's kernel nor echod takes much at once."""
+
+    args = ("-o", "buffer_size=4096", "-o", "send_buffer=4608", "-o", "receive_buffer=2304")
+
+
+class NoPendingMemory(Cases, harness.Test):
+    """When what a client does not take stays in the kernel."""
+
+    args = ("-o", "pending_memory=0", "-o", "send_buffer=4608")
+
+
+class Client(harness.Test):
+    def test_fin_at_once(self):
+        """a FIN in the same instant as the data loses none of it"""
+        with Echod() as d:
+            for i in range(500):
+                with d.connect() as s:
+                    s.sendall(b"%d" % i)
+                    s.shutdown(socket.SHUT_WR)
+                    self.assertEqual(read_to_end(s), b"%d" % i)
+
+    def test_urgent_data(self):
+        """urgent bytes are data too, in their place"""
+        with Echod() as d, d.connect() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            s.send(b"abc")
+            s.send(b"!", socket.MSG_OOB)
+            s.send(b"def")
+            s.send(b"?", socket.MSG_OOB)
+            s.send(b"ghi")
+            self.assertEqual(read_exactly(s, 11), b"abc!def?ghi")
+            self.assertEchoes(s)
+
+    def test_resets(self):
+        """a client's reset ends its connection only, at any moment of the echo"""
+        with Echod() as d, d.connect() as bystander:
+            before = d.descriptors()
+            for i in range(300):
+                s = d.connect()
+                if i % 3:
+                    s.send(b"x" * (i * 100))
+                if i % 3 == 2:
+                    s.recv(1)
+                harness.reset(s)
+            self.assertEchoes(bystander)
+            d.wait_open(1)
+            self.assertEqual(d.descriptors(), before)
+
+    def test_reset_while_stalled(self):
+        """the reset of a client that does not read frees what waits for it"""
+        with Echod("-o", "send_buffer=4608") as d:
+            for _ in range(20):
+                s = d.connect(rcvbuf=4096)
+                s.setblocking(False)
+                try:
+                    while True:
+                        s.send(bytes(65536))
+                except BlockingIOError:
+                    pass
+                harness.reset(s)
+            d.wait_open(0)
+            self.assertServes(d)
+
+    def test_ipv6(self):
+        """the same over IPv6, on a socket that takes no IPv4"""
+        try:
+            socket.socket(socket.AF_INET6).bind(("::1", 0))
+        except OSError as e:
+            self.skipTest(f"no IPv6 here: {e}")
+        with Echod(listen="[::1]:0") as d, d.connect(host="::1") as s:
+            self.assertEchoes(s)
+
+
+class Fairness(harness.Test):
+    def test_stream_does_not_starve_others(self):
+        """beside a client that streams without end, each message is still answered"""
+        with Echod("-o", "workers=1") as d, d.connect() as stream:
+            stop = threading.Event()
+            moved = [0]
+
+            def flood():
+                while not stop.is_set():
+                    readable, writable, _ = select.select([stream], [stream], [], 1)
+                    if writable:
+                        try:
+                            stream.send(bytes(1 << 20), socket.MSG_DONTWAIT)
+                        except BlockingIOError:
+                            pass
+                    if readable:
+                        moved[0] += len(stream.recv(1 << 20))
+
+            flooder = threading.Thread(target=flood)
+            flooder.start()
+            try:
+                with harness.many(d.connect() for _ in range(50)) as others:
+                    for _ in range(20):
+                        for s in others:
+                            self.assertEchoes(s)
+            finally:
+                stop.set()
+                flooder.join(harness.DEADLINE)
+            self.assertGreater(moved[0], 1 << 20)
+
+    def test_more_ready_than_a_batch_holds(self):
+        """three thousand connections that speak in one instant are all answered"""
+        harness.raise_descriptor_limit()
+        with Echod("-o", "workers=1") as d:
+            with harness.many(d.connect() for _ in range(3000)) as clients:
+                d.wait_open(3000)
+                os.kill(d.pid, 19)  # SIGSTOP: all that is sent now is one instant later
+                for i, s in enumerate(clients):
+                    s.send(b"%08d" % i)
+                os.kill(d.pid, 18)
+                for i, s in enumerate(clients):
+                    self.assertEqual(read_exactly(s, 8), b"%08d" % i)
+
+
+if __name__ == "__main__":
+    harness.main()

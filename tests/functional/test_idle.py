@@ -1,0 +1,54 @@
+"""An idle daemon does nothing."""
+
+import time
+
+import harness
+from harness import Echod
+
+
+class Idle(harness.Test):
+    def switches(self, daemon):
+        return {name: daemon.status("voluntary_ctxt_switches", tid) +
+                daemon.status("nonvoluntary_ctxt_switches", tid)
+                for tid, name in daemon.threads().items()}
+
+    def test_no_wakeups(self):
+        """with 1,000 idle connections and timeouts far away no thread wakes up"""
+        if harness.SANITIZERS:
+            self.skipTest("a sanitizer's own thread may wake up")
+        with Echod("-o", "workers=3") as d:
+            with harness.many(d.connect() for _ in range(1000)) as clients:
+                d.wait_open(1000)
+                for s in clients:
+                    self.assertEchoes(s, b"x")
+                d.wait_counter("echoed", 1000)
+                settled = harness.wait_until(lambda: self.settled(d), "all threads asleep")
+                cpu = d.cpu_seconds()
+                time.sleep(2)
+                self.assertEqual(self.switches(d), settled)
+                self.assertEqual(d.cpu_seconds(), cpu)
+
+    def settled(self, daemon):
+        """The counts, once two readings that are a moment apart agree."""
+        before = self.switches(daemon)
+        time.sleep(0.1)
+        return before if before == self.switches(daemon) else None
+
+    def test_thread_names(self):
+        """the threads are echod, acceptor, worker/0 and so on"""
+        with Echod("-o", "workers=3") as d:
+            names = harness.wait_until(lambda: "worker/2" in d.threads().values() and d.threads(),
+                                       "the threads' names")
+            if "thread" in harness.SANITIZERS:  # which has a thread of its own
+                names = {t: n for t, n in names.items() if t == d.pid or n != "echod"}
+            self.assertEqual(sorted(names.values()),
+                             ["acceptor", "echod", "worker/0", "worker/1", "worker/2"])
+
+    def test_one_worker_for_each_cpu(self):
+        """workers=0 is one for each CPU that the process may use"""
+        with Echod("-o", "workers=0", prefix=("taskset", "-c", "0")) as d:
+            d.wait_log("ready: 1 workers")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,152 @@
+"""Limits: at each, the newcomer is refused at once, counted, and others are untouched."""
+
+import os
+import resource
+import signal
+
+import harness
+from harness import Echod, many
+
+REFUSED = r"refused a connection from 127\.[\d.]+:\d+: "
+
+
+class Limits(harness.Test):
+    def test_max_connections(self):
+        """the connection above max_connections is refused, and there is room again after one ends"""
+        with Echod("-o", "max_connections=10", expect=[REFUSED + "max_connections "]) as d:
+            with many(d.connect() for _ in range(10)) as first:
+                for s in first:
+                    self.assertEchoes(s)
+                for _ in range(5):
+                    self.assertRefused(d)
+                for s in first:
+                    self.assertEchoes(s)
+                first[0].close()
+                d.wait_open(9)
+                self.assertServes(d)
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["accepted"], 11)
+            self.assertEqual(counters["refused_max_connections"], 5)
+            d.wait_log(REFUSED)
+            self.assertEqual(d.log().count("refused a connection"), 1, "one line in ten seconds")
+
+    def test_per_source(self):
+        """one source's limit is its own: another source is served"""
+        with Echod("-o", "max_connections_per_source=5", expect=[REFUSED]) as d:
+            with many(d.connect(source="127.0.0.2") for _ in range(5)) as first:
+                for s in first:
+                    self.assertEchoes(s)
+                self.assertRefused(d, source="127.0.0.2")
+                with many(d.connect(source="127.0.0.3") for _ in range(5)) as second:
+                    for s in first + second:
+                        self.assertEchoes(s)
+            d.wait_open(0)
+            self.assertServes(d, source="127.0.0.2")
+            self.assertEqual(d.counters()["refused_max_connections_per_source"], 1)
+
+    def test_rate(self):
+        """a source that connects faster than its rate is refused after its burst, others are not"""
+        with Echod("-o", "connection_rate_per_source=1", "-o", "connection_burst_per_source=5",
+                   expect=[REFUSED]) as d:
+            refused = sum(not d.serves(source="127.0.0.2") for _ in range(60))
+            self.assertGreater(refused, 0)
+            self.assertServes(d, source="127.0.0.3")
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["refused_connection_rate_per_source"], refused)
+            self.assertEqual(counters["accepted"], 61 - refused)
+            self.assertGreaterEqual(counters["accepted"], 6)
+            # never switched off: in time the same source is served again
+            harness.wait_until(lambda: d.serves(source="127.0.0.2"), "another token")
+
+    def test_many_sources(self):
+        """thousands of sources are told apart"""
+        with Echod("-o", "max_connections_per_source=1", expect=[REFUSED]) as d:
+            sources = [f"127.{a}.{b}.1" for a in range(1, 21) for b in range(100)]
+            harness.raise_descriptor_limit()
+            with many(d.connect(source=s) for s in sources):
+                d.wait_open(len(sources))
+                for source in sources[::100]:
+                    self.assertRefused(d, source=source)
+            self.assertEqual(d.wait_open(0) and d.counters()["refused_max_connections_per_source"], 20)
+
+
+class Descriptors(harness.Test):
+    def lower(self, daemon, limit=8):
+        """Fewer than it has open, so that it gets no more."""
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE,
+                         (limit, resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[1]))
+
+    def test_out_of_descriptors(self):
+        """without descriptors it pauses without a spin, says so once, and resumes"""
+        with Echod(expect=["cannot accept: Too many open files"]) as d:
+            with many(d.connect() for _ in range(5)) as first:
+                d.wait_open(5)
+                self.lower(d)
+                with d.connect() as waiting:
+                    waiting.sendall(b"later")
+                    d.wait_log("cannot accept")
+                    before = d.cpu_seconds()
+                    d.wait_counter("pauses", d.counters()["pauses"] + 10)  # a second
+                    self.assertLess(d.cpu_seconds() - before, 0.3)
+                    for s in first:
+                        self.assertEchoes(s)
+                    self.lower(d, 1000)
+                    self.assertEqual(harness.read_exactly(waiting, 5), b"later")
+            self.assertEqual(d.log().count("cannot accept"), 1)
+            d.wait_open(0)
+
+    def test_stop_without_descriptors(self):
+        """it can be stopped while it has no descriptors"""
+        with Echod(expect=["cannot accept", "cannot serve the rest of a queue"]) as d:
+            self.lower(d)
+            with d.connect():
+                d.wait_log("cannot accept")
+                d.signal(signal.SIGTERM)
+                self.assertEqual(d.wait_exit(), 0)
+
+    def test_few_descriptors(self):
+        """max_connections is what the descriptors leave, and so they never run out"""
+        with Echod(prefix=("prlimit", "--nofile=64:64"), expect=["refused a connection"]) as d:
+            most = int(d.wait_log(r"at most (\d+) connections").group(1))
+            self.assertLess(most, 64)
+            with many(d.connect() for _ in range(most)):
+                for _ in range(100):
+                    self.assertRefused(d)
+                counters = d.counters()
+                self.assertEqual(counters["open"], most)
+                self.assertEqual(counters["refused_max_connections"], 100)
+                self.assertEqual(counters["pauses"], 0)
+            d.wait_open(0)
+            self.assertServes(d)
+
+    def test_too_few_descriptors(self):
+        """with too few descriptors to serve anyone it does not start"""
+        status, _, err = harness.run("-o", "listen=127.0.0.1:0", preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (20, 20)))
+        self.assertEqual(status, 71, err)
+        self.assertIn("Too many open files", err)
+
+    def test_limit_above_descriptors(self):
+        """a max_connections that the descriptors do not allow is lowered, with a warning"""
+        with Echod("-o", "max_connections=1000", prefix=("prlimit", "--nofile=100:100"),
+                   expect=["max_connections is 1000, but 100 descriptors allow only"]) as d:
+            d.wait_log("max_connections is 1000")
+            self.assertServes(d)
+
+    def test_descriptors_are_private(self):
+        """every descriptor beyond the standard ones closes on exec, and all are returned"""
+        with Echod() as d:
+            before = d.descriptors()
+            with many(d.connect() for _ in range(20)):
+                d.wait_open(20)
+                for fd in os.listdir(f"/proc/{d.pid}/fd"):
+                    with open(f"/proc/{d.pid}/fdinfo/{fd}") as f:
+                        flags = next(int(l.split()[1], 8) for l in f if l.startswith("flags:"))
+                    if int(fd) > 2:
+                        self.assertTrue(flags & os.O_CLOEXEC, f"descriptor {fd}")
+            d.wait_open(0)
+            self.assertEqual(d.descriptors(), before)
+
+
+if __name__ == "__main__":
+    harness.main()

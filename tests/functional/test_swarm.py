@@ -1,0 +1,71 @@
+"""Ten thousand connections at once."""
+
+import os
+import subprocess
+
+import harness
+from harness import Echod
+
+CONNECTIONS = 10000
+BYTES = 65536
+SWARM = os.path.join(harness.BUILDDIR, "tests/functional/swarm")
+
+
+class Swarm(harness.Test):
+    def setUp(self):
+        limit = harness.raise_descriptor_limit()
+        if limit < CONNECTIONS + 200:
+            self.skipTest(f"only {limit} descriptors")
+
+    def start(self, daemon, size):
+        swarm = subprocess.Popen([SWARM, str(daemon.port), str(CONNECTIONS), str(size)],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(swarm.communicate)
+        self.addCleanup(swarm.kill)
+        self.assertEqual(swarm.stdout.readline(), "connected\n")
+        return swarm
+
+    def test_all_talk(self):
+        """10,000 connections echo 64 KiB of their own each, all at once, every byte compared"""
+        with Echod("-o", "max_connections=0") as d:
+            swarm = self.start(d, BYTES)
+            output = swarm.communicate("go\n", timeout=10 * harness.DEADLINE)[0]
+            self.assertEqual(swarm.returncode, 0, output)
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["accepted"], CONNECTIONS)
+            self.assertEqual(counters["closed_client"], CONNECTIONS)
+            self.assertEqual(counters["echoed"], CONNECTIONS * BYTES)
+            self.assertEqual(counters["received"], CONNECTIONS * BYTES)
+
+    def test_spread(self):
+        """connections are spread evenly (+-1) over the workers"""
+        for workers in (1, 2, 3, 7):
+            with Echod("-o", f"workers={workers}") as d:
+                with harness.many(d.connect() for _ in range(500)):
+                    counters = d.wait_open(500) and d.counters()
+                    open_each = [counters[f"worker/{i}"][0] for i in range(workers)]
+                    self.assertLessEqual(max(open_each) - min(open_each), 1)
+                    self.assertEqual(sum(open_each), 500)
+
+    def test_memory(self):
+        """an idle connection takes 64 bytes of the daemon's memory"""
+        if harness.SANITIZERS:
+            self.skipTest("sanitizers take memory of their own")
+        with Echod("-o", "workers=2") as d:
+            d.wait_open(0)
+            before = self.private_kib(d)
+            swarm = self.start(d, 0)
+            d.wait_open(CONNECTIONS)
+            used = (self.private_kib(d) - before) * 1024
+            # 64 each, in whole pages, and a page or two for what counts them
+            self.assertLessEqual(used, CONNECTIONS * 64 + 4 * 4096)
+            print(f"# {used} bytes for {CONNECTIONS} idle connections")
+            swarm.communicate("go\n")
+
+    def private_kib(self, daemon):
+        with open(f"/proc/{daemon.pid}/smaps_rollup") as f:
+            return sum(int(line.split()[1]) for line in f if line.startswith("Private_"))
+
+
+if __name__ == "__main__":
+    harness.main()

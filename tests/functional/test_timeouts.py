@@ -1,0 +1,119 @@
+"""idle_timeout and stall_timeout: in time, not before, and only for whom they are meant."""
+
+import socket
+import time
+
+import harness
+from harness import Echod, fill
+
+
+class Timeouts(harness.Test):
+    def test_idle(self):
+        """who is silent for idle_timeout is closed in order, who speaks is not"""
+        with Echod("-o", "idle_timeout=1") as d, d.connect() as active:
+            self.assertEchoes(active)
+            start = time.monotonic()
+            with harness.many(d.connect() for _ in range(20)) as idle:
+                for s in idle[::2]:
+                    self.assertEchoes(s)
+                while d.counters()["closed_idle_timeout"] < 20:
+                    self.assertEchoes(active)
+                self.assertGreaterEqual(time.monotonic() - start, 1)
+                for s in idle:
+                    self.assertEnds(s)
+            self.assertEchoes(active)
+
+    def test_half_message_is_activity(self):
+        """each byte counts from anew"""
+        with Echod("-o", "idle_timeout=1") as d, d.connect() as witness, d.connect() as s:
+            self.assertEchoes(witness)
+            for _ in range(4):
+                time.sleep(0.4)  # less than the timeout, together more
+                self.assertEchoes(s, b"x")
+            self.assertEnds(witness)
+            self.assertEchoes(s, b"x")
+
+    def test_stall(self):
+        """who does not read its echo for stall_timeout is reset, and its memory is free"""
+        with Echod("-o", "stall_timeout=1", "-o", "send_buffer=4608") as d, d.connect() as other:
+            with d.connect(rcvbuf=4096) as s:
+                fill(s)
+                while d.counters()["closed_stall_timeout"] == 0:
+                    self.assertEchoes(other)
+                with self.assertRaises(ConnectionError):
+                    while s.recv(1 << 20):
+                        pass
+            self.assertEchoes(other)
+            self.assertEqual(d.counters()["open"], 1)
+
+    def test_slow_is_not_stalled(self):
+        """who reads a little now and then is not stalled"""
+        with Echod("-o", "stall_timeout=2", "-o", "send_buffer=65536") as d:
+            with d.connect(rcvbuf=4096) as s:
+                sent = fill(s)
+                got = 0
+                for _ in range(12):  # twice the timeout, and less than a step of the kernel's
+                    time.sleep(0.4)
+                    got += len(s.recv(4096))
+                got += len(harness.read_exactly(s, len(sent) - got))
+                self.assertEqual(got, len(sent))
+                self.assertEchoes(s)
+
+    def test_idle_does_not_count_stalled(self):
+        """a stalled client is not idle: only stall_timeout applies to it"""
+        with Echod("-o", "idle_timeout=1", "-o", "stall_timeout=0", "-o", "send_buffer=4608") as d:
+            with d.connect(rcvbuf=4096) as s:
+                sent = fill(s)
+                with d.connect() as witness:
+                    self.assertEnds(witness)
+                self.assertEqual(d.counters()["closed_idle_timeout"], 1)
+                self.assertEqual(harness.read_exactly(s, len(sent)), sent)
+
+    def test_pause_of_the_process(self):
+        """after a pause of the whole daemon, those whose bytes wait are served, not timed out"""
+        with Echod("-o", "idle_timeout=1", "-o", "workers=1") as d:
+            with harness.many(d.connect() for _ in range(900)) as clients:
+                d.wait_open(900)
+                d.signal(19)  # SIGSTOP
+                for s in clients:
+                    s.send(b"hello")
+                time.sleep(1.2)  # longer than the timeout
+                d.signal(18)
+                for s in clients:
+                    self.assertEqual(harness.read_exactly(s, 5), b"hello")
+
+
+class Memory(harness.Test):
+    def test_bounded(self):
+        """200 clients that never read hold pending_memory at most, and all bytes are there later"""
+        if harness.SANITIZERS:
+            self.skipTest("sanitizers take memory of their own")
+        budget = 4 << 20
+        with Echod("-o", "workers=1", "-o", f"pending_memory={budget}", "-o", "send_buffer=4608",
+                   "-o", "receive_buffer=16384") as d, d.connect() as other:
+            self.assertEchoes(other)
+            before = d.status("VmRSS")
+            with harness.many(d.connect(rcvbuf=4096, sndbuf=65536) for _ in range(200)) as clients:
+                for s in clients:
+                    s.setblocking(False)
+                sent = [self.send_all_that_fits(s) for s in clients]
+                self.assertEchoes(other)
+                self.assertGreater(sum(sent), 2 * budget)
+                grown = (d.status("VmRSS") - before) * 1024
+                print(f"# {sum(sent)} bytes wait, {grown} of memory")
+                self.assertLess(grown, budget + (1 << 20))
+                for s, n in zip(clients, sent):
+                    s.settimeout(harness.DEADLINE)
+                    self.assertEqual(len(harness.read_exactly(s, n)), n)
+
+    def send_all_that_fits(self, s):
+        n = 0
+        try:
+            while True:
+                n += s.send(bytes(65536))
+        except BlockingIOError:
+            return n
+
+
+if __name__ == "__main__":
+    harness.main()

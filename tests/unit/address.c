@@ -1,0 +1,187 @@
+#include "address.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "helper.h"
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+
+TestSuite(address, .fini = helper_check_leaks, .timeout = HELPER_TIMEOUT);
+
+static void check_text(const char *text, const char *canonical)
+{
+	struct address address = helper_address(text), again;
+	char buffer[ADDRESS_TEXT];
+
+	cr_assert_str_eq(address_format(&address, buffer), canonical, "%s gives %s", text, buffer);
+	again = helper_address(buffer);
+	cr_assert(address_equal(&address, &again), "%s is not equal to itself", buffer);
+	cr_assert_eq(again.size, address.size);
+}
+
+/* A text in its usual form comes back as it was, for each family and port. */
+Test(address, round_trip)
+{
+	static const char *const texts[] = {
+		"0.0.0.0:0",
+		"127.0.0.1:1",
+		"127.0.0.1:7",
+		"192.0.2.1:9999",
+		"255.255.255.255:65535",
+		"[::]:0",
+		"[::1]:1",
+		"[::1]:65535",
+		"[2001:db8::1]:7",
+		"[2001:db8:1:2:3:4:5:6]:7",
+		"[::ffff:192.0.2.1]:7",
+		"[fe80::1%4294967295]:7", /* no such interface: the number stays */
+		"[fe80:1111:2222:3333:4444:5555:6666:7777%4294967295]:65535",
+	};
+
+	for (size_t i = 0; i < N(texts); i++)
+		check_text(texts[i], texts[i]);
+}
+
+/* Other spellings of the same address are accepted, and printed in the usual form. */
+Test(address, other_spellings)
+{
+	check_text("[2001:DB8:0:0:0:0:0:1]:7", "[2001:db8::1]:7");
+	check_text("[0:0:0:0:0:0:0:0]:00007", "[::]:7");
+	check_text("[::%0]:7", "[::]:7");
+	check_text("127.0.0.1:007", "127.0.0.1:7");
+}
+
+/* A zone is understood by name and by number, and printed by name. */
+Test(address, zone)
+{
+	char name[IF_NAMESIZE], by_name[ADDRESS_TEXT], by_number[ADDRESS_TEXT];
+	struct address address;
+	unsigned index = if_nametoindex("lo");
+
+	if (index == 0)
+		cr_skip_test("there is no interface lo");
+	snprintf(by_name, sizeof(by_name), "[fe80::1%%%s]:7", if_indextoname(index, name));
+	snprintf(by_number, sizeof(by_number), "[fe80::1%%%u]:7", index);
+	check_text(by_name, by_name);
+	check_text(by_number, by_name);
+	address = helper_address(by_name);
+	cr_assert_eq(address.v6.sin6_scope_id, index);
+}
+
+/* Family, size, port and bytes are those that bind(2) wants. */
+Test(address, parts)
+{
+	struct address v4 = helper_address("192.0.2.1:65535");
+	struct address v6 = helper_address("[2001:db8::1]:258");
+
+	cr_assert_eq(v4.any.sa_family, AF_INET);
+	cr_assert_eq(v4.size, sizeof(struct sockaddr_in));
+	cr_assert_eq(v4.v4.sin_addr.s_addr, htonl(0xc0000201));
+	cr_assert_eq(v4.v4.sin_port, htons(65535));
+	cr_assert_eq(address_port(&v4), 65535);
+	cr_assert_eq(v6.any.sa_family, AF_INET6);
+	cr_assert_eq(v6.size, sizeof(struct sockaddr_in6));
+	cr_assert_eq(v6.v6.sin6_addr.s6_addr[0], 0x20);
+	cr_assert_eq(v6.v6.sin6_addr.s6_addr[15], 1);
+	cr_assert_eq(v6.v6.sin6_scope_id, 0);
+	cr_assert_eq(address_port(&v6), 258);
+}
+
+/* What people read in different ways, or what is no address, is refused. */
+Test(address, refusals)
+{
+	static const char *const texts[] = {
+		"", ":", "7", ":7", "[]:7", "[]", "[", "]", "]:7",
+		/* no port, or none that is one */
+		"127.0.0.1", "127.0.0.1:", "[::1]", "[::1]:", "127.0.0.1:65536", "[::1]:65536",
+		"127.0.0.1:65543", "127.0.0.1:99999", "127.0.0.1:000007", "127.0.0.1:4294967303",
+		"127.0.0.1:+7", "127.0.0.1:-1", "127.0.0.1: 7", "127.0.0.1:7 ", "127.0.0.1:7\n",
+		"127.0.0.1:0x7", "127.0.0.1:7.0", "127.0.0.1:7:7", "127.0.0.1:echo", "[::1]:echo",
+		/* no address, or one of many readings */
+		" 127.0.0.1:7", "127.0.0.1 :7", "127.1:7", "127:7", "2130706433:7",
+		"0177.0.0.1:7", "0x7f.0.0.1:7", "127.0.0.256:7", "127.0.0.1.:7", "127.0.0:7",
+		"1.2.3.4.5:7", "localhost:7", "[localhost]:7", "example.org:7", "*:7",
+		"127.0.0.1%lo:7",
+		/* brackets */
+		"::1:7", ":::7", "2001:db8::1:7", "[127.0.0.1]:7", "[127.1]:7", "[::1]7", "[::1",
+		"[::1:7", "::1]:7", "[[::1]]:7", "[::1]]:7", "[::1]:[7]", " [::1]:7", "[ ::1]:7",
+		"[::1 ]:7", "[::1] :7", "[::1]::7", "[:::1]:7", "[1:2:3:4:5:6:7]:7",
+		"[1:2:3:4:5:6:7:8:9]:7", "[12345::]:7", "[::g]:7", "[::1.2.3]:7",
+		/* zones */
+		"[fe80::1%]:7", "[fe80::1%no-such-interface]:7", "[fe80::1%4294967296]:7",
+		"[fe80::1%-1]:7", "[%1]:7",
+	};
+	struct address address;
+
+	for (size_t i = 0; i < N(texts); i++)
+		cr_expect_eq(address_parse(&address, texts[i]), -EINVAL,
+			     "\"%s\" should be refused", texts[i]);
+}
+
+/* However long a text is, it is refused and not written beyond any end. */
+Test(address, too_long)
+{
+	static char text[100000];
+	struct address address;
+
+	for (size_t size = ADDRESS_TEXT - 2; size < ADDRESS_TEXT + 2; size++) {
+		memset(text, '1', size);
+		text[size] = '\0';
+		cr_assert_eq(address_parse(&address, text), -EINVAL);
+		text[0] = '[';
+		memcpy(text + size - 3, "]:7", 3);
+		cr_assert_eq(address_parse(&address, text), -EINVAL);
+	}
+	memset(text, ':', sizeof(text) - 1);
+	cr_assert_eq(address_parse(&address, text), -EINVAL);
+	memset(text, '[', sizeof(text) - 1);
+	cr_assert_eq(address_parse(&address, text), -EINVAL);
+}
+
+/* Equal means same family, address, zone and port, nothing else. */
+Test(address, equality)
+{
+	static const char *const different[] = {
+		"127.0.0.1:7",	 "127.0.0.1:8",	 "127.0.0.2:7",		"0.0.0.0:7",
+		"0.0.0.0:0",	 "[::]:7",	 "[::]:0",		"[::1]:7",
+		"[::1]:8",	 "[::2]:7",	 "[::ffff:127.0.0.1]:7", "[fe80::1]:7",
+		"[fe80::1%1]:7", "[fe80::1%2]:7", "[::7f00:1]:7",
+	};
+
+	for (size_t i = 0; i < N(different); i++)
+		for (size_t j = 0; j < N(different); j++) {
+			struct address a = helper_address(different[i]);
+			struct address b = helper_address(different[j]);
+
+			cr_expect_eq(address_equal(&a, &b), i == j, "%s and %s", different[i],
+				     different[j]);
+		}
+}
+
+/* The kernel may leave other fields filled; they do not count. */
+Test(address, equality_ignores_the_rest)
+{
+	struct address a = helper_address("[::1]:7"), b = a;
+	struct address c = helper_address("127.0.0.1:7"), d = c;
+
+	b.v6.sin6_flowinfo = 1;
+	cr_assert(address_equal(&a, &b));
+	d.v4.sin_zero[0] = 1;
+	cr_assert(address_equal(&c, &d));
+}
+
+/* What is no address is printed too, as such. */
+Test(address, unknown)
+{
+	struct address address;
+	char buffer[ADDRESS_TEXT];
+
+	memset(&address, 0, sizeof(address));
+	cr_assert_str_eq(address_format(&address, buffer), "(unknown)");
+	address.any.sa_family = AF_UNIX;
+	address.size = sizeof(address.any);
+	cr_assert_str_neq(address_format(&address, buffer), "");
+}

@@ -1,0 +1,100 @@
+#include "helper.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define HAVE_LEAK_CHECK 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_LEAK_CHECK 1
+#endif
+#endif
+
+#ifdef HAVE_LEAK_CHECK
+#include <sanitizer/lsan_interface.h>
+
+/*
+ * Criterion 2.4 leaks the copy of its --output argument, and LeakSanitizer
+ * would end the program for it, with its results still unwritten.
+ */
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:criterion_handle_args\n";
+}
+
+const char *__lsan_default_options(void);
+
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+
+/* A test's process ends without the check at exit, so it is made here. */
+void helper_check_leaks(void)
+{
+	cr_assert_eq(__lsan_do_recoverable_leak_check(), 0, "memory has leaked, see stderr");
+}
+#else
+void helper_check_leaks(void)
+{
+}
+#endif
+
+unsigned helper_count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	cr_assert(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 3; /* ".", ".." and the directory's own */
+}
+
+struct address helper_address(const char *text)
+{
+	struct address address;
+
+	cr_assert_eq(address_parse(&address, text), 0, "\"%s\" is not an address", text);
+	return address;
+}
+
+void helper_wait(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	cr_assert_eq(poll(&p, 1, HELPER_TIMEOUT * 1000), 1, "descriptor %d stays silent", fd);
+}
+
+int helper_memory_file(const void *text, size_t size)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(pwrite(fd, text, size, 0), (ssize_t)size);
+	return fd;
+}
+
+const char *helper_path(int fd)
+{
+	static char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return path;
+}
+
+/* xorshift64*, of which the upper half is the better one. */
+uint32_t helper_random(struct helper_random *random, uint32_t below)
+{
+	random->state ^= random->state >> 12;
+	random->state ^= random->state << 25;
+	random->state ^= random->state >> 27;
+	return (uint32_t)(random->state * UINT64_C(2685821657736338717) >> 32) % below;
+}

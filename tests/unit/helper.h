@@ -1,0 +1,47 @@
+/*
+ * helper: what several of the unit tests need.
+ *
+ * Criterion runs each test in a process of its own, so a test may change
+ * descriptors, limits and signals as it likes.
+ */
+#ifndef ECHOD_TESTS_HELPER_H
+#define ECHOD_TESTS_HELPER_H
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+
+#include "address.h"
+
+/* Longer than any test takes, so that a hang becomes a failure. */
+#define HELPER_TIMEOUT 60
+
+/*
+ * For a suite's .fini: the test fails if it has leaked.  Only a build with
+ * AddressSanitizer knows, others find nothing.
+ */
+void helper_check_leaks(void);
+
+/* How many descriptors this process has open. */
+unsigned helper_count_descriptors(void);
+
+/* The address of a text that is one; else the test fails. */
+struct address helper_address(const char *text);
+
+/* Waits until poll(2) reports one of the events, or an error, for fd. */
+void helper_wait(int fd, short events);
+
+/* A file in memory with this text, as a descriptor; -1 is never returned. */
+int helper_memory_file(const void *text, size_t size);
+
+/* Where it can be opened again.  Valid until the next call. */
+const char *helper_path(int fd);
+
+/* Numbers that are the same in every run, for the same seed. */
+struct helper_random {
+	uint64_t state; /* the seed, not 0 */
+};
+
+/* From 0 to below - 1. */
+uint32_t helper_random(struct helper_random *random, uint32_t below);
+
+#endif
