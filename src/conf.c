@@ -6,9 +6,9 @@
  *   option's row.
  * - It reads any file it is given, a FIFO for ever and a NUL byte as nothing.
  *   So the file is read here, checked, and given to it as memory.
- * - Its scanner is global, and the end of a text inside a quoted string or a
- *   comment leaves it there: the parse may even succeed, and the next one
- *   begins inside that string.  See scanner_reset() and scanner_is_clean().
+ * - It gets lost in comments, so they are taken out first: see comments.h.
+ * - Its scanner is global, and an error inside a quoted string leaves it there:
+ *   the next parse would begin inside that string.  See scanner_reset().
  * - CFGF_IGNORE_UNKNOWN and CFGF_COMMENTS crash on some files: not used.
  */
 #include "conf.h"
@@ -23,6 +23,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "comments.h"
 #include "option.h"
 
 /* No sane configuration is larger, and no larger file is worth parsing. */
@@ -174,8 +175,8 @@ static void parse_and_forget(const char *text)
 }
 
 /*
- * Brings the scanner out of a comment, a "string" or a 'string', wherever an
- * earlier text ended; none of the three opens what it would close.
+ * Brings the scanner out of a "string" or a 'string' in which an earlier error
+ * left it; neither text opens what it would close.
  */
 static void scanner_reset(void)
 {
@@ -183,25 +184,9 @@ static void scanner_reset(void)
 	struct conf_error ignored = { "ignored" };
 
 	loading.error = &ignored;
-	parse_and_forget("*/");
 	parse_and_forget("\"\"");
 	parse_and_forget("''");
 	loading.error = error;
-}
-
-/* Inside a string or a comment the scanner would not see the option. */
-static bool scanner_is_clean(void)
-{
-	cfg_opt_t opts[] = { CFG_INT("probe", 0, CFGF_NONE), CFG_END() };
-	cfg_t *cfg = cfg_init(opts, CFGF_NONE);
-	bool clean;
-
-	if (!cfg)
-		return false;
-	cfg_set_error_function(cfg, on_error);
-	clean = cfg_parse_buf(cfg, "probe = 1") == CFG_SUCCESS && cfg_getint(cfg, "probe") == 1;
-	cfg_free(cfg);
-	return clean;
 }
 
 /* Says what the first error was if libconfuse did not. */
@@ -244,30 +229,32 @@ static ssize_t read_file(int fd, const char *path, char *text)
 	return (ssize_t)size;
 }
 
-/* What can be said only at the end of a text.  0, or -EINVAL after an error. */
-static int check_end(cfg_t *cfg)
-{
-	if (!scanner_is_clean())
-		cfg_error(cfg, "this ends inside a string or a comment that was never closed");
-	else if (cfg_size(cfg, "listen") == 0)
-		cfg_error(cfg, "listen: at least one address is needed");
-	return *loading.error->text ? -EINVAL : 0;
-}
-
+/* Parses size bytes at text, which it changes.  0, or -EINVAL after an error. */
 static int parse_text(cfg_t *cfg, char *text, size_t size)
 {
-	FILE *in = size ? fmemopen(text, size, "r") : NULL;
-	int r = CFG_SUCCESS;
+	int open = comments_blank(text, size);
+	FILE *in;
+	int r;
 
-	if (in) {
-		r = cfg_parse_fp(cfg, in);
-		fclose(in);
-	} else if (size) {
-		return fail(-ENOMEM, cfg->filename, strerror(ENOMEM));
+	if (open) {
+		cfg->line = open;
+		cfg_error(cfg, "the string or comment that begins here is never closed");
+		return -EINVAL;
 	}
+	if (size == 0) /* fmemopen(3) may refuse it */
+		return 0;
+	in = fmemopen(text, size, "r");
+	if (!in)
+		return fail(-ENOMEM, cfg->filename, strerror(ENOMEM));
+	r = cfg_parse_fp(cfg, in);
+	fclose(in);
 	if (r != CFG_SUCCESS)
 		return fail(-EINVAL, cfg->filename, "cannot be understood");
-	return check_end(cfg);
+	if (cfg_size(cfg, "listen") == 0) {
+		cfg_error(cfg, "listen: at least one address is needed");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
@@ -290,14 +277,14 @@ static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
 
 static int parse_override(cfg_t *cfg, const char *override)
 {
-	int r;
+	char *copy = strdup(override);
+	int r = copy ? 0 : fail(-ENOMEM, override, strerror(ENOMEM));
 
 	loading.override = override;
-	if (cfg_parse_buf(cfg, override) != CFG_SUCCESS)
-		r = fail(-EINVAL, override, "cannot be understood as NAME=VALUE");
-	else
-		r = check_end(cfg);
+	if (copy)
+		r = parse_text(cfg, copy, strlen(copy));
 	loading.override = NULL;
+	free(copy);
 	return r;
 }
 

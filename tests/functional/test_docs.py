@@ -303,13 +303,15 @@ class Manual(harness.Test):
             self.assertEqual(entry, " , ".join(
                 f"Fl {form[1:]} Ar {words}" if argument else f"Fl {form[1:]}" for form in forms))
 
-    def test_path(self):
-        """pages and --help name the same configuration file"""
+    def test_places(self):
+        """pages and --help name the same configuration file, and pages that exist"""
         path = re.search(r"instead of (\S+)", run("--help")[1]).group(1)
         for name in ("echod.8", "echod.conf.5"):
             paths = re.findall(r"^\.(?:It )?Pa (\S*/echod\.conf)", page(name), re.M)
             self.assertEqual(set(paths), {path})
             self.assertNotRegex(page(name), "@[A-Za-z]+@")
+            for other, number in re.findall(r"^\.Xr (echo\S*) (\d)", page(name), re.M):
+                self.assertTrue(page(f"{other}.{number}"))
 
     def test_counters(self):
         """each field of the counters is in echod(8), in the same order"""

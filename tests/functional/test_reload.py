@@ -1,0 +1,226 @@
+"""SIGHUP: a good file is taken over, a bad one changes nothing, and connections never notice."""
+
+import os
+import signal
+import socket
+import threading
+
+import harness
+from harness import Echod
+
+REFUSED = "reload refused, all stays as it was"
+
+
+def free_port():
+    """A port that nobody has, held by a socket that is bound and does not listen."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s, s.getsockname()[1]
+
+
+class Reload(harness.Test):
+    def reload(self, daemon, conf=None, pattern="reloaded$"):
+        seen = len([l for l in daemon.log().splitlines() if pattern.rstrip("$") in l])
+        if conf is not None:
+            daemon.write_conf(conf)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_log(pattern, seen + 1)
+
+    def test_limits_and_timeouts(self):
+        """limits, timeouts and the log level change at once, for old connections too"""
+        with Echod(conf="idle_timeout = 0\nmax_connections = 2\n",
+                   expect=["refused a connection"]) as d, d.connect() as first:
+            self.assertEchoes(first)
+            with d.connect() as second:
+                self.assertEchoes(second)
+                self.assertRefused(d)
+                self.reload(d, "idle_timeout = 0\nmax_connections = 3\nlog_level = debug\n")
+                self.assertServes(d)
+                d.wait_log("debug: ")
+                self.assertEchoes(first)
+                self.reload(d, "idle_timeout = 1\n")
+                self.assertEnds(first)
+                self.assertEnds(second)
+            d.wait_open(0)
+
+    def test_pending_memory(self):
+        """a slow reader loses nothing when pending_memory shrinks below what it holds"""
+        with Echod(conf="send_buffer = 4608") as d, d.connect(rcvbuf=4096) as s:
+            sent = harness.fill(s)
+            self.reload(d, "send_buffer = 4608\npending_memory = 0\n")
+            self.assertEqual(harness.read_exactly(s, len(sent)), sent)
+            self.assertEchoes(s)
+
+    def test_listeners(self):
+        """listeners are added and removed without touching the others or any connection"""
+        holder, port = free_port()
+        other_holder, other = free_port()
+        third_holder, third = free_port()
+        text = 'listen = {"127.0.0.1:%d", "127.0.0.1:%d"}'
+        holder.close(), other_holder.close(), third_holder.close()
+        with Echod(conf=text % (port, other), listen=None) as d:
+            with d.connect(port) as a, d.connect(other) as b:
+                self.assertEchoes(a)
+                self.reload(d, text % (port, third))
+                d.wait_log(f"listening on 127.0.0.1:{third}$")
+                for s in (a, b):
+                    self.assertEchoes(s)
+                self.assertServes(d, port=port)
+                self.assertServes(d, port=third)
+                harness.wait_until(lambda: self.is_closed(other), "the removed listener to close")
+                self.assertEqual(d.log().count(f"listening on 127.0.0.1:{port}"), 1)
+
+    def is_closed(self, port):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def test_queue_of_removed_listener(self):
+        """who waits in the queue of a listener that is removed is still served"""
+        holder, port = free_port()
+        other_holder, other = free_port()
+        holder.close(), other_holder.close()
+        with Echod(conf=f"listen = 127.0.0.1:{port}", listen=None) as d:
+            d.write_conf(f"listen = 127.0.0.1:{other}")
+            d.signal(signal.SIGSTOP)
+            with harness.many(d.connect(port) for _ in range(100)) as clients:
+                for i, s in enumerate(clients):
+                    s.sendall(b"%d" % i)
+                d.signal(signal.SIGHUP)
+                d.signal(signal.SIGCONT)
+                for i, s in enumerate(clients):
+                    s.shutdown(socket.SHUT_WR)
+                    self.assertEqual(harness.read_to_end(s), b"%d" % i)
+
+    def test_port_in_use(self):
+        """a listener that cannot be opened refuses the whole reload"""
+        taken = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(taken.close)
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        with Echod(conf="max_connections = 1\nlisten = 127.0.0.1:0", listen=None,
+                   expect=[REFUSED, "refused a connection",
+                           f"cannot listen on {address}: Address already in use"]) as d:
+            before = d.descriptors()
+            self.reload(d, f"listen = {{127.0.0.1:0, {address}}}", REFUSED)
+            with d.connect() as s:
+                self.assertEchoes(s)
+                self.assertRefused(d)  # max_connections stayed
+            d.wait_open(0)
+            self.assertEqual(d.descriptors(), before)
+
+    def test_fixed_options(self):
+        """what needs a restart is named, and the rest of the file is in force"""
+        with Echod(conf="workers = 2\n", expect=["reload: .* stays as it is until a restart",
+                                                  "refused a connection"]) as d:
+            self.reload(d, "workers = 3\nbuffer_size = 8192\nmax_connections = 1\n")
+            for name in ("workers", "buffer_size"):
+                d.wait_log(f"reload: {name} stays as it is until a restart")
+            self.assertEqual(list(d.threads().values()).count("worker/2"), 0)
+            with d.connect():
+                d.wait_open(1)
+                self.assertRefused(d)
+
+    def test_overrides_stay(self):
+        """-o still overrides the file after a reload"""
+        with Echod("-o", "max_connections=1", conf="max_connections = 5",
+                   expect=["refused a connection"]) as d, d.connect() as s:
+            self.assertEchoes(s)
+            self.reload(d, "max_connections = 7")
+            self.assertRefused(d)
+
+    def test_coalesced(self):
+        """200 signals while clients talk: serialized, and nobody notices"""
+        with Echod(conf="") as d, d.connect() as s:
+            for i in range(200):
+                d.signal(signal.SIGHUP)
+                self.assertEchoes(s, b"%d" % i)
+            d.wait_log("reloaded")
+
+
+class BrokenFile(harness.Test):
+    """Each shape of a broken file leaves everything as it was."""
+
+    GOOD = "max_connections = 1\n"
+
+    def check(self, breakage, pattern):
+        """Breaks the file, reloads, and looks; then mends it, reloads, and looks again."""
+        with Echod(conf=self.GOOD, expect=[REFUSED, "refused a connection"]) as d:
+            with d.connect() as s:
+                self.assertEchoes(s)
+                breakage(d)
+                d.signal(signal.SIGHUP)
+                d.wait_log(f"{REFUSED}: {d.conf_path}.*{pattern}")
+                self.assertEchoes(s)
+                self.assertRefused(d)
+            d.wait_open(0)
+            if os.path.isdir(d.conf_path):
+                os.rmdir(d.conf_path)
+            d.write_conf("max_connections = 2\n")
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded")
+            with d.connect() as a, d.connect() as b:
+                self.assertEchoes(a)
+                self.assertEchoes(b)
+                self.assertRefused(d)
+
+    def check_text(self, text, pattern):
+        self.check(lambda d: d.write_conf(text), pattern)
+
+    def test_value(self):
+        """a value that is not allowed is named with its line and what is"""
+        self.check_text("# one\nworkers = 2 // two\n/* three\n*/ max_connections = many\n",
+                        ":4: max_connections = many is not allowed, only an integer from 0 to")
+
+    def test_unknown(self):
+        """an unknown option is named with its line, and all that there are"""
+        self.check_text("\n\nmax_conections = 5\n",
+                        ":3: no such option 'max_conections'; there are listen, .*, log_level")
+
+    def test_open_string(self):
+        """a string that is not closed, and the good file after it is read as it is"""
+        self.check_text('log_level = "info\nmax_connections = 3\n', ":1: .*never closed")
+
+    def test_open_single_quote(self):
+        """the same with single quotes"""
+        self.check_text("log_level = 'info\nmax_connections = 3\n", ":1: .*never closed")
+
+    def test_open_comment(self):
+        """the same with a comment, which would swallow the rest of the file"""
+        self.check_text("/* note\nmax_connections = 3\n", ":1: .*never closed")
+
+    def test_bad_escape(self):
+        """an error inside a string, and the good file after it is read as it is"""
+        self.check_text('workers = "\\999"\n', ":1: bad escape sequence")
+
+    def test_nul(self):
+        """a NUL byte"""
+        self.check_text("max_connections = 3\n\0\n", "NUL byte")
+
+    def test_large(self):
+        """more than 64 KiB"""
+        self.check_text("# more\n" * 10000, "larger than 64 KiB")
+
+    def test_missing(self):
+        """the file is gone"""
+        self.check(lambda d: os.unlink(d.conf_path), "No such file")
+
+    def test_directory(self):
+        """a directory"""
+        def breakage(d):
+            os.unlink(d.conf_path)
+            os.mkdir(d.conf_path)
+        self.check(breakage, "not a regular file")
+
+    def test_fifo(self):
+        """a FIFO, which would never end"""
+        def breakage(d):
+            os.unlink(d.conf_path)
+            os.mkfifo(d.conf_path)
+        self.check(breakage, "not a regular file")
+
+
+if __name__ == "__main__":
+    harness.main()

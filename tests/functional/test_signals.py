@@ -1,0 +1,208 @@
+"""Stopping, and the other signals, at any moment."""
+
+import os
+import random
+import signal
+import socket
+import time
+
+import harness
+from harness import Echod, fill, many, read_exactly, read_to_end
+
+
+class Stop(harness.Test):
+    def test_without_connections(self):
+        """SIGTERM and SIGINT end it with status 0"""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            d = Echod()
+            d.stop(number)
+            self.assertIn("stopping", d.log())
+
+    def test_says_goodbye(self):
+        """idle clients get FIN, and when they have answered it ends"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            with many(d.connect() for _ in range(100)) as clients:
+                d.wait_open(100)
+                d.signal(signal.SIGTERM)
+                for s in clients:
+                    self.assertEnds(s)
+            self.assertEqual(d.wait_exit(), 0)
+            self.assertIn("closed_client=100 ", d.log())
+
+    def test_echoes_what_has_arrived(self):
+        """bytes that arrived before the signal come back before FIN"""
+        data = random.Random(1).randbytes(200000)
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            with many(d.connect() for _ in range(50)) as clients:
+                d.wait_open(50)
+                d.signal(signal.SIGSTOP)
+                for s in clients:
+                    s.sendall(data)
+                d.signal(signal.SIGTERM)
+                d.signal(signal.SIGCONT)
+                for s in clients:
+                    self.assertEqual(read_to_end(s), data)
+
+    def test_serves_its_queue(self):
+        """connections that wait in the listen queue at the signal are still served"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            d.signal(signal.SIGSTOP)
+            with many(d.connect() for _ in range(200)) as clients:
+                for i, s in enumerate(clients):
+                    s.sendall(b"%d" % i)
+                d.signal(signal.SIGTERM)
+                d.signal(signal.SIGCONT)
+                for i, s in enumerate(clients):
+                    self.assertEqual(read_to_end(s), b"%d" % i)
+
+    def test_slow_reader(self):
+        """a slow reader gets all of its echo before FIN"""
+        with Echod("-o", "shutdown_timeout=3600", "-o", "send_buffer=4608") as d:
+            with d.connect(rcvbuf=4096) as s:
+                sent = fill(s)
+                d.signal(signal.SIGTERM)
+                d.wait_log("stopping")
+                self.assertEqual(read_to_end(s), sent)
+
+    def test_takes_no_newcomers(self):
+        """after the signal the port refuses connections"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            with d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.assertEnds(s)
+                with self.assertRaises(ConnectionRefusedError):
+                    d.connect()
+
+    def test_talk_after_goodbye(self):
+        """what a client sends after FIN is thrown away, not answered with a reset"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            with d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.assertEnds(s)
+                for _ in range(20):
+                    s.sendall(bytes(100000))
+                s.shutdown(socket.SHUT_WR)
+                self.assertEnds(s)
+            self.assertEqual(d.wait_exit(), 0)
+            self.assertIn("closed_client=1 ", d.log())
+
+    def test_shutdown_timeout(self):
+        """a client that never answers FIN is left after shutdown_timeout"""
+        with Echod("-o", "shutdown_timeout=1", "-o", "send_buffer=4608") as d:
+            with d.connect() as silent, d.connect(rcvbuf=4096) as stalled:
+                fill(stalled)
+                start = time.monotonic()
+                d.signal(signal.SIGTERM)
+                self.assertEqual(d.wait_exit(), 0)
+                self.assertGreaterEqual(time.monotonic() - start, 1)
+                self.assertEnds(silent)
+                self.assertIn("closed_shutdown=2 ", d.log())
+                with self.assertRaises(ConnectionError):
+                    read_to_end(stalled)
+
+    def test_second_signal(self):
+        """a second signal ends it at once"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            with d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.assertEnds(s)
+                d.signal(signal.SIGINT)
+                self.assertEqual(d.wait_exit(), 0)
+
+    def test_counters_and_reload_while_stopping(self):
+        """SIGUSR1 still reports, and SIGHUP is ignored, while clients are waited for"""
+        with Echod("-o", "shutdown_timeout=3600", conf="") as d:
+            with d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.assertEnds(s)
+                d.signal(signal.SIGHUP)
+                self.assertEqual(d.counters()["open"], 1)
+            self.assertEqual(d.wait_exit(), 0)
+            self.assertNotIn("reload", d.log())
+
+    def test_any_moment(self):
+        """SIGTERM at any moment of the start ends it in order, from main's first line on"""
+        for i in range(60):
+            d = Echod(wait=False)
+            # by how much of the start is over, not by time: a count of its descriptors
+            harness.wait_until(lambda: d.process.poll() is not None or
+                               self.has_begun(d), "echod to begin")
+            for _ in range(i * 50):
+                pass
+            d.stop()
+
+    def has_begun(self, daemon):
+        """True when it has blocked SIGTERM, the first thing it does."""
+        try:
+            with open(f"/proc/{daemon.pid}/status") as f:
+                blocked = next(int(l.split()[1], 16) for l in f if l.startswith("SigBlk:"))
+        except (FileNotFoundError, ProcessLookupError, StopIteration):
+            return False
+        return bool(blocked & 1 << (signal.SIGTERM - 1))
+
+    def test_under_load(self):
+        """stopped while clients talk and come and go, it ends with status 0 every time"""
+        for i in range(10):
+            with Echod("-o", "shutdown_timeout=3600") as d:
+                rnd = random.Random(i)
+                with many(d.connect() for _ in range(30)) as clients:
+                    for n in range(200 + i * 20):
+                        s = rnd.choice(clients)
+                        s.send(rnd.randbytes(rnd.choice((1, 1000, 30000))))
+                        if rnd.random() < 0.05:
+                            harness.reset(clients.pop(clients.index(s)))
+                            clients.append(d.connect())
+                    d.signal(signal.SIGTERM)
+                self.assertEqual(d.wait_exit(), 0)
+
+
+class OtherSignals(harness.Test):
+    def test_pipe(self):
+        """SIGPIPE does nothing"""
+        with Echod() as d:
+            d.signal(signal.SIGPIPE)
+            self.assertServes(d)
+
+    def test_ignored_by_the_parent(self):
+        """signals work although the parent ignored them, as nohup and scripts do"""
+        def ignore():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_IGN)
+
+        with Echod(preexec_fn=ignore, conf="") as d:
+            d.counters()
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded")
+
+    def test_counters(self):
+        """SIGUSR1 logs one line with all counters, exact"""
+        with Echod("-o", "workers=2") as d:
+            with d.connect() as a, d.connect() as b:
+                self.assertEchoes(a, b"12345")
+                self.assertEchoes(b, b"123")
+                self.assertEqual(d.counters(), {
+                    "accepted": 2, "open": 2, "received": 8, "echoed": 8,
+                    "refused_max_connections": 0, "refused_max_connections_per_source": 0,
+                    "refused_connection_rate_per_source": 0, "refused_resources": 0,
+                    "closed_client": 0, "closed_error": 0, "closed_idle_timeout": 0,
+                    "closed_stall_timeout": 0, "closed_shutdown": 0, "pauses": 0,
+                    "worker/0": [1, 1, 5], "worker/1": [1, 1, 3]})
+                harness.reset(b)
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual((counters["closed_client"], counters["closed_error"]), (1, 1))
+
+    def test_no_children(self):
+        """it never forks"""
+        with Echod() as d:
+            self.assertServes(d)
+            with open(f"/proc/{d.pid}/task/{d.pid}/children") as f:
+                self.assertEqual(f.read(), "")
+            self.assertEqual(os.getpgid(d.pid), os.getpgid(0))
+
+
+if __name__ == "__main__":
+    harness.main()
