@@ -24,7 +24,7 @@ BUILDDIR = os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/plain"))
 ECHOD = os.environ.get("ECHOD", os.path.join(BUILDDIR, "src/echod"))
 SANITIZERS = os.environ.get("SANITIZERS", "")
 
-DEADLINE = 60  # seconds; reached only when something is broken
+DEADLINE = float(os.environ.get("DEADLINE", 60))  # seconds; reached only when something is broken
 
 # What a sanitizer says when it has found something.
 FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
@@ -233,7 +233,8 @@ class Echod:
 
     def __exit__(self, kind, value, traceback):
         if kind is None:
-            self.stop()
+            if os.path.exists(self.directory.name):  # else it was stopped before
+                self.stop()
             return
         self.kill()
         sys.stderr.write(self.log() + "\n")

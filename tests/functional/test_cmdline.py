@@ -1,0 +1,172 @@
+"""The command line, good and bad, and the exit status."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+import harness
+from harness import ECHOD, Echod, run
+
+USAGE, SYSTEM, PERMISSION, CONFIGURATION = 64, 71, 77, 78
+
+
+class CommandLine(harness.Test):
+    def assertFails(self, status, pattern, *args, **options):
+        got, out, err = run(*args, **options)
+        self.assertEqual(got, status, err)
+        self.assertRegex(err, pattern)
+        self.assertEqual(out, "")
+
+    def test_mistakes(self):
+        """a mistake is named, and what is right is shown"""
+        for args in (("-x",), ("--wrong",), ("extra",), ("-c",), ("-o",), ("-o", "workers"),
+                     ("-o", "=1"), ("-o", ""), ("-t", "-p"), ("-p", "-t"), ("--trace=1",), ("-",)):
+            self.assertFails(USAGE, r"(?s)echod: .*Usage: echod .*Try 'echod --help'", *args)
+
+    def test_help_and_version(self):
+        """--help and --version print to standard output and succeed"""
+        for args in (("-h",), ("--help",)):
+            status, out, err = run(*args)
+            self.assertEqual((status, err), (0, ""))
+            self.assertIn("Usage: echod", out)
+        for args in (("-V",), ("--version",)):
+            status, out, err = run(*args)
+            self.assertEqual((status, err), (0, ""))
+            self.assertRegex(out, r"^echod \d+\.\d+\.\d+\n$")
+
+    def test_output_that_cannot_be_written(self):
+        """a full disk is not a success"""
+        for option in ("--help", "--version", "--print-config"):
+            with open("/dev/full", "w") as full:
+                p = subprocess.run([ECHOD, "-c", "/dev/null", option], stdout=full)
+            self.assertNotEqual(p.returncode, 0, option)
+
+    def test_overrides(self):
+        """-o has the file's checks and wins over it; the last one of a name wins"""
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write("workers = 3\nbacklog = 5\n")
+            f.flush()
+            out = run("-p", "-c", f.name, "-o", "workers=4", "--option=workers = 5")[1]
+            self.assertIn("workers = 5\n", out)
+            self.assertIn("backlog = 5\n", out)
+        self.assertFails(CONFIGURATION, "-o workers=1000: workers = 1000 is not allowed, "
+                         "only an integer from 0 to 256", "-c", "/dev/null", "-o", "workers=1000")
+
+    def test_listen_forms(self):
+        """-o listen takes one address, a list, and additions, without quotes"""
+        for text, expected in (
+                ("listen=127.0.0.1:7007", '{"127.0.0.1:7007"}'),
+                ("listen=[::1]:7007", '{"[::1]:7007"}'),
+                ("listen={127.0.0.1:1,[::1]:2}", '{"127.0.0.1:1", "[::1]:2"}'),
+                ("listen+=127.0.0.1:9", '{"0.0.0.0:7", "[::]:7", "127.0.0.1:9"}')):
+            self.assertIn(f"listen = {expected}\n", run("-p", "-c", "/dev/null", "-o", text)[1])
+
+    def test_print_round_trip(self):
+        """what -p prints is a file that gives the same again"""
+        out = run("-p", "-c", "/dev/null", "-o", "listen={127.0.0.1:1,[fe80::1%lo]:2}", "-o",
+                  "tcp_nodelay=no", "-o", "log_level=debug", "-o", "pending_memory=1099511627776")[1]
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(out)
+            f.flush()
+            self.assertEqual(run("-p", "-c", f.name)[1], out)
+        self.assertIn("tcp_nodelay = false\n", out)
+
+    def test_missing_file(self):
+        """a file named by -c must be there; the default file need not"""
+        self.assertFails(CONFIGURATION, "/nowhere/echod.conf: No such file or directory",
+                         "-t", "-c", "/nowhere/echod.conf")
+        self.assertEqual(run("-t", "-c", "/dev/null")[0], 0)
+
+    def test_check_is_silent(self):
+        """-t says nothing when all is well"""
+        self.assertEqual(run("-t", "-c", "/dev/null"), (0, "", ""))
+
+    def test_port_in_use(self):
+        """a port in use is named with its address and the reason"""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            self.assertFails(SYSTEM, f"cannot listen on {address}: Address already in use",
+                             "-c", "/dev/null", "-o", f"listen={{127.0.0.1:0,{address}}}")
+
+    def test_foreign_address(self):
+        """an address that is not this machine's is named"""
+        self.assertFails(SYSTEM, r"cannot listen on 192\.0\.2\.1:7: Cannot assign requested address",
+                         "-c", "/dev/null", "-o", "listen=192.0.2.1:7")
+
+
+class Privileges(harness.Test):
+    """In a network namespace of its own, where ports below 1024 are privileged."""
+
+    def unshared(self, script):
+        p = subprocess.run(["unshare", "-rn", "sh", "-ec", script], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=harness.DEADLINE,
+                           env={**os.environ, "ECHOD": ECHOD})
+        if "unshare" in p.stderr:
+            self.skipTest(p.stderr.strip())
+        return p
+
+    @harness.needs("unshare", "ip", "setpriv")
+    def test_port_7_without_capability(self):
+        """port 7 without the capability: the message names address, port, reason and capability"""
+        p = self.unshared("ip link set lo up\n"
+                          "sysctl -q net.ipv4.ip_unprivileged_port_start=1024 2>/dev/null || "
+                          "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start\n"
+                          "exec setpriv --bounding-set=-net_bind_service --inh-caps=-all "
+                          '"$ECHOD" -c /dev/null')
+        self.assertEqual(p.returncode, PERMISSION, p.stderr)
+        self.assertIn("cannot listen on 0.0.0.0:7: Permission denied; port 7 is below 1024 and "
+                      "needs the capability CAP_NET_BIND_SERVICE", p.stderr)
+
+    @harness.needs("unshare", "ip", "ncat")
+    def test_defaults(self):
+        """with the capability the defaults serve port 7 over IPv4 and IPv6, each by its own socket"""
+        p = self.unshared(
+            "ip link set lo up\n"
+            '"$ECHOD" -c /dev/null 2>log & pid=$!\n'
+            "trap 'kill $pid; cat log >&2; rm -f log' EXIT\n"
+            "until grep -q ready: log; do kill -0 $pid; sleep 0.01; done\n"
+            "echo four | ncat 127.0.0.1 7; echo six | ncat ::1 7\n".replace("log", self.log_file()))
+        self.assertEqual(p.stdout, "four\nsix\n", p.stderr)
+        self.assertIn("listening on 0.0.0.0:7", p.stderr)
+        self.assertIn("listening on [::]:7", p.stderr)
+
+    def log_file(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        return os.path.join(directory.name, "err")
+
+    @harness.needs("unshare", "ip")
+    def test_v6only(self):
+        """[::] takes no IPv4, whatever the sysctl bindv6only says"""
+        for value in "01":
+            p = self.unshared(
+                f"ip link set lo up\necho {value} >/proc/sys/net/ipv6/bindv6only\n"
+                "exec timeout -s TERM 1 "
+                '"$ECHOD" -c /dev/null -o "listen={[::]:7,0.0.0.0:7}"')
+            self.assertIn("ready: ", p.stderr)
+
+
+class NoIPv6(harness.Test):
+    @harness.needs("strace")
+    def test_left_out(self):
+        """on a kernel without IPv6 the IPv6 address is left out, with a warning"""
+        if harness.SANITIZERS:
+            self.skipTest("strace and sanitizers do not go together")
+        with Echod(prefix=("strace", "-f", "-qq", "-o", "/dev/null", "-e",
+                           "inject=socket:error=EAFNOSUPPORT:when=2"),
+                   listen="{127.0.0.1:0,[::1]:0}",
+                   expect=[r"not listening on \[::1\]:0: this kernel has no IPv6"]) as d:
+            d.wait_log("not listening on")
+            self.assertServes(d)
+            os.kill(self.tracee(d), signal.SIGTERM)
+            d.wait_exit()
+
+    def tracee(self, daemon):
+        with open(f"/proc/{daemon.pid}/task/{daemon.pid}/children") as f:
+            return int(f.read().split()[0])
+
+
+if __name__ == "__main__":
+    harness.main()

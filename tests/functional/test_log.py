@@ -1,0 +1,168 @@
+"""The log: levels, prefixes, and that it never holds up an echo."""
+
+import fcntl
+import os
+import pty
+import signal
+import socket
+import subprocess
+
+import harness
+from harness import ECHOD, Echod
+
+
+class Log(harness.Test):
+    def test_levels(self):
+        """each level shows itself and what is graver"""
+        for level, shown in (("error", ""), ("warning", "W"), ("info", "WI"), ("debug", "WID")):
+            with Echod("-o", f"log_level={level}", "-o", "max_connections=1", wait=False,
+                       expect=["refused a connection"], listen="127.0.0.1:0") as d:
+                port = harness.wait_until(lambda: self.port_of(d), "its port")
+                with d.connect(port):
+                    self.assertRefused(d, port=port)
+                d.stop()
+                log = d.log()
+                self.assertEqual("refused a connection" in log, "W" in shown)
+                self.assertEqual("listening on" in log, "I" in shown)
+                self.assertEqual("debug: " in log, "D" in shown)
+
+    def port_of(self, daemon):
+        """The port it listens on, by the inode of a socket of its own."""
+        inodes = set()
+        for fd in os.listdir(f"/proc/{daemon.pid}/fd"):
+            try:
+                inodes.add(os.readlink(f"/proc/{daemon.pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass
+        with open(f"/proc/{daemon.pid}/net/tcp") as f:
+            for line in f.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                    return int(fields[1].split(":")[1], 16)
+        return None
+
+    def test_no_line_per_connection(self):
+        """10,000 connections, half of them reset, and not a line for them"""
+        with Echod() as d:
+            for i in range(10000):
+                s = d.connect()
+                if i % 2:
+                    harness.reset(s)
+                else:
+                    s.close()
+            d.wait_open(0)
+            lines = [l for l in d.log().splitlines() if "counters: " not in l]
+            self.assertEqual(len(lines), 2, lines)
+
+    def test_journal_prefix(self):
+        """under systemd, lines begin with their level in angle brackets"""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            st = os.fstat(theirs.fileno())
+            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
+                                  "log_level=debug"], stdin=subprocess.DEVNULL, stderr=theirs,
+                                 env={**os.environ, "JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}"})
+            theirs.close()
+            ours.settimeout(harness.DEADLINE)
+            text = b""
+            while b"ready: " not in text:
+                text += ours.recv(4096)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(harness.DEADLINE), 0)
+            text += harness.read_to_end(ours)
+            for line in text.decode().splitlines():
+                self.assertRegex(line, r"^<[3467]>[a-z]")
+
+    def test_foreign_journal_stream(self):
+        """JOURNAL_STREAM that names another stream changes nothing"""
+        with Echod(env={"JOURNAL_STREAM": "1:2"}) as d:
+            self.assertRegex(d.log(), "^echod: listening")
+
+
+class BlockedLog(harness.Test):
+    """Whatever stderr is, nobody reading it must not hold up anyone."""
+
+    def check(self, stderr, fill_it):
+        """Runs a daemon that logs at each connection into stderr that takes no more."""
+        p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
+                              "workers=1", "-o", "log_level=debug"], stdin=subprocess.DEVNULL,
+                             stderr=stderr)
+        try:
+            daemon = Reader(p)
+            port = harness.wait_until(lambda: Log.port_of(self, daemon), "its port")
+            fill_it()
+            for i in range(2000):
+                with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
+                    self.assertEchoes(s, b"%d" % i)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(harness.DEADLINE), 0)
+        finally:
+            p.kill()
+            p.wait()
+
+    def fill(self, fd):
+        """Writes until no more fits; what else shares the description stays blocking."""
+        copy = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            while True:
+                os.write(copy, b"x" * 1024)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(copy)
+
+    def test_pipe(self):
+        """a full pipe"""
+        ours, theirs = os.pipe()
+        self.check(theirs, lambda: self.fill(theirs))
+        self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)
+        os.close(ours), os.close(theirs)
+
+    def test_terminal(self):
+        """a terminal that somebody has stopped"""
+        ours, theirs = pty.openpty()
+        self.check(theirs, lambda: self.fill(theirs))
+        self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)
+        os.close(ours), os.close(theirs)
+
+    def test_socket(self):
+        """a full socket, as the journal's when it hangs"""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            def fill_it():
+                try:
+                    while True:
+                        theirs.send(b"x" * 1024, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    pass
+            self.check(theirs, fill_it)
+
+    def test_gone(self):
+        """a pipe that nobody reads any more"""
+        ours, theirs = os.pipe()
+        self.check(theirs, lambda: os.close(ours))
+        os.close(theirs)
+
+    def test_closed(self):
+        """no stderr at all: the log goes nowhere, and above all not into a connection"""
+        p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
+                              "log_level=debug"], preexec_fn=lambda: os.closerange(0, 3))
+        try:
+            port = harness.wait_until(lambda: Log.port_of(self, Reader(p)), "its port")
+            for i in range(100):
+                with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
+                    self.assertEchoes(s, b"%d" % i)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(harness.DEADLINE), 0)
+        finally:
+            p.kill()
+            p.wait()
+
+
+class Reader:
+    def __init__(self, process):
+        self.pid = process.pid
+
+
+if __name__ == "__main__":
+    harness.main()
