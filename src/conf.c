@@ -87,8 +87,6 @@ static int on_element(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 
 static bool is_listed(const struct conf *conf, const struct address *address)
 {
-	if (address_port(address) == 0) /* the kernel finds another port each time */
-		return false;
 	for (size_t i = 0; i < conf->n_listen; i++)
 		if (address_equal(&conf->listen[i], address))
 			return true;
@@ -267,6 +265,7 @@ static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
 
 	if (fd < 0)
 		return errno == ENOENT && may_be_missing ? 0 : fail(-errno, path, strerror(errno));
+	loading.conf->has_file = true;
 	text = malloc(FILE_MAX + 1);
 	size = text ? read_file(fd, path, text) : fail(-ENOMEM, path, strerror(ENOMEM));
 	r = size < 0 ? (int)size : parse_text(cfg, text, (size_t)size);

@@ -18,6 +18,7 @@
 
 /* Times are in seconds, sizes in bytes; 0 means "none" or "automatic". */
 struct conf {
+	bool has_file; /* it was read from a file, which may not be missing again */
 	struct address listen[CONF_LISTEN_MAX];
 	size_t n_listen;
 	long workers;

@@ -129,13 +129,13 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	sent = send_out(c, fd, echo->buffer, (size_t)got);
 	if (sent < 0)
 		return (int)sent;
+	echo->received += (uint64_t)(peek ? sent : got);
 	if (peek)
 		r = drop(fd, echo, (size_t)sent);
 	else if (sent < got)
 		r = keep(c, echo, echo->buffer + sent, (size_t)(got - sent));
 	if (r < 0)
 		return r;
-	echo->received += (uint64_t)(peek ? sent : got);
 	return sent == got ? TURN_MORE : TURN_STALLED;
 }
 

@@ -214,9 +214,12 @@ static void reload(struct server *s)
 	struct conf next;
 	struct conf_error error;
 	struct listeners listeners;
+	struct conf_source source = *s->source;
 
 	service_reloading();
-	if (conf_load(&next, s->source, &error) < 0) {
+	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
+		source.may_be_missing = false;
+	if (conf_load(&next, &source, &error) < 0) {
 		log_error("reload refused, all stays as it was: %s", error.text);
 		service_ready("Serving; the last reload was refused");
 		return;

@@ -187,7 +187,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 	log_debug("%s: descriptor %d closed (%s) after %llu bytes", w->name, fd,
 		  error ? strerrordesc_np(error) : closing_name(reason),
 		  (unsigned long long)c->echoed);
-	if (c->stalled && reason != CLOSED_BY_CLIENT)
+	if (reason == CLOSED_BY_ERROR || (c->stalled && reason != CLOSED_BY_CLIENT))
 		reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
 	list_remove(list_of(w, c), w->config.table, c);
 	connection_forget(c, &w->echo);

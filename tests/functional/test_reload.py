@@ -1,9 +1,10 @@
 """SIGHUP: a good file is taken over, a bad one changes nothing, and connections never notice."""
 
 import os
+import re
 import signal
 import socket
-import threading
+import subprocess
 
 import harness
 from harness import Echod
@@ -95,6 +96,13 @@ class Reload(harness.Test):
                     s.shutdown(socket.SHUT_WR)
                     self.assertEqual(harness.read_to_end(s), b"%d" % i)
 
+    def test_twice(self):
+        """an address that is there twice is refused, also with port 0"""
+        with Echod(conf="", expect=[REFUSED]) as d:
+            d.write_conf("listen = {127.0.0.1:0, 127.0.0.1:0}")
+            d.signal(signal.SIGHUP)
+            d.wait_log(f'{REFUSED}: .*:1: listen: "127.0.0.1:0" is there twice')
+
     def test_port_in_use(self):
         """a listener that cannot be opened refuses the whole reload"""
         taken = socket.create_server(("127.0.0.1", 0))
@@ -138,6 +146,30 @@ class Reload(harness.Test):
                 d.signal(signal.SIGHUP)
                 self.assertEchoes(s, b"%d" % i)
             d.wait_log("reloaded")
+
+
+class DefaultFile(harness.Test):
+    @harness.needs("unshare")
+    def test_removed(self):
+        """the default file may be missing at the start, but not when it was there before"""
+        path = re.search(r"instead of (\S+)", harness.run("--help")[1]).group(1)
+        if not os.path.isdir(os.path.dirname(path)):
+            self.skipTest(f"no directory for {path}")
+        script = 'mount -t tmpfs none "$(dirname "$1")" && echo "listen = 127.0.0.1:0" >"$1" && exec "$2"'
+        p = subprocess.Popen(["unshare", "-rm", "sh", "-c", script, "-", path, harness.ECHOD],
+                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(p.communicate)
+        self.addCleanup(p.kill)
+        for line in iter(p.stderr.readline, ""):
+            if "ready: " in line:
+                break
+        else:
+            self.skipTest("no mount namespace here")
+        os.unlink(f"/proc/{p.pid}/root{path}")
+        p.send_signal(signal.SIGHUP)
+        self.assertIn(f"{REFUSED}: {path}: No such file", p.stderr.readline())
+        p.send_signal(signal.SIGTERM)
+        self.assertEqual(p.wait(harness.DEADLINE), 0)
 
 
 class BrokenFile(harness.Test):

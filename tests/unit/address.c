@@ -9,7 +9,7 @@
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-TestSuite(address, .fini = helper_check_leaks, .timeout = HELPER_TIMEOUT);
+TestSuite(address, .timeout = HELPER_TIMEOUT);
 
 static void check_text(const char *text, const char *canonical)
 {
@@ -23,7 +23,7 @@ static void check_text(const char *text, const char *canonical)
 }
 
 /* A text in its usual form comes back as it was, for each family and port. */
-Test(address, round_trip)
+TEST(address, round_trip)
 {
 	static const char *const texts[] = {
 		"0.0.0.0:0",
@@ -38,7 +38,7 @@ Test(address, round_trip)
 		"[2001:db8:1:2:3:4:5:6]:7",
 		"[::ffff:192.0.2.1]:7",
 		"[fe80::1%4294967295]:7", /* no such interface: the number stays */
-		"[fe80:1111:2222:3333:4444:5555:6666:7777%4294967295]:65535",
+		"[fe80:1111:2222:3333:4444:5555:6666:7777%4294967295]:65535"
 	};
 
 	for (size_t i = 0; i < N(texts); i++)
@@ -46,7 +46,7 @@ Test(address, round_trip)
 }
 
 /* Other spellings of the same address are accepted, and printed in the usual form. */
-Test(address, other_spellings)
+TEST(address, other_spellings)
 {
 	check_text("[2001:DB8:0:0:0:0:0:1]:7", "[2001:db8::1]:7");
 	check_text("[0:0:0:0:0:0:0:0]:00007", "[::]:7");
@@ -55,7 +55,7 @@ Test(address, other_spellings)
 }
 
 /* A zone is understood by name and by number, and printed by name. */
-Test(address, zone)
+TEST(address, zone)
 {
 	char name[IF_NAMESIZE], by_name[ADDRESS_TEXT], by_number[ADDRESS_TEXT];
 	struct address address;
@@ -72,7 +72,7 @@ Test(address, zone)
 }
 
 /* Family, size, port and bytes are those that bind(2) wants. */
-Test(address, parts)
+TEST(address, parts)
 {
 	struct address v4 = helper_address("192.0.2.1:65535");
 	struct address v6 = helper_address("[2001:db8::1]:258");
@@ -91,7 +91,7 @@ Test(address, parts)
 }
 
 /* What people read in different ways, or what is no address, is refused. */
-Test(address, refusals)
+TEST(address, refusals)
 {
 	static const char *const texts[] = {
 		"", ":", "7", ":7", "[]:7", "[]", "[", "]", "]:7",
@@ -101,10 +101,9 @@ Test(address, refusals)
 		"127.0.0.1:+7", "127.0.0.1:-1", "127.0.0.1: 7", "127.0.0.1:7 ", "127.0.0.1:7\n",
 		"127.0.0.1:0x7", "127.0.0.1:7.0", "127.0.0.1:7:7", "127.0.0.1:echo", "[::1]:echo",
 		/* no address, or one of many readings */
-		" 127.0.0.1:7", "127.0.0.1 :7", "127.1:7", "127:7", "2130706433:7",
-		"0177.0.0.1:7", "0x7f.0.0.1:7", "127.0.0.256:7", "127.0.0.1.:7", "127.0.0:7",
-		"1.2.3.4.5:7", "localhost:7", "[localhost]:7", "example.org:7", "*:7",
-		"127.0.0.1%lo:7",
+		" 127.0.0.1:7", "127.0.0.1 :7", "127.1:7", "127:7", "2130706433:7", "0177.0.0.1:7",
+		"0x7f.0.0.1:7", "127.0.0.256:7", "127.0.0.1.:7", "127.0.0:7", "1.2.3.4.5:7",
+		"localhost:7", "[localhost]:7", "example.org:7", "*:7", "127.0.0.1%lo:7",
 		/* brackets */
 		"::1:7", ":::7", "2001:db8::1:7", "[127.0.0.1]:7", "[127.1]:7", "[::1]7", "[::1",
 		"[::1:7", "::1]:7", "[[::1]]:7", "[::1]]:7", "[::1]:[7]", " [::1]:7", "[ ::1]:7",
@@ -112,17 +111,17 @@ Test(address, refusals)
 		"[1:2:3:4:5:6:7:8:9]:7", "[12345::]:7", "[::g]:7", "[::1.2.3]:7",
 		/* zones */
 		"[fe80::1%]:7", "[fe80::1%no-such-interface]:7", "[fe80::1%4294967296]:7",
-		"[fe80::1%-1]:7", "[%1]:7",
+		"[fe80::1%-1]:7", "[%1]:7"
 	};
 	struct address address;
 
 	for (size_t i = 0; i < N(texts); i++)
-		cr_expect_eq(address_parse(&address, texts[i]), -EINVAL,
-			     "\"%s\" should be refused", texts[i]);
+		cr_expect_eq(address_parse(&address, texts[i]), -EINVAL, "\"%s\" should be refused",
+			     texts[i]);
 }
 
 /* However long a text is, it is refused and not written beyond any end. */
-Test(address, too_long)
+TEST(address, too_long)
 {
 	static char text[100000];
 	struct address address;
@@ -142,14 +141,23 @@ Test(address, too_long)
 }
 
 /* Equal means same family, address, zone and port, nothing else. */
-Test(address, equality)
+TEST(address, equality)
 {
-	static const char *const different[] = {
-		"127.0.0.1:7",	 "127.0.0.1:8",	 "127.0.0.2:7",		"0.0.0.0:7",
-		"0.0.0.0:0",	 "[::]:7",	 "[::]:0",		"[::1]:7",
-		"[::1]:8",	 "[::2]:7",	 "[::ffff:127.0.0.1]:7", "[fe80::1]:7",
-		"[fe80::1%1]:7", "[fe80::1%2]:7", "[::7f00:1]:7",
-	};
+	static const char *const different[] = { "127.0.0.1:7",
+						 "127.0.0.1:8",
+						 "127.0.0.2:7",
+						 "0.0.0.0:7",
+						 "0.0.0.0:0",
+						 "[::]:7",
+						 "[::]:0",
+						 "[::1]:7",
+						 "[::1]:8",
+						 "[::2]:7",
+						 "[::ffff:127.0.0.1]:7",
+						 "[fe80::1]:7",
+						 "[fe80::1%1]:7",
+						 "[fe80::1%2]:7",
+						 "[::7f00:1]:7" };
 
 	for (size_t i = 0; i < N(different); i++)
 		for (size_t j = 0; j < N(different); j++) {
@@ -162,7 +170,7 @@ Test(address, equality)
 }
 
 /* The kernel may leave other fields filled; they do not count. */
-Test(address, equality_ignores_the_rest)
+TEST(address, equality_ignores_the_rest)
 {
 	struct address a = helper_address("[::1]:7"), b = a;
 	struct address c = helper_address("127.0.0.1:7"), d = c;
@@ -174,7 +182,7 @@ Test(address, equality_ignores_the_rest)
 }
 
 /* What is no address is printed too, as such. */
-Test(address, unknown)
+TEST(address, unknown)
 {
 	struct address address;
 	char buffer[ADDRESS_TEXT];

@@ -35,10 +35,14 @@ const char *__lsan_default_options(void)
 	return "print_suppressions=0";
 }
 
-/* A test's process ends without the check at exit, so it is made here. */
+/*
+ * A test's process ends without the check at exit, so it is made here.  With
+ * TAP on stdout Criterion sends stderr to /dev/null.
+ */
 void helper_check_leaks(void)
 {
-	cr_assert_eq(__lsan_do_recoverable_leak_check(), 0, "memory has leaked, see stderr");
+	cr_assert_eq(__lsan_do_recoverable_leak_check(), 0,
+		     "memory has leaked: run this program without options to see where");
 }
 #else
 void helper_check_leaks(void)

@@ -16,9 +16,18 @@
 #define HELPER_TIMEOUT 60
 
 /*
- * For a suite's .fini: the test fails if it has leaked.  Only a build with
- * AddressSanitizer knows, others find nothing.
+ * As Criterion's Test(), and the test fails if it has leaked.  Only a build
+ * with AddressSanitizer knows, others find nothing.
  */
+#define TEST(suite, name)                        \
+	static void suite##_##name##_body(void); \
+	Test(suite, name)                        \
+	{                                        \
+		suite##_##name##_body();         \
+		helper_check_leaks();            \
+	}                                        \
+	static void suite##_##name##_body(void)
+
 void helper_check_leaks(void);
 
 /* How many descriptors this process has open. */

@@ -18,7 +18,6 @@ static void begin(void)
 static void end(void)
 {
 	table_deinit(&table);
-	helper_check_leaks();
 }
 
 TestSuite(list, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
@@ -52,7 +51,7 @@ static void check(const uint32_t *expected, size_t n)
 	check((uint32_t[]){ __VA_ARGS__ }, sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
 
 /* Members stand in the order in which they came, the oldest first. */
-Test(list, order)
+TEST(list, order)
 {
 	check(NULL, 0);
 	append(5);
@@ -64,7 +63,7 @@ Test(list, order)
 }
 
 /* The first, one in between, the last and the only one can be removed. */
-Test(list, remove_anywhere)
+TEST(list, remove_anywhere)
 {
 	for (uint32_t i = 1; i <= 4; i++)
 		append(i);
@@ -81,7 +80,7 @@ Test(list, remove_anywhere)
 }
 
 /* Who is out has no neighbours left, and touches none of the others' when it comes back. */
-Test(list, removed_record_is_clean)
+TEST(list, removed_record_is_clean)
 {
 	append(1);
 	append(2);
@@ -94,7 +93,7 @@ Test(list, removed_record_is_clean)
 }
 
 /* A record has old links when it is appended: they do not matter. */
-Test(list, append_ignores_old_links)
+TEST(list, append_ignores_old_links)
 {
 	append(1);
 	table_at(&table, 2)->age = (struct link){ .prev = 7, .next = 9 };
@@ -103,7 +102,7 @@ Test(list, append_ignores_old_links)
 }
 
 /* Nothing but the links changes. */
-Test(list, leaves_the_rest_alone)
+TEST(list, leaves_the_rest_alone)
 {
 	table_at(&table, 2)->since = 42;
 	table_at(&table, 2)->echoed = 43;
@@ -116,7 +115,7 @@ Test(list, leaves_the_rest_alone)
 }
 
 /* Two lists share a table, as a worker's do, and do not mix. */
-Test(list, two_lists_in_one_table)
+TEST(list, two_lists_in_one_table)
 {
 	struct list other = { 0 };
 
@@ -150,7 +149,7 @@ static bool model_remove(struct model *model, uint32_t index)
 }
 
 /* After every one of many random operations the list is what the model says. */
-Test(list, random_operations)
+TEST(list, random_operations)
 {
 	struct helper_random random = { 20240607 };
 	struct model model = { .n = 0 };

@@ -9,7 +9,7 @@
 #include "helper.h"
 #include "log.h"
 
-TestSuite(option, .fini = helper_check_leaks, .timeout = HELPER_TIMEOUT);
+TestSuite(option, .timeout = HELPER_TIMEOUT);
 
 static bool is_scalar(const struct option *o)
 {
@@ -42,7 +42,7 @@ static void check_refusal(const char *name, const char *text)
 }
 
 /* Each name stands once in the table, and is found where it stands. */
-Test(option, names_are_unique)
+TEST(option, names_are_unique)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		cr_assert_neq(option_table[i].name[0], '\0');
@@ -52,7 +52,7 @@ Test(option, names_are_unique)
 }
 
 /* Each scalar has a place of its own within struct conf. */
-Test(option, places_do_not_overlap)
+TEST(option, places_do_not_overlap)
 {
 	static struct conf conf;
 
@@ -69,7 +69,7 @@ Test(option, places_do_not_overlap)
 }
 
 /* A name in the table is the name of its field. */
-Test(option, places_are_the_named_ones)
+TEST(option, places_are_the_named_ones)
 {
 	static struct conf conf;
 
@@ -82,7 +82,7 @@ Test(option, places_are_the_named_ones)
 }
 
 /* The default of each row is allowed by the row itself, and printed as it stands there. */
-Test(option, initial_round_trip)
+TEST(option, initial_round_trip)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
@@ -97,7 +97,7 @@ Test(option, initial_round_trip)
 }
 
 /* Both bounds of a number are inside, and the next ones outside. */
-Test(option, bounds)
+TEST(option, bounds)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
@@ -113,7 +113,7 @@ Test(option, bounds)
 }
 
 /* The largest values that the users of a number can take. */
-Test(option, bounds_fit_their_users)
+TEST(option, bounds_fit_their_users)
 {
 	static const char *const ints[] = { "backlog", "receive_buffer", "send_buffer",
 					    "tcp_keepalive" };
@@ -129,15 +129,33 @@ Test(option, bounds_fit_their_users)
 }
 
 /* A number is all of the text, decimal, and never cut by an overflow. */
-Test(option, numbers)
+TEST(option, numbers)
 {
-	static const char *const refused[] = {
-		"",    "-",    "+",    " ",    "x",    "1x",   "x1",   "1 ",   "1 2",
-		"1.0", "1,0",  "1e1",  "0x10", "--1",  "+-1",  "1k",   "1\n",  "true",
-		"9223372036854775807", "9223372036854775808", "-9223372036854775809",
-		"18446744073709551616", "18446744073709551617", "4294967297",
-		"99999999999999999999999999999999",
-	};
+	static const char *const refused[] = { "",
+					       "-",
+					       "+",
+					       " ",
+					       "x",
+					       "1x",
+					       "x1",
+					       "1 ",
+					       "1 2",
+					       "1.0",
+					       "1,0",
+					       "1e1",
+					       "0x10",
+					       "--1",
+					       "+-1",
+					       "1k",
+					       "1\n",
+					       "true",
+					       "9223372036854775807",
+					       "9223372036854775808",
+					       "-9223372036854775809",
+					       "18446744073709551616",
+					       "18446744073709551617",
+					       "4294967297",
+					       "99999999999999999999999999999999" };
 
 	check_parse("workers", "0", 0);
 	check_parse("workers", "256", 256);
@@ -152,7 +170,7 @@ Test(option, numbers)
  * Space and plus before a number are taken as strtol(3) takes them.  Only a
  * quoted value can have them, and nobody reads " 1" as anything but 1.
  */
-Test(option, space_and_plus_before_a_number)
+TEST(option, space_and_plus_before_a_number)
 {
 	check_parse("workers", " 1", 1);
 	check_parse("workers", "+1", 1);
@@ -160,7 +178,7 @@ Test(option, space_and_plus_before_a_number)
 }
 
 /* A boolean has the words of libconfuse, in any case, and no numbers. */
-Test(option, booleans)
+TEST(option, booleans)
 {
 	static const char *const refused[] = { "", "0", "1", "2", "t", "truex", "maybe", " true" };
 	char buffer[24];
@@ -177,7 +195,7 @@ Test(option, booleans)
 }
 
 /* A level is one of four words, and each comes back as it was. */
-Test(option, levels)
+TEST(option, levels)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
 	static const long values[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
@@ -195,7 +213,7 @@ Test(option, levels)
 }
 
 /* Numbers of any size come back as they were. */
-Test(option, number_round_trip)
+TEST(option, number_round_trip)
 {
 	const struct option *o = option_find("pending_memory");
 	const long values[] = { 0, 1, 67108864, o->max };
@@ -210,7 +228,7 @@ Test(option, number_round_trip)
 }
 
 /* What is allowed is said with the row's own bounds, and fits. */
-Test(option, allowed)
+TEST(option, allowed)
 {
 	char text[80], tiny[8];
 

@@ -9,7 +9,7 @@
 
 #define WAKE 5
 
-TestSuite(trace, .fini = helper_check_leaks, .timeout = HELPER_TIMEOUT);
+TestSuite(trace, .timeout = HELPER_TIMEOUT);
 
 /* Puts a file in the place of stdout.  Returns it. */
 static int catch_stdout(void)
@@ -32,7 +32,7 @@ static void check(int fd, const char *expected)
 }
 
 /* The example in the header. */
-Test(trace, two_connections)
+TEST(trace, two_connections)
 {
 	const struct epoll_event events[] = {
 		{ .events = EPOLLIN | EPOLLOUT, .data.fd = 8 },
@@ -45,7 +45,7 @@ Test(trace, two_connections)
 }
 
 /* One event is no plural, and the line is there at once, for whoever watches. */
-Test(trace, one_event)
+TEST(trace, one_event)
 {
 	const struct epoll_event event = { .events = EPOLLIN, .data.fd = 6 };
 	int out = catch_stdout();
@@ -55,7 +55,7 @@ Test(trace, one_event)
 }
 
 /* A wake-up is shown as such, wherever it stands in the batch. */
-Test(trace, wake_up)
+TEST(trace, wake_up)
 {
 	const struct epoll_event events[] = {
 		{ .events = EPOLLOUT, .data.fd = 4 },
@@ -71,7 +71,7 @@ Test(trace, wake_up)
 }
 
 /* Every event that can come has its name, and no event has none. */
-Test(trace, all_names)
+TEST(trace, all_names)
 {
 	const struct epoll_event events[] = {
 		{ .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI,
@@ -86,7 +86,7 @@ Test(trace, all_names)
 }
 
 /* Also a batch without events is a line. */
-Test(trace, empty_batch)
+TEST(trace, empty_batch)
 {
 	int out = catch_stdout();
 
@@ -95,7 +95,7 @@ Test(trace, empty_batch)
 }
 
 /* A batch of the size that workers ask for is one line, nothing missing. */
-Test(trace, large_batch)
+TEST(trace, large_batch)
 {
 	struct epoll_event events[512];
 	static char expected[65536];
@@ -126,7 +126,7 @@ static void *trace_many(void *name)
 }
 
 /* Lines of several threads stand one after another, none inside another. */
-Test(trace, threads_do_not_mix)
+TEST(trace, threads_do_not_mix)
 {
 	static char names[4][8] = { "a", "bb", "ccc", "dddd" }, line[256], expected[256];
 	FILE *in = fdopen(catch_stdout(), "r");
