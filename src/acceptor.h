@@ -11,10 +11,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "conf.h"
 #include "counters.h"
 #include "limiter.h"
 #include "poller.h"
+#include "settings.h"
 #include "table.h"
 #include "worker.h"
 

@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#include "conf.h"
+#include "settings.h"
 
 static int set(int fd, int level, int name, long value)
 {

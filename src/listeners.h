@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-#include "conf.h"
 #include "listener.h"
+#include "settings.h"
 
 struct listeners {
 	struct listener at[CONF_LISTEN_MAX];

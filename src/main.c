@@ -8,6 +8,7 @@
 #include "descriptors.h"
 #include "log.h"
 #include "server.h"
+#include "signals.h"
 
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
 {
@@ -46,7 +47,7 @@ int main(int argc, char *argv[])
 	struct cmdline cmdline;
 	int status;
 
-	server_block_signals();
+	signals_block();
 	if (descriptors_fill_standard() < 0)
 		return EX_OSERR;
 	log_init();

@@ -1,5 +1,5 @@
 /*
- * option: the one table of what can be configured.
+ * option: the one table of what can be configured, see settings.h.
  *
  * Parsing, checking, printing and reloading follow it; a test holds the
  * manual and the sample file against it.  Constant: any thread.
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct conf;
+#include "settings.h"
 
 enum option_kind { OPTION_ADDRESSES, OPTION_NUMBER, OPTION_BOOLEAN, OPTION_LEVEL };
 

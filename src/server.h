@@ -14,7 +14,7 @@ struct server;
  * Starts listening and all threads, and says READY.  conf is copied; source is
  * read again at each reload and must outlive the server.
  *
- * SIGTERM, SIGINT, SIGHUP and SIGUSR1 must be blocked by server_block_signals().
+ * signals_block() must have been called.
  *
  * Returns 0, or an exit status of sysexits.h after it has logged why.
  */
@@ -26,12 +26,5 @@ int server_run(struct server *server);
 
 /* Frees a server whose server_run() has returned. */
 void server_free(struct server *server);
-
-/*
- * Blocks the signals that the server takes from a signalfd, and has them
- * delivered even if our parent ignored them.  SIGPIPE is ignored.  Call it
- * first of all: a signal that comes before is fatal, one after is obeyed.
- */
-void server_block_signals(void);
 
 #endif

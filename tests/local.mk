@@ -6,6 +6,7 @@ AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
 	ECHOD='$(abs_top_builddir)/src/echod'; export ECHOD; \
 	BUILDDIR='$(abs_top_builddir)'; export BUILDDIR; \
+	SANITIZERS='$(sanitizers)'; export SANITIZERS; \
 	SRCDIR='$(abs_top_srcdir)'; export SRCDIR; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 
@@ -23,6 +24,7 @@ check_PROGRAMS =
 if UNIT_TESTS
 unit_tests = \
 	tests/unit/address \
+	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
 	tests/unit/limiter \
@@ -35,6 +37,7 @@ unit_tests = \
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
+tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
@@ -56,26 +59,32 @@ endif
 
 # The real daemon, driven over sockets.
 
-EXTRA_DIST += tests/functional/harness.py $(functional_tests)
+EXTRA_DIST += tests/functional/harness.py $(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_cmdline.py \
-	tests/functional/test_docs.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_idle.py \
-	tests/functional/test_install.py \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
 	tests/functional/test_signals.py \
-	tests/functional/test_source.py \
 	tests/functional/test_swarm.py \
 	tests/functional/test_timeouts.py \
 	tests/functional/test_trace.py
+
+# What does not depend on how the daemon was compiled.
+static_tests = \
+	tests/functional/test_docs.py \
+	tests/functional/test_install.py \
+	tests/functional/test_source.py
 
 if FUNCTIONAL_TESTS
 check_PROGRAMS += tests/functional/swarm
 tests_functional_swarm_LDADD =
 TESTS += $(functional_tests)
+if !SANITIZED
+TESTS += $(static_tests)
+endif
 endif

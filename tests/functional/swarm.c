@@ -95,8 +95,9 @@ static void receive_some(struct client *c)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0) {
-			finish(c, n < 0 ? strerror(errno) :
-				  c->received == size ? NULL : "ended early");
+			finish(c, n < 0		      ? strerror(errno) :
+				  c->received == size ? NULL :
+							"ended early");
 			return;
 		}
 		make(c->number, c->received, expected, (size_t)n);

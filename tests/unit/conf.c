@@ -289,7 +289,7 @@ TEST(conf, empty_list_is_refused)
 	check_words("-o listen = {}: listen: at least one address is needed");
 }
 
-/* The same address twice is refused, however it is written; port 0 is not the same. */
+/* The same address twice is refused, however it is written. */
 TEST(conf, duplicates_are_refused)
 {
 	refuse("listen = {127.0.0.1:7,\n127.0.0.1:8,\n127.0.0.1:7}", 3,
@@ -298,7 +298,8 @@ TEST(conf, duplicates_are_refused)
 	refuse("\nlisten += \"0.0.0.0:7\"", 2, "\"0.0.0.0:7\" is there twice");
 	cr_assert_eq(load_override("listen = 127.0.0.1:7", "listen += 127.0.0.1:7"), -EINVAL);
 	check_words("-o listen += 127.0.0.1:7: listen: \"127.0.0.1:7\" is there twice");
-	allow("listen = {127.0.0.1:0, 127.0.0.1:0, 127.0.0.1:1, 127.0.0.2:1, [::1]:1}");
+	refuse("listen = {127.0.0.1:0, 127.0.0.1:0}", 1, "\"127.0.0.1:0\" is there twice");
+	allow("listen = {127.0.0.1:1, 127.0.0.1:2, 127.0.0.2:1, [::1]:1, [::2]:1}");
 	cr_assert_eq(conf.n_listen, 5);
 }
 
@@ -376,31 +377,32 @@ static const struct {
 	{ "log_level = \"\\777\"", 1, "invalid octal number" },
 };
 
-/* What ends inside a string or a comment leaves libconfuse's scanner there. */
+/* Texts that end inside a string or a comment, and the line on which that begins. */
 static const struct {
 	const char *text;
 	int line;
-	const char *words;
 } unterminated[] = {
-	{ "\"", 1, "never closed" },
-	{ "'", 1, "unterminated string" },
-	{ "/*", 1, "never closed" },
-	{ "\"\\", 1, "never closed" },
-	{ "'\\", 1, "unterminated string" },
-	{ "/* *", 1, "never closed" },
-	{ "log_level = debug\n\"workers", 2, "never closed" },
-	{ "log_level = debug\n'workers", 2, "unterminated string" },
-	{ "log_level = debug\n/* workers\n", 3, "never closed" },
-	{ "log_level = \"debug", 1, "premature end of file" },
-	{ "log_level = 'debug\n\n", 3, "unterminated string" },
-	{ "log_level = debug /* \"*\" / '*' /", 1, "never closed" },
-	{ "listen = {\"127.0.0.1:7\", \"127", 1, "premature end of file" },
-	{ "listen = {'127.0.0.1:7', '127", 1, "unterminated string" },
-	{ "listen = {'127.0.0.1:7', \"127.0.0.1:8'}\n", 2, "premature end of file" },
-	{ "log_level = \"${HOME", 1, "premature end of file" },
-	{ "log_level = \"debug\\\"", 1, "premature end of file" },
-	{ "\"probe = 1", 1, "never closed" },
-	{ "/* probe = 1", 1, "never closed" },
+	{ "\"", 1 },
+	{ "'", 1 },
+	{ "/*", 1 },
+	{ "/*/", 1 },
+	{ "\"\\", 1 },
+	{ "'\\", 1 },
+	{ "'\\'", 1 },
+	{ "/* *", 1 },
+	{ "log_level = debug\n\"workers", 2 },
+	{ "log_level = debug\n'workers", 2 },
+	{ "log_level = debug\n/* workers\n", 2 },
+	{ "log_level = \"debug", 1 },
+	{ "\nlog_level = 'debug\n\n", 2 },
+	{ "log_level = debug /* \"*\" / '*' /", 1 },
+	{ "listen = {\"127.0.0.1:7\", \"127", 1 },
+	{ "listen = {'127.0.0.1:7',\n'127", 2 },
+	{ "listen = {'127.0.0.1:7', \"127.0.0.1:8'}\n", 1 },
+	{ "log_level = \"${HOME", 1 },
+	{ "log_level = \"debug\\\"", 1 },
+	{ "# \" it's\n/* it's */ \"probe = 1", 2 },
+	{ "/* probe = 1", 1 },
 };
 
 /* Every kind of mistake is refused with its file, its line and what is allowed. */
@@ -414,7 +416,7 @@ TEST(conf, errors)
 TEST(conf, unterminated)
 {
 	for (size_t i = 0; i < N(unterminated); i++)
-		refuse(unterminated[i].text, unterminated[i].line, unterminated[i].words);
+		refuse(unterminated[i].text, unterminated[i].line, "never closed");
 }
 
 /* The line of an error is the file's, whatever stands in the lines before. */
@@ -493,23 +495,23 @@ TEST(conf, override_errors)
 	static const struct {
 		const char *override, *message;
 	} cases[] = {
-		{ "workers=x",
-		  "-o workers=x: workers = x is not allowed, only an integer from 0 to 256" },
-		{ "workers", "-o workers: premature end of file" },
-		{ "=", "-o =: unexpected token '='" },
-		{ "workers=", "-o workers=: premature end of file" },
-		{ "listen=localhost:7",
-		  "-o listen=localhost:7: listen: \"localhost:7\" is not allowed" },
-		{ "log_level=\"debug", "-o log_level=\"debug: premature end of file" },
-		{ "log_level='debug", "-o log_level='debug: unterminated string constant" },
-		{ "log_level=debug /*", "-o log_level=debug /*: this ends inside" },
-		{ "log_level=debug \"", "-o log_level=debug \": this ends inside" },
+		{ "workers=x", "workers = x is not allowed, only an integer from 0 to 256" },
+		{ "workers", "premature end of file" },
+		{ "=", "unexpected token '='" },
+		{ "workers=", "premature end of file" },
+		{ "listen=localhost:7", "listen: \"localhost:7\" is not allowed" },
+		{ "listen={}", "listen: at least one address is needed" },
+		{ "log_level=\"debug", "the string or comment that begins here is never closed" },
+		{ "log_level='debug", "the string or comment that begins here is never closed" },
+		{ "log_level=debug /*", "the string or comment that begins here is never closed" },
 	};
+	char message[128];
 
 	for (size_t i = 0; i < N(cases); i++) {
+		snprintf(message, sizeof(message), "-o %s: %s", cases[i].override,
+			 cases[i].message);
 		cr_expect_eq(load_override("workers = 2", cases[i].override), -EINVAL);
-		cr_expect_eq(strncmp(error.text, cases[i].message, strlen(cases[i].message)), 0,
-			     "%s", error.text);
+		cr_expect_eq(strncmp(error.text, message, strlen(message)), 0, "%s", error.text);
 	}
 }
 
@@ -519,9 +521,9 @@ TEST(conf, override_does_not_hide_the_file)
 	cr_assert_eq(load_override("workers = x", "workers = 1"), -EINVAL);
 	check_words(":1: workers = x");
 	cr_assert_eq(load_override("workers = 1 /*", "*/ backlog = 2"), -EINVAL);
-	check_words(":1: this ends inside");
+	check_words(":1: the string or comment that begins here is never closed");
 	cr_assert_eq(load_override("workers = 1 \"", "\" backlog = 2"), -EINVAL);
-	check_words(":1: this ends inside");
+	check_words(":1: the string or comment that begins here is never closed");
 }
 
 static const char *const good = "workers = 3\nlisten = {\"127.0.0.1:9\"} # comment\n"
@@ -551,6 +553,30 @@ TEST(conf, good_file_after_bad_ones)
 				cr_assert_eq(load_text(unterminated[k].text), -EINVAL);
 				check_good();
 			}
+}
+
+/*
+ * Where libconfuse could see a string or a comment that we do not see, or the
+ * other way round: such a file is refused, and does not spoil the next.
+ */
+TEST(conf, other_readings_of_quotes_and_comments)
+{
+	static const char *const texts[] = {
+		"workers = 4 */* backlog = 5",
+		"workers = 4 *// backlog = 5",
+		"workers = 4 */*\nbacklog = 5 /* */ */ x",
+		"workers = 4\n\"${ECHOD_TEST\"}\nbacklog = 5",
+		"workers = 4\n\"${ECHOD_TEST\"}\nbacklog = 5\n\"${ECHOD_TEST\"}",
+		"workers = ${ECHOD_TEST'}\nbacklog = 5",
+		"workers = 4/*\nbacklog = 5 */",
+	};
+
+	for (size_t i = 0; i < N(texts); i++) {
+		cr_expect_eq(load_text(texts[i]), -EINVAL, "%s\nis accepted", texts[i]);
+		cr_expect_eq(load_text(good), 0, "%s\nspoils the next: %s", texts[i], error.text);
+		cr_expect_eq(conf.workers, 3, "%s\nspoils the next", texts[i]);
+		cr_expect_eq(conf.n_listen, 1, "%s\nspoils the next", texts[i]);
+	}
 }
 
 /* As after files with any other mistake. */
@@ -758,6 +784,19 @@ TEST(conf, missing_file)
 	cr_assert_str_eq(error.text, "/dev/null/no-such-file: Not a directory");
 }
 
+/* Whether there was a file is noted, for a reload to know. */
+TEST(conf, has_file)
+{
+	struct conf_source source = { .path = "/proc/self/no-such-file", .may_be_missing = true };
+
+	allow("");
+	cr_assert(conf.has_file);
+	cr_assert_eq(load_path(NULL), 0);
+	cr_assert_not(conf.has_file);
+	cr_assert_eq(conf_load(&conf, &source, &error), 0);
+	cr_assert_not(conf.has_file);
+}
+
 /* A missing file still leaves the overrides in force. */
 TEST(conf, missing_file_with_overrides)
 {
@@ -927,4 +966,66 @@ TEST(conf, mutations)
 		if (r < 0)
 			check_good();
 	}
+}
+
+/* Text of up to 12 fragments that mean something to the scanner. */
+static void put_fragments(char *text, struct helper_random *random)
+{
+	static const char *const fragments[] = {
+		"\"",
+		"'",
+		"/*",
+		"*/",
+		"/",
+		"//",
+		"#",
+		"\\",
+		"\n",
+		"\r\n",
+		" ",
+		"*",
+		"${",
+		"$",
+		"{",
+		"}",
+		":-",
+		"=",
+		"+",
+		",",
+		"(",
+		")",
+		"a",
+		";",
+		"\t",
+		"\"\"",
+		"''",
+		"workers = 4",
+		"listen = {127.0.0.1:7}",
+	};
+
+	*text = '\0';
+	for (uint32_t n = helper_random(random, 12) + 1; n > 0; n--)
+		strcat(text, fragments[helper_random(random, N(fragments))]);
+}
+
+/*
+ * No setting of an accepted file, and no override, is swallowed by what stands
+ * before it, however our reading of quotes and comments and libconfuse's go.
+ */
+TEST(conf, nothing_is_swallowed)
+{
+	struct helper_random random = { 42 };
+	char text[512];
+	int accepted = 0;
+
+	for (int i = 0; i < 50000; i++) {
+		put_fragments(text, &random);
+		strcat(text, "\nbacklog = 77");
+		if (load_override(text, "workers = 9") < 0)
+			continue;
+		accepted++;
+		cr_assert(conf.backlog == 77 && conf.workers == 9, "after %s\nthere are %ld, %ld",
+			  text, conf.backlog, conf.workers);
+	}
+	cr_assert_gt(accepted, 1000);
 }

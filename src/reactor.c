@@ -1,0 +1,161 @@
+#include "reactor.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* How many workers: as configured, or one for each CPU that we may use. */
+static unsigned count_workers(const struct conf *conf)
+{
+	cpu_set_t cpus;
+
+	if (conf->workers)
+		return (unsigned)conf->workers;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return 1; /* more CPUs than the set holds: let the administrator say */
+	return (unsigned)CPU_COUNT(&cpus);
+}
+
+static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool trace)
+{
+	struct worker_config config = {
+		.buffer_size = buffer_size,
+		.table = &r->table,
+		.limiter = &r->limiter,
+		.done_fd = r->done_fd,
+		.trace = trace,
+	};
+
+	r->workers = aligned_alloc(_Alignof(struct worker), n * sizeof(*r->workers));
+	if (!r->workers)
+		return -ENOMEM;
+	for (; r->n_workers < n; r->n_workers++) {
+		int e;
+
+		config.number = r->n_workers;
+		e = worker_init(&r->workers[r->n_workers], &config);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int init_acceptor(struct reactor *r, bool trace)
+{
+	struct acceptor_config config = {
+		.workers = r->workers,
+		.n_workers = r->n_workers,
+		.table = &r->table,
+		.limiter = &r->limiter,
+		.trace = trace,
+	};
+
+	return acceptor_init(&r->acceptor, &config);
+}
+
+int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptors, bool trace)
+{
+	int e;
+
+	memset(r, 0, sizeof(*r));
+	r->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->done_fd < 0)
+		return -errno;
+	e = table_init(&r->table, descriptors);
+	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
+		e = limiter_init(&r->limiter, 2 * (size_t)descriptors);
+	if (e == 0)
+		e = init_workers(r, count_workers(conf), (size_t)conf->buffer_size, trace);
+	if (e == 0)
+		e = init_acceptor(r, trace);
+	return e;
+}
+
+void reactor_deinit(struct reactor *r)
+{
+	if (r->acceptor.config.workers)
+		acceptor_deinit(&r->acceptor);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		worker_deinit(&r->workers[i]);
+	free(r->workers);
+	limiter_deinit(&r->limiter);
+	table_deinit(&r->table);
+	if (r->done_fd > 0)
+		close(r->done_fd);
+}
+
+void reactor_set(struct reactor *r, const struct conf *conf, long max_connections)
+{
+	struct limiter_settings *limits = &r->limiter.settings;
+	struct worker_settings settings = {
+		.idle_timeout = conf->idle_timeout,
+		.stall_timeout = conf->stall_timeout,
+		.pending_memory = conf->pending_memory,
+	};
+
+	atomic_store(&limits->max_connections, max_connections);
+	atomic_store(&limits->per_source, conf->max_connections_per_source);
+	atomic_store(&limits->rate, conf->connection_rate_per_source);
+	atomic_store(&limits->burst, conf->connection_burst_per_source);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		worker_set(&r->workers[i], &settings);
+}
+
+int reactor_start(struct reactor *r)
+{
+	int e = 0;
+
+	while (r->n_running < r->n_workers && e == 0) {
+		e = worker_start(&r->workers[r->n_running]);
+		if (e == 0)
+			r->n_running++;
+	}
+	if (e == 0)
+		e = acceptor_start(&r->acceptor);
+	if (e == 0) {
+		r->accepting = true;
+		return 0;
+	}
+	reactor_drain(r);
+	reactor_join(r);
+	return e;
+}
+
+void reactor_listen(struct reactor *r, const struct acceptor_set *set)
+{
+	acceptor_listen(&r->acceptor, set);
+}
+
+void reactor_drain(struct reactor *r)
+{
+	if (r->accepting)
+		acceptor_stop(&r->acceptor);
+	r->accepting = false;
+	for (unsigned i = 0; i < r->n_running; i++)
+		worker_drain(&r->workers[i]);
+}
+
+bool reactor_has_ended(struct reactor *r)
+{
+	eventfd_t ended;
+
+	if (eventfd_read(r->done_fd, &ended) == 0)
+		r->n_ended += (unsigned)ended;
+	return r->n_ended == r->n_running;
+}
+
+void reactor_abort(struct reactor *r)
+{
+	for (unsigned i = 0; i < r->n_running; i++)
+		worker_abort(&r->workers[i]);
+}
+
+void reactor_join(struct reactor *r)
+{
+	for (unsigned i = 0; i < r->n_running; i++)
+		worker_join(&r->workers[i]);
+	r->n_running = 0;
+}

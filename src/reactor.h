@@ -1,0 +1,58 @@
+/*
+ * reactor: the acceptor and the workers, and what they share, as one.
+ *
+ * Life: reactor_init(), reactor_set(), reactor_start(), reactor_listen();
+ * reactor_set() and reactor_listen() again at each reload; reactor_drain(),
+ * perhaps reactor_abort(), reactor_join(), reactor_deinit().  Main thread only.
+ */
+#ifndef ECHOD_REACTOR_H
+#define ECHOD_REACTOR_H
+
+#include "acceptor.h"
+#include "limiter.h"
+#include "table.h"
+#include "worker.h"
+
+struct reactor {
+	struct table table;
+	struct limiter limiter;
+	struct acceptor acceptor;
+	struct worker *workers;
+	unsigned n_workers; /* that are initialized */
+	unsigned n_running; /* that have a thread */
+	unsigned n_ended;   /* of these, that have said so */
+	bool accepting;	    /* the acceptor has a thread */
+	int done_fd;	    /* readable when a worker has ended: call reactor_has_ended() */
+};
+
+/*
+ * Makes everything but the threads, for descriptors below the given number.
+ * 0 or -errno; reactor_deinit() is to be called in either case.
+ */
+int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptors, bool trace);
+
+/* The threads are joined.  May be called for a reactor that is all zero. */
+void reactor_deinit(struct reactor *r);
+
+/* New settings, in force at once; max_connections as it is really meant. */
+void reactor_set(struct reactor *r, const struct conf *conf, long max_connections);
+
+/* Starts the threads.  0, or -errno after those that ran have ended again. */
+int reactor_start(struct reactor *r);
+
+/* Gives the acceptor its listeners, see acceptor_listen(). */
+void reactor_listen(struct reactor *r, const struct acceptor_set *set);
+
+/* Stops accepting, waits until the queues are served, and lets the workers drain. */
+void reactor_drain(struct reactor *r);
+
+/* True if all workers have ended. */
+bool reactor_has_ended(struct reactor *r);
+
+/* Has the workers close everything, and end. */
+void reactor_abort(struct reactor *r);
+
+/* Waits for the workers' threads, after reactor_drain(). */
+void reactor_join(struct reactor *r);
+
+#endif

@@ -1,0 +1,113 @@
+"""What "make install" puts where, and how the program was linked."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+import harness
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Install(harness.Test):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = directory.name
+        self.make("install")
+
+    def make(self, target):
+        """Runs make in the build folder as a packager does, and not as part of a running make."""
+        with open(os.path.join(harness.BUILDDIR, "Makefile")) as f:
+            text = f.read()
+        self.prefix = re.search(r"^prefix = /(.*)$", text, re.M).group(1)
+        self.sysconfdir = harness.run("--help")[1].split("instead of /")[1].split("/echod.conf")[0]
+        env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        subprocess.run(["make", "-s", "-C", harness.BUILDDIR, target, f"DESTDIR={self.root}",
+                        "systemdsystemunitdir=/lib/systemd/system",
+                        "sysusersdir=/usr/lib/sysusers.d"],
+                       check=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def test_files(self):
+        """program, manual, sample, unit and user are in their places"""
+        for name in (f"{self.prefix}/sbin/echod", f"{self.prefix}/share/man/man8/echod.8",
+                     f"{self.prefix}/share/man/man5/echod.conf.5", f"{self.sysconfdir}/echod.conf",
+                     "lib/systemd/system/echod.service", "usr/lib/sysusers.d/echod.conf"):
+            self.assertTrue(os.path.isfile(self.path(name)), name)
+
+    def test_edited_configuration(self):
+        """an edited configuration survives an installation and a removal; the sample does not"""
+        conf = self.path(f"{self.sysconfdir}/echod.conf")
+        self.make("uninstall")
+        self.assertFalse(os.path.exists(conf))
+        self.make("install")
+        with open(conf, "a") as f:
+            f.write("workers = 1\n")
+        self.make("install")
+        self.make("uninstall")
+        with open(conf) as f:
+            self.assertTrue(f.read().endswith("\nworkers = 1\n"))
+        left = [os.path.join(d, f) for d, _, files in os.walk(self.root) for f in files]
+        self.assertEqual(left, [conf])
+
+    @harness.needs("systemd-analyze")
+    def test_unit(self):
+        """systemd finds nothing to say about the unit"""
+        unit = self.path("lib/systemd/system/echod.service")
+        with open(unit) as f:
+            text = f.read()
+        self.assertNotRegex(text, r"@\w+@")
+        with open(unit, "w") as f:  # the program that it names must exist for the check
+            f.write(text.replace(f"/{self.prefix}/sbin/echod", harness.ECHOD))
+        p = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True,
+                           text=True)
+        complaints = [l for l in p.stderr.splitlines() if "echod.service" in l]
+        self.assertEqual(complaints, [])
+
+    @harness.needs("systemd-sysusers")
+    def test_user(self):
+        """systemd understands the user's definition"""
+        os.makedirs(self.path("etc"), exist_ok=True)
+        subprocess.run(["systemd-sysusers", f"--root={self.root}"], check=True, capture_output=True)
+        with open(self.path("etc/passwd")) as f:
+            self.assertRegex(f.read(), r"(?m)^echod:")
+
+
+@harness.needs("readelf")
+class Hardening(harness.Test):
+    def test_position_independent(self):
+        """the program is position-independent"""
+        self.assertIn("DYN (Position-Independent", output("readelf", "-Wh", harness.ECHOD))
+
+    def test_relro(self):
+        """relocations are read-only, and all done at the start"""
+        self.assertIn("GNU_RELRO", output("readelf", "-Wl", harness.ECHOD))
+        self.assertRegex(output("readelf", "-Wd", harness.ECHOD), r"BIND_NOW|FLAGS.*\bNOW\b")
+
+    def test_no_executable_data(self):
+        """no segment is both writable and executable, the stack included"""
+        segments = output("readelf", "-Wl", harness.ECHOD)
+        self.assertIn("GNU_STACK", segments)
+        self.assertNotRegex(segments, r"(?m)^  \S+ .*\bRWE\b")
+
+    def test_protected_functions(self):
+        """stack protector and fortified functions are in use"""
+        symbols = output("readelf", "-W", "--dyn-syms", harness.ECHOD)
+        self.assertIn("__stack_chk_fail", symbols)
+        self.assertRegex(symbols, r"__\w+_chk\b")
+
+    def test_control_flow(self):
+        """on x86 a function begins with the landing mark of indirect branches"""
+        if os.uname().machine != "x86_64":
+            self.skipTest("not an x86-64")
+        self.assertIn("endbr64", output("objdump", "-d", "--disassemble=main", harness.ECHOD))
+
+
+if __name__ == "__main__":
+    harness.main()
