@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -53,15 +54,15 @@ static unsigned char byte_at(uint64_t stream, uint64_t position)
 /* A client and the two queues between it and the echo. */
 struct stream {
 	struct connection c;
-	size_t total;	  /* bytes that the client sends, then FIN */
-	size_t arrived;	  /* of these, so many have come */
-	size_t taken;	  /* of these, so many are out of the receive queue */
-	size_t out;	  /* bytes that the echo has sent */
-	size_t room;	  /* in the send queue */
-	int error;	  /* what send and recv shall fail with, or 0 */
-	bool event;	  /* epoll would report it */
-	bool queued;	  /* its last turn was TURN_MORE */
-	bool over;	  /* it ended, in order or not */
+	size_t total;			  /* bytes that the client sends, then FIN */
+	size_t arrived;			  /* of these, so many have come */
+	size_t taken;			  /* of these, so many are out of the receive queue */
+	size_t out;			  /* bytes that the echo has sent */
+	size_t room;			  /* in the send queue */
+	int error;			  /* what send and recv shall fail with, or 0 */
+	bool event;			  /* epoll would report it */
+	bool queued;			  /* its last turn was TURN_MORE */
+	bool over;			  /* it ended, in order or not */
 	enum { NOTHING, DRY, FULL } last; /* what EAGAIN said last */
 };
 
@@ -180,10 +181,11 @@ void *__wrap_malloc(size_t size)
 	return __real_malloc(size);
 }
 
-static void stream_start(struct stream *s)
+static void stream_start(struct stream *s, int error)
 {
 	memset(s, 0, sizeof(*s));
 	s->total = helper_random(&chance, 4000);
+	s->error = error;
 	s->event = true;
 }
 
@@ -201,14 +203,17 @@ static void stream_live(struct stream *s)
 }
 
 /* How a turn ended must be what the last system call has said. */
-static void stream_check(struct stream *s, int r)
+static void stream_check(const struct stream *s, int r)
 {
+	if (r < 0) {
+		cr_assert_eq(r, -s->error, "%s", strerror(-r));
+		return;
+	}
 	cr_assert(r != TURN_IDLE || (s->last == DRY && s->out == s->taken));
 	cr_assert(r != TURN_STALLED || s->last == FULL);
 	cr_assert(r != TURN_END || (s->out == s->total && s->taken == s->total));
-	cr_assert(r >= 0 || r == -s->error, "%s", strerror(-r));
-	cr_assert_eq(s->c.pending == NULL, s->out == s->taken || r < 0);
-	cr_assert(r < 0 || s->c.echoed == s->out);
+	cr_assert_eq(s->c.pending == NULL, s->out == s->taken);
+	cr_assert_eq(s->c.echoed, s->out);
 }
 
 static void stream_turn(struct stream *s)
@@ -227,43 +232,17 @@ static void stream_turn(struct stream *s)
 		connection_forget(&s->c, &echo);
 }
 
-/* The budget is what the pending buffers have, and never exceeded. */
-static void check_budget(void)
+/* What the echo says to hold is what the pending buffers have. */
+static size_t held(void)
 {
-	size_t held = 0;
+	size_t sum = 0;
 
 	for (int i = 0; i < STREAMS; i++)
 		if (streams[i].c.pending)
-			held += streams[i].c.pending->size;
-	cr_assert_eq(echo.held, held);
-	cr_assert_leq(held, echo.budget);
+			sum += streams[i].c.pending->size;
+	cr_assert_eq(echo.held, sum);
+	return sum;
 }
-
-/* Lets all streams live until each one is over. */
-static void run_script(int error)
-{
-	int over = 0;
-
-	for (int i = 0; i < STREAMS; i++) {
-		stream_start(&streams[i]);
-		streams[i].error = error;
-	}
-	for (int round = 0; over < STREAMS; round++) {
-		cr_assert_lt(round, 100000, "a stream has been forgotten");
-		over = 0;
-		for (int i = 0; i < STREAMS; i++) {
-			stream_live(&streams[i]);
-			stream_turn(&streams[i]);
-			check_budget();
-			over += streams[i].over;
-		}
-	}
-	cr_assert_eq(echo.held, 0);
-}
-
-static const size_t sizes[] = { 1, 2, 7, 64, 1000, 65536 };
-
-#define N_SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
 /* A budget for this buffer: none, not quite one, exactly one, some, plenty. */
 static size_t choose_budget(size_t size)
@@ -273,6 +252,37 @@ static size_t choose_budget(size_t size)
 	return budgets[helper_random(&chance, 6)];
 }
 
+/* What may happen in a run besides what always does. */
+struct script {
+	int error;	     /* of any call, or 0 */
+	bool budget_changes; /* as by a reload */
+};
+
+/* Lets all streams live, each with its turns, until it is over. */
+static void run_script(const struct script *script)
+{
+	static const size_t sizes[] = { 1, 2, 7, 64, 1000, 65536 };
+	int over = 0;
+
+	echo.size = sizes[helper_random(&chance, 6)];
+	echo.budget = choose_budget(echo.size);
+	for (int i = 0; i < STREAMS; i++)
+		stream_start(&streams[i], script->error);
+	for (int round = 0; over < STREAMS; round++) {
+		cr_assert_lt(round, 100000, "a stream has been forgotten");
+		over = 0;
+		for (int i = 0; i < STREAMS; i++) {
+			stream_live(&streams[i]);
+			stream_turn(&streams[i]);
+			cr_assert(held() <= echo.budget || script->budget_changes);
+			over += streams[i].over;
+		}
+		if (script->budget_changes)
+			echo.budget = choose_budget(echo.size);
+	}
+	cr_assert_eq(echo.held, 0);
+}
+
 /*
  * Whatever the system calls do, what goes out is what came in, and in the end
  * all of it; nobody is forgotten who has something to do, nobody reads while
@@ -280,14 +290,10 @@ static size_t choose_budget(size_t size)
  */
 TEST(connection, script)
 {
-	uint64_t before, total;
-
 	for (int run = 0; run < 1000; run++) {
-		echo.size = sizes[helper_random(&chance, N_SIZES)];
-		echo.budget = choose_budget(echo.size);
-		before = echo.received;
-		run_script(0);
-		total = 0;
+		uint64_t before = echo.received, total = 0;
+
+		run_script(&(struct script){ .error = 0 });
 		for (int i = 0; i < STREAMS; i++)
 			total += streams[i].total;
 		cr_assert_eq(echo.received - before, total);
@@ -299,31 +305,588 @@ TEST(connection, script_with_errors)
 {
 	static const int errors[] = { ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENOBUFS, ENOMEM };
 
-	for (int run = 0; run < 1000; run++) {
-		echo.size = sizes[helper_random(&chance, N_SIZES)];
-		echo.budget = choose_budget(echo.size);
-		run_script(errors[helper_random(&chance, 6)]);
-	}
+	for (int run = 0; run < 1000; run++)
+		run_script(&(struct script){ .error = errors[run % 6] });
 }
 
-/* The budget may change at any time, as by a reload. */
+/* A budget that changes in between is in force from the next receive on. */
 TEST(connection, script_with_changing_budget)
 {
+	for (int run = 0; run < 1000; run++)
+		run_script(&(struct script){ .budget_changes = true });
+}
+
+/* Without memory for what must wait, the turn says so, and holds nothing. */
+TEST(connection, script_without_memory)
+{
 	for (int run = 0; run < 1000; run++) {
-		size_t small = some_of(1000);
+		struct stream *s = &streams[0];
 
-		echo.size = 256;
-		for (int i = 0; i < STREAMS; i++)
-			stream_start(&streams[i]);
-		for (int round = 0; round < 100000; round++) {
-			struct stream *s = &streams[round % STREAMS];
-
-			echo.budget = one_in(2) ? PLENTY : small;
+		echo.budget = PLENTY;
+		stream_start(s, ENOMEM);
+		mallocs_to_failure = 1 + run % 3;
+		for (int round = 0; !s->over; round++) {
+			cr_assert_lt(round, 100000);
 			stream_live(s);
 			stream_turn(s);
 		}
-		for (int i = 0; i < STREAMS; i++)
-			cr_assert(streams[i].over);
+		cr_assert_null(s->c.pending);
 		cr_assert_eq(echo.held, 0);
 	}
+	mallocs_to_failure = 0;
+}
+
+/* What has gone out counts as echoed, also if the next send fails. */
+TEST(connection, script_counts_until_the_error)
+{
+	for (int run = 0; run < 1000; run++) {
+		run_script(&(struct script){ .error = ECONNRESET });
+		for (int i = 0; i < STREAMS; i++)
+			cr_assert_eq(streams[i].c.echoed, streams[i].out, "%zu went out, not %zu",
+				     streams[i].out, (size_t)streams[i].c.echoed);
+	}
+}
+
+/*
+ * Real sockets.
+ */
+
+/* Both ends of a connection; the server's does not block. */
+struct pair {
+	int client, server;
+};
+
+static void set(int fd, int level, int name, int value)
+{
+	cr_assert_eq(setsockopt(fd, level, name, &value, sizeof(value)), 0);
+}
+
+/* Buffers of about this size, or 0 for the kernel's own. */
+static void set_buffers(int fd, int size)
+{
+	if (size == 0)
+		return;
+	set(fd, SOL_SOCKET, SO_SNDBUF, size);
+	set(fd, SOL_SOCKET, SO_RCVBUF, size);
+}
+
+static struct pair unix_pair(int size)
+{
+	struct pair p;
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	p = (struct pair){ .client = fds[0], .server = fds[1] };
+	set_buffers(p.client, size);
+	set_buffers(p.server, size);
+	return p;
+}
+
+static struct pair tcp_pair(int size)
+{
+	struct address address = helper_address("127.0.0.1:0");
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct pair p = { .client = socket(AF_INET, SOCK_STREAM, 0) };
+
+	set_buffers(listener, size);
+	set_buffers(p.client, size);
+	set(listener, SOL_SOCKET, SO_OOBINLINE, 1);
+	set(p.client, IPPROTO_TCP, TCP_NODELAY, 1);
+	cr_assert_eq(bind(listener, &address.any, address.size), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	cr_assert_eq(getsockname(listener, &address.any, &address.size), 0);
+	cr_assert_eq(connect(p.client, &address.any, address.size), 0);
+	p.server = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	cr_assert_geq(p.server, 0);
+	set(p.server, IPPROTO_TCP, TCP_NODELAY, 1);
+	close(listener);
+	return p;
+}
+
+static void pair_close(struct pair p)
+{
+	connection_forget(&c, &echo);
+	close(p.client);
+	close(p.server);
+}
+
+/* The client resets the connection, and the server has noticed. */
+static void pair_reset(struct pair p)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	cr_assert_eq(setsockopt(p.client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	close(p.client);
+	helper_wait(p.server, 0);
+}
+
+static int turn(struct pair p)
+{
+	return connection_turn(&c, p.server, &echo);
+}
+
+static void say(struct pair p, const char *text)
+{
+	cr_assert_eq(send(p.client, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+/* The client has received exactly this, and nothing more. */
+static void check_heard(struct pair p, const char *text)
+{
+	char heard[64];
+	size_t size = strlen(text), got = 0;
+
+	while (got < size) {
+		ssize_t n;
+
+		helper_wait(p.client, POLLIN);
+		n = recv(p.client, heard + got, size - got, 0);
+		cr_assert_gt(n, 0);
+		got += (size_t)n;
+	}
+	cr_assert_eq(memcmp(heard, text, size), 0, "%.*s", (int)size, heard);
+	cr_assert_lt(recv(p.client, heard, 1, MSG_DONTWAIT), 1);
+}
+
+/* Talks without listening until the echo is stalled.  Returns how much was said. */
+static size_t stall(struct pair p)
+{
+	static unsigned char data[5000];
+	size_t said = 0;
+
+	while (turn(p) != TURN_STALLED) {
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(data); i++)
+			data[i] = byte_at(9, said + i);
+		n = send(p.client, data, sizeof(data), MSG_DONTWAIT);
+		said += n > 0 ? (size_t)n : 0;
+	}
+	return said;
+}
+
+/* Listens, while the server has its turns, until so much has come back. */
+static void hear(struct pair p, size_t size)
+{
+	static unsigned char data[4096];
+	size_t got = 0;
+
+	while (got < size) {
+		ssize_t n = recv(p.client, data, less(sizeof(data), size - got), MSG_DONTWAIT);
+
+		cr_assert_geq(turn(p), 0);
+		if (n < 0) /* TCP may take its time */
+			continue;
+		for (ssize_t i = 0; i < n; i++)
+			cr_assert_eq(data[i], byte_at(9, got + (size_t)i));
+		got += (size_t)n;
+	}
+}
+
+/* All is echoed in one turn, which ends idle. */
+TEST(connection, idle)
+{
+	struct pair p = unix_pair(0);
+
+	cr_assert_eq(turn(p), TURN_IDLE);
+	say(p, "hello");
+	cr_assert_eq(turn(p), TURN_IDLE);
+	check_heard(p, "hello");
+	cr_assert_eq(c.echoed, 5);
+	cr_assert_eq(echo.received, 5);
+	cr_assert_eq(echo.held, 0);
+	say(p, " again");
+	cr_assert_eq(turn(p), TURN_IDLE);
+	check_heard(p, " again");
+	cr_assert_eq(c.echoed, 11);
+	pair_close(p);
+}
+
+/* A FIN ends the connection, after the echo of all that came before it. */
+TEST(connection, end)
+{
+	struct pair p = unix_pair(0);
+
+	say(p, "bye");
+	cr_assert_eq(shutdown(p.client, SHUT_WR), 0);
+	cr_assert_eq(turn(p), TURN_END);
+	check_heard(p, "bye");
+	pair_close(p);
+	p = unix_pair(0);
+	shutdown(p.client, SHUT_WR);
+	cr_assert_eq(turn(p), TURN_END);
+	pair_close(p);
+}
+
+/* A turn is bounded: who has more to say than that comes back for it. */
+TEST(connection, more)
+{
+	struct pair p = unix_pair(0);
+	int turns = 1;
+	char text[1001];
+
+	memset(text, 'x', 1000);
+	text[1000] = '\0';
+	echo.size = 16;
+	say(p, text);
+	cr_assert_eq(turn(p), TURN_MORE);
+	cr_assert_gt(c.echoed, 0);
+	cr_assert_lt(c.echoed, 500);
+	while (turn(p) == TURN_MORE)
+		turns++;
+	cr_assert_gt(turns, 2);
+	cr_assert_eq(c.echoed, 1000);
+	cr_assert_eq(turn(p), TURN_IDLE);
+	pair_close(p);
+}
+
+/*
+ * Who does not take its echo is stalled: the rest is kept and counted, nothing
+ * more is read, and when the client reads again everything comes, in order.
+ */
+static void check_stall(struct pair p)
+{
+	size_t said = stall(p), kept = echo.held;
+	uint64_t received = echo.received;
+
+	cr_assert_not_null(c.pending);
+	cr_assert_eq(kept, c.pending->size);
+	cr_assert_leq(kept, echo.size);
+	cr_assert_eq(c.echoed + c.pending->size - c.pending->sent, received);
+	for (int i = 0; i < 10; i++) {
+		(void)send(p.client, "x", 0, MSG_DONTWAIT);
+		cr_assert_eq(turn(p), TURN_STALLED);
+	}
+	cr_assert_eq(echo.received, received);
+	cr_assert_eq(echo.held, kept);
+	hear(p, said);
+	cr_assert_eq(turn(p), TURN_IDLE);
+	cr_assert_eq(c.echoed, said);
+	cr_assert_eq(echo.received, said);
+	cr_assert_eq(echo.held, 0);
+	cr_assert_null(c.pending);
+	pair_close(p);
+}
+
+TEST(connection, stalled)
+{
+	check_stall(unix_pair(4096));
+}
+
+TEST(connection, stalled_tcp)
+{
+	check_stall(tcp_pair(4096));
+}
+
+/* With no budget the same holds, but the rest waits in the kernel. */
+TEST(connection, stalled_without_budget)
+{
+	struct pair p = tcp_pair(4096);
+	size_t said;
+
+	echo.budget = 0;
+	said = stall(p);
+	cr_assert_null(c.pending);
+	cr_assert_eq(echo.held, 0);
+	cr_assert_eq(echo.received, c.echoed, "what is not echoed is still in the kernel");
+	cr_assert_lt(c.echoed, said);
+	hear(p, said);
+	cr_assert_eq(turn(p), TURN_IDLE);
+	cr_assert_eq(c.echoed, said);
+	cr_assert_eq(echo.received, said);
+	pair_close(p);
+}
+
+/* The budget is for all: who comes when it is used up gets none of it. */
+TEST(connection, budget_is_shared)
+{
+	struct pair first = unix_pair(4096), second = unix_pair(4096);
+	struct connection of_first;
+
+	echo.budget = echo.size;
+	stall(first);
+	cr_assert_gt(echo.held, 0);
+	of_first = c;
+	c = (struct connection){ .pending = NULL };
+	stall(second);
+	cr_assert_null(c.pending);
+	pair_close(second);
+	cr_assert_gt(echo.held, 0);
+	c = of_first;
+	pair_close(first);
+	cr_assert_eq(echo.held, 0);
+}
+
+/* To forget gives the budget back, and may be done twice, or with nothing kept. */
+TEST(connection, forget)
+{
+	struct pair p = unix_pair(4096);
+
+	connection_forget(&c, &echo);
+	cr_assert_eq(echo.held, 0);
+	stall(p);
+	cr_assert_gt(echo.held, 0);
+	connection_forget(&c, &echo);
+	cr_assert_eq(echo.held, 0);
+	cr_assert_null(c.pending);
+	connection_forget(&c, &echo);
+	cr_assert_eq(echo.held, 0);
+	pair_close(p);
+}
+
+/* No memory for the rest breaks this connection only. */
+TEST(connection, no_memory)
+{
+	struct pair p = unix_pair(4096);
+	int r;
+
+	mallocs_to_failure = 1;
+	for (r = TURN_IDLE; r >= 0; r = turn(p))
+		(void)send(p.client, buffer, 5000, MSG_DONTWAIT);
+	cr_assert_eq(r, -ENOMEM);
+	cr_assert_null(c.pending);
+	cr_assert_eq(echo.held, 0);
+	pair_close(p);
+}
+
+/* A reset is an error, as a number that close(2)'s log line can name. */
+TEST(connection, reset)
+{
+	struct pair p = tcp_pair(0);
+
+	pair_reset(p);
+	cr_assert_eq(turn(p), -ECONNRESET);
+	pair_close(p);
+}
+
+/* Also while the echo waits, of which nothing is left when it is forgotten. */
+TEST(connection, reset_while_stalled)
+{
+	struct pair p = tcp_pair(4096);
+	int r;
+
+	stall(p);
+	pair_reset(p);
+	r = turn(p);
+	cr_assert(r == -ECONNRESET || r == -EPIPE, "%d", r);
+	pair_close(p);
+	cr_assert_eq(echo.held, 0);
+}
+
+/* A client that is gone is an error too, and no SIGPIPE, which would end us all. */
+TEST(connection, no_sigpipe)
+{
+	struct pair p = unix_pair(0);
+
+	say(p, "hello");
+	close(p.client);
+	cr_assert_eq(turn(p), -EPIPE);
+	pair_close(p);
+}
+
+/* Urgent bytes come back in their place, in either mode. */
+static void check_urgent(void)
+{
+	struct pair p = tcp_pair(0);
+
+	c.echoed = 0;
+	say(p, "ab");
+	cr_assert_eq(send(p.client, "c", 1, MSG_OOB), 1);
+	say(p, "de");
+	while (c.echoed < 5) {
+		helper_wait(p.server, POLLIN);
+		cr_assert_geq(turn(p), 0);
+	}
+	check_heard(p, "abcde");
+	pair_close(p);
+}
+
+TEST(connection, urgent)
+{
+	check_urgent();
+	echo.budget = 0;
+	check_urgent();
+}
+
+/* Of a finished connection everything is thrown away, until its FIN. */
+TEST(connection, discard)
+{
+	struct pair p = unix_pair(0);
+
+	cr_assert_eq(connection_discard(p.server, &echo), TURN_IDLE);
+	say(p, "hello");
+	cr_assert_eq(connection_discard(p.server, &echo), TURN_IDLE);
+	cr_assert_eq(turn(p), TURN_IDLE);
+	check_heard(p, "");
+	shutdown(p.client, SHUT_WR);
+	cr_assert_eq(connection_discard(p.server, &echo), TURN_END);
+	pair_close(p);
+	p = tcp_pair(0);
+	pair_reset(p);
+	cr_assert_eq(connection_discard(p.server, &echo), -ECONNRESET);
+	pair_close(p);
+}
+
+/* That, too, is bounded. */
+TEST(connection, discard_is_bounded)
+{
+	struct pair p = unix_pair(0);
+	int turns = 1;
+
+	echo.size = 1;
+	say(p, "hello, hello, hello, hello");
+	cr_assert_eq(connection_discard(p.server, &echo), TURN_MORE);
+	while (connection_discard(p.server, &echo) == TURN_MORE)
+		turns++;
+	cr_assert_gt(turns, 2);
+	pair_close(p);
+}
+
+/* What the client's kernel has not taken is known, and is nothing in the end. */
+TEST(connection, unacknowledged)
+{
+	struct pair p = tcp_pair(4096);
+	size_t said;
+
+	cr_assert_eq(connection_unacknowledged(p.server), 0);
+	said = stall(p);
+	cr_assert_gt(connection_unacknowledged(p.server), 0);
+	cr_assert_leq(connection_unacknowledged(p.server), c.echoed);
+	hear(p, said);
+	while (connection_unacknowledged(p.server) > 0)
+		; /* the last acknowledgement is on its way */
+	pair_close(p);
+}
+
+/*
+ * Megabytes.
+ */
+
+/* A client that talks as fast as it can, and listens now and then. */
+struct talk {
+	struct pair p;
+	int epoll;
+	size_t total, said, heard;
+	int seen[TURN_END + 1]; /* how turns have ended */
+};
+
+static void watch(int epoll, int op, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	cr_assert_eq(epoll_ctl(epoll, op, fd, &event), 0);
+}
+
+static void talk_say(struct talk *t)
+{
+	static unsigned char data[30000];
+	size_t size = some_of(less(sizeof(data), t->total - t->said));
+	ssize_t n;
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = byte_at(9, t->said + i);
+	n = send(t->p.client, data, size, MSG_DONTWAIT);
+	t->said += n > 0 ? (size_t)n : 0;
+	if (t->said < t->total)
+		return;
+	shutdown(t->p.client, SHUT_WR);
+	watch(t->epoll, EPOLL_CTL_MOD, t->p.client, EPOLLIN);
+}
+
+/* Returns false at the end. */
+static bool talk_hear(struct talk *t)
+{
+	static unsigned char data[30000];
+	ssize_t n = recv(t->p.client, data, some_of(sizeof(data)), MSG_DONTWAIT);
+
+	for (ssize_t i = 0; i < n; i++)
+		cr_assert_eq(data[i], byte_at(9, t->heard + (size_t)i));
+	t->heard += n > 0 ? (size_t)n : 0;
+	return n != 0;
+}
+
+/*
+ * Waits as a worker does, edge-triggered and registered once: if a turn ends
+ * without having met EAGAIN and without saying so, no one comes back here.
+ */
+static void talk_on(struct talk *t)
+{
+	bool ready = false;
+	int r = TURN_IDLE;
+
+	while (r != TURN_END) {
+		struct epoll_event events[2];
+		int n = epoll_wait(t->epoll, events, 2, ready ? 0 : HELPER_TIMEOUT * 1000);
+
+		cr_assert(n > 0 || ready, "after %zu bytes all wait for ever", t->heard);
+		for (int i = 0; i < n; i++)
+			if (events[i].data.fd == t->p.server)
+				ready = true;
+			else if ((events[i].events & EPOLLOUT) && t->said < t->total)
+				talk_say(t);
+			else if (t->said == t->total || one_in(2))
+				talk_hear(t);
+		if (!ready)
+			continue;
+		r = turn(t->p);
+		cr_assert_geq(r, 0, "%s", strerror(-r));
+		cr_assert_leq(echo.held, echo.budget);
+		ready = r == TURN_MORE;
+		t->seen[r]++;
+	}
+}
+
+static void talk(struct pair p, size_t total)
+{
+	struct talk t = { .p = p, .epoll = epoll_create1(0), .total = total };
+
+	c.echoed = echo.received = 0;
+	watch(t.epoll, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	watch(t.epoll, EPOLL_CTL_ADD, p.client, EPOLLIN | EPOLLOUT);
+	talk_on(&t);
+	shutdown(p.server, SHUT_WR);
+	while (talk_hear(&t))
+		helper_wait(p.client, POLLIN);
+	cr_assert_eq(t.heard, total);
+	cr_assert_eq(c.echoed, total);
+	cr_assert_eq(echo.received, total);
+	cr_assert_eq(echo.held, 0);
+	cr_assert_gt(t.seen[TURN_STALLED], 10, "there was no back-pressure");
+	cr_assert_gt(t.seen[TURN_MORE], 10);
+	close(t.epoll);
+	pair_close(p);
+}
+
+#define MEGABYTES ((size_t)16 << 20)
+
+/* Many megabytes come back byte for byte, and no edge is lost, in either mode. */
+TEST(connection, megabytes)
+{
+	talk(tcp_pair(0), MEGABYTES);
+}
+
+TEST(connection, megabytes_without_budget)
+{
+	echo.budget = 0;
+	talk(tcp_pair(0), MEGABYTES);
+}
+
+TEST(connection, megabytes_between_modes)
+{
+	echo.budget = echo.size;
+	talk(tcp_pair(0), MEGABYTES);
+}
+
+TEST(connection, megabytes_by_small_buffers)
+{
+	talk(tcp_pair(4096), MEGABYTES);
+	echo.budget = 0;
+	talk(tcp_pair(4096), MEGABYTES);
+}
+
+TEST(connection, megabytes_locally)
+{
+	talk(unix_pair(8192), MEGABYTES);
+	echo.budget = 0;
+	talk(unix_pair(8192), MEGABYTES);
 }
