@@ -88,3 +88,11 @@ if !SANITIZED
 TESTS += $(static_tests)
 endif
 endif
+
+# Built on demand: "./dev bench".
+
+EXTRA_PROGRAMS = tests/bench/bare tests/bench/pingpong
+tests_bench_bare_LDADD =
+tests_bench_pingpong_LDADD =
+CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/cost.py

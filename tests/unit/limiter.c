@@ -1,0 +1,621 @@
+#include "limiter.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "counters.h"
+#include "helper.h"
+
+#define SECOND INT64_C(1000000000)
+#define FULL (REFUSED_MAX_CONNECTIONS + 1)
+#define FULL_SOURCE (REFUSED_MAX_CONNECTIONS_PER_SOURCE + 1)
+#define TOO_FAST (REFUSED_CONNECTION_RATE_PER_SOURCE + 1)
+
+static struct limiter limiter;
+static int64_t now = 1000 * SECOND;
+
+static void begin(void)
+{
+	cr_assert_eq(limiter_init(&limiter, 1000), 0);
+}
+
+static void end(void)
+{
+	limiter_deinit(&limiter);
+}
+
+TestSuite(limiter, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+static int admit_as(struct address peer, struct source **source)
+{
+	return limiter_admit(&limiter, &peer, now, source);
+}
+
+/* An IPv4 source for each number. */
+static struct address peer_of(uint32_t number)
+{
+	struct address peer = { .size = sizeof(peer.v4) };
+
+	peer.v4.sin_family = AF_INET;
+	peer.v4.sin_addr.s_addr = htonl(0x0a000000 + number);
+	peer.v4.sin_port = htons((uint16_t)number);
+	return peer;
+}
+
+/* The answer for one more connection of this address. */
+static int admit(const char *host, struct source **source)
+{
+	char text[ADDRESS_TEXT];
+
+	snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:1" : "%s:1", host);
+	return admit_as(helper_address(text), source);
+}
+
+static void check(const char *host, int expected)
+{
+	struct source *source;
+	int r = admit(host, &source);
+
+	cr_expect_eq(r, expected, "%s: %d, not %d", host, r, expected);
+}
+
+/* So many are admitted, and the next is refused for this reason. */
+static void check_exactly(const char *host, int n, int refusal)
+{
+	for (int i = 0; i < n; i++)
+		check(host, 0);
+	check(host, refusal);
+}
+
+/* Without settings everyone is admitted, and no source is kept. */
+TEST(limiter, no_limits)
+{
+	struct source *source = (struct source *)&limiter;
+
+	for (int i = 0; i < 10000; i++)
+		cr_assert_eq(admit("192.0.2.1", &source), 0);
+	cr_assert_null(source);
+	cr_assert_null(limiter.sources);
+	for (int i = 0; i < 10000; i++)
+		limiter_release(&limiter, NULL);
+	cr_assert_eq(atomic_load(&limiter.open), 0);
+}
+
+/* Exactly max_connections are open at a time, whoever they come from. */
+TEST(limiter, max_connections)
+{
+	struct source *source;
+
+	limiter.settings.max_connections = 100;
+	for (uint32_t i = 0; i < 100; i++)
+		cr_assert_eq(admit_as(peer_of(i), &source), 0);
+	for (int round = 0; round < 3; round++) {
+		check("192.0.2.1", FULL);
+		check("2001:db8::1", FULL);
+		limiter_release(&limiter, NULL);
+		check("192.0.2.1", 0);
+	}
+	check("192.0.2.1", FULL);
+}
+
+/* One is a limit too. */
+TEST(limiter, max_connections_of_one)
+{
+	limiter.settings.max_connections = 1;
+	check_exactly("192.0.2.1", 1, FULL);
+	limiter_release(&limiter, NULL);
+	check_exactly("192.0.2.2", 1, FULL);
+}
+
+/* Exactly so many of each source, and a release makes room for one of the same. */
+TEST(limiter, per_source)
+{
+	struct source *first, *second;
+
+	limiter.settings.per_source = 3;
+	cr_assert_eq(admit("192.0.2.1", &first), 0);
+	cr_assert_eq(admit("192.0.2.2", &second), 0);
+	check_exactly("192.0.2.1", 2, FULL_SOURCE);
+	check_exactly("192.0.2.2", 2, FULL_SOURCE);
+	limiter_release(&limiter, first);
+	check_exactly("192.0.2.1", 1, FULL_SOURCE);
+	check("192.0.2.2", FULL_SOURCE);
+	limiter_release(&limiter, second);
+	check_exactly("192.0.2.2", 1, FULL_SOURCE);
+	check("192.0.2.3", 0);
+}
+
+/* Two connections from one source have the same, from two sources not. */
+TEST(limiter, source_is_returned)
+{
+	struct source *a, *b, *other;
+
+	limiter.settings.per_source = 10;
+	cr_assert_eq(admit("192.0.2.1", &a), 0);
+	cr_assert_eq(admit("192.0.2.1", &b), 0);
+	cr_assert_eq(admit("192.0.2.2", &other), 0);
+	cr_assert_not_null(a);
+	cr_assert_eq(a, b);
+	cr_assert_neq(a, other);
+	limiter.settings.per_source = 1;
+	cr_assert_eq(admit("192.0.2.1", &a), FULL_SOURCE);
+	cr_assert_null(a, "who is refused has nothing to give back");
+}
+
+/* Whether the second address counts as the source of the first. */
+static void check_same(const char *one, const char *other, bool same)
+{
+	struct source *source;
+
+	cr_assert_eq(admit(one, &source), 0);
+	cr_expect_eq(admit(other, &source), same ? FULL_SOURCE : 0, "%s and %s", one, other);
+	limiter_deinit(&limiter);
+	cr_assert_eq(limiter_init(&limiter, 1000), 0);
+	limiter.settings.per_source = 1;
+}
+
+/* A source is an IPv4 address, however it is written, or an IPv6 /64. */
+TEST(limiter, what_a_source_is)
+{
+	limiter.settings.per_source = 1;
+	check_same("192.0.2.1", "192.0.2.1", true);
+	check_same("192.0.2.1", "192.0.2.2", false);
+	check_same("192.0.2.1", "192.0.3.1", false);
+	check_same("192.0.2.1", "::ffff:192.0.2.1", true);
+	check_same("::ffff:192.0.2.1", "::ffff:192.0.2.2", false);
+	check_same("2001:db8:1:2::1", "2001:db8:1:2::2", true);
+	check_same("2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff", true);
+	check_same("2001:db8:1:2::1", "2001:db8:1:3::1", false);
+	check_same("2001:db8:1:2::1", "2001:db9:1:2::1", false);
+	check_same("::1", "::2", true);
+	check_same("::1", "0.0.0.1", false);
+	check_same("::", "0.0.0.0", false);
+	check_same("::ffff:0:0", "0.0.0.0", true);
+	check_same("fe80::1%1", "fe80::2%1", true);
+}
+
+/* The port, of which each connection has another, is no part of a source. */
+TEST(limiter, port_is_no_part_of_a_source)
+{
+	struct source *source;
+
+	limiter.settings.per_source = 1;
+	cr_assert_eq(admit_as(helper_address("192.0.2.1:1"), &source), 0);
+	cr_assert_eq(admit_as(helper_address("192.0.2.1:2"), &source), FULL_SOURCE);
+	cr_assert_eq(admit_as(helper_address("[2001:db8::1]:1"), &source), 0);
+	cr_assert_eq(admit_as(helper_address("[2001:db8::1]:2"), &source), FULL_SOURCE);
+}
+
+/* The burst at once, then one for each interval, neither sooner nor more. */
+TEST(limiter, rate)
+{
+	limiter.settings.rate = 10;
+	limiter.settings.burst = 5;
+	check_exactly("192.0.2.1", 5, TOO_FAST);
+	for (int i = 0; i < 100; i++) {
+		now += SECOND / 10 - 1;
+		check("192.0.2.1", TOO_FAST);
+		now += 1;
+		check_exactly("192.0.2.1", 1, TOO_FAST);
+	}
+}
+
+/* After a pause as many as it was long, but never more than the burst. */
+TEST(limiter, rate_after_a_pause)
+{
+	limiter.settings.rate = 10;
+	limiter.settings.burst = 5;
+	check_exactly("192.0.2.1", 5, TOO_FAST);
+	now += 3 * SECOND / 10;
+	check_exactly("192.0.2.1", 3, TOO_FAST);
+	now += 3600 * SECOND;
+	check_exactly("192.0.2.1", 5, TOO_FAST);
+}
+
+/* A burst of one spaces evenly. */
+TEST(limiter, rate_without_a_burst)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 1;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+	now += SECOND - 1;
+	check("192.0.2.1", TOO_FAST);
+	now += 1;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+}
+
+/* The bounds of the settings. */
+TEST(limiter, extreme_rates)
+{
+	limiter.settings.rate = 1000000;
+	limiter.settings.burst = 1;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+	now += 1000;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 1000000;
+	check_exactly("192.0.2.2", 1000000, TOO_FAST);
+	now += SECOND;
+	check_exactly("192.0.2.2", 1, TOO_FAST);
+}
+
+/* One source's rate is no matter of another's. */
+TEST(limiter, rates_are_separate)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 2;
+	check_exactly("192.0.2.1", 2, TOO_FAST);
+	check_exactly("192.0.2.2", 2, TOO_FAST);
+	check_exactly("2001:db8::1", 2, TOO_FAST);
+	now += SECOND;
+	check_exactly("192.0.2.2", 1, TOO_FAST);
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+}
+
+/* What is refused costs nothing: no token, no place of the source, none of all. */
+TEST(limiter, refused_is_free)
+{
+	struct source *source;
+
+	limiter.settings.per_source = 2;
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 3;
+	cr_assert_eq(admit("192.0.2.1", &source), 0);
+	check("192.0.2.1", 0);
+	for (int i = 0; i < 1000; i++)
+		check("192.0.2.1", FULL_SOURCE);
+	limiter_release(&limiter, source);
+	check("192.0.2.1", 0); /* with the third token */
+	limiter_release(&limiter, source);
+	for (int i = 0; i < 1000; i++)
+		check("192.0.2.1", TOO_FAST);
+	cr_assert_eq(atomic_load(&limiter.open), 1);
+	now += SECOND;
+	check("192.0.2.1", 0);
+}
+
+/* Nor a token when the daemon is full. */
+TEST(limiter, refused_for_all_is_free)
+{
+	limiter.settings.max_connections = 1;
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 2;
+	check_exactly("192.0.2.1", 1, FULL);
+	for (int i = 0; i < 1000; i++)
+		check("192.0.2.1", FULL);
+	limiter.settings.max_connections = 0;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+}
+
+/* An idle source whose bucket is full again starts anew, remembered or not. */
+TEST(limiter, forgetting_changes_nothing)
+{
+	struct source *source;
+
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 2;
+	for (uint32_t i = 0; i < 500; i++) {
+		for (int k = 0; k < 2; k++) {
+			cr_assert_eq(admit_as(peer_of(i), &source), 0);
+			limiter_release(&limiter, source);
+		}
+		cr_assert_eq(admit_as(peer_of(i), &source), TOO_FAST);
+	}
+	for (uint32_t i = 0; i < 500; i++)
+		cr_assert_eq(admit_as(peer_of(i), &source), TOO_FAST, "%u was forgotten", i);
+	now += 2 * SECOND;
+	for (uint32_t i = 0; i < 500; i++) {
+		for (int k = 0; k < 2; k++)
+			cr_assert_eq(admit_as(peer_of(i), &source), 0);
+		cr_assert_eq(admit_as(peer_of(i), &source), TOO_FAST);
+	}
+}
+
+/* A limit that is lowered, raised or lifted is in force for the next one. */
+TEST(limiter, settings_change)
+{
+	struct source *source;
+
+	limiter.settings.max_connections = 2;
+	check_exactly("192.0.2.1", 2, FULL);
+	limiter.settings.max_connections = 3;
+	check_exactly("192.0.2.1", 1, FULL);
+	limiter.settings.max_connections = 1;
+	check("192.0.2.1", FULL);
+	limiter_release(&limiter, NULL);
+	check("192.0.2.1", FULL);
+	limiter.settings.max_connections = 0;
+	check("192.0.2.1", 0);
+	limiter.settings.per_source = 1; /* who came before is not counted for it */
+	cr_assert_eq(admit("192.0.2.1", &source), 0);
+	check("192.0.2.1", FULL_SOURCE);
+	limiter.settings.per_source = 0;
+	check("192.0.2.1", 0);
+	limiter_release(&limiter, source);
+	limiter.settings.per_source = 1;
+	check_exactly("192.0.2.1", 1, FULL_SOURCE);
+}
+
+/* A source that is admitted under a limit may be released when it is off. */
+TEST(limiter, release_after_a_change)
+{
+	struct source *with, *without;
+
+	limiter.settings.per_source = 1;
+	cr_assert_eq(admit("192.0.2.1", &with), 0);
+	limiter.settings.per_source = 0;
+	cr_assert_eq(admit("192.0.2.1", &without), 0);
+	cr_assert_null(without);
+	limiter_release(&limiter, with);
+	limiter_release(&limiter, without);
+	cr_assert_eq(atomic_load(&limiter.open), 0);
+	limiter.settings.per_source = 1;
+	check_exactly("192.0.2.1", 1, FULL_SOURCE);
+}
+
+/* A higher rate is in force at once, also for who has used up the old one. */
+TEST(limiter, rate_is_raised)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 100;
+	check_exactly("192.0.2.1", 100, TOO_FAST);
+	limiter.settings.rate = 100;
+	now += SECOND;
+	check("192.0.2.1", 0);
+}
+
+/* So is a smaller burst: it makes nobody wait longer than one interval. */
+TEST(limiter, burst_is_lowered)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 100;
+	check_exactly("192.0.2.1", 100, TOO_FAST);
+	limiter.settings.burst = 1;
+	check("192.0.2.1", TOO_FAST);
+	now += SECOND;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+}
+
+#define SOURCES 1000000
+#define CAPACITY 1000
+
+/* Floods the table with sources that come once; their buckets are not full again. */
+static void flood(void)
+{
+	struct source *source;
+
+	for (uint32_t i = 0; i < SOURCES; i++) {
+		cr_assert_eq(admit_as(peer_of(i), &source), 0);
+		limiter_release(&limiter, source);
+	}
+}
+
+/* How many of the flood are remembered: those that are refused. */
+static int count_remembered(void)
+{
+	struct source *source;
+	int n = 0;
+
+	limiter.capacity = SOURCES * 2; /* what is asked for must not push out the next */
+	for (uint32_t i = 0; i < SOURCES; i++) {
+		int r = admit_as(peer_of(i), &source);
+
+		cr_assert(r == 0 || r == TOO_FAST);
+		n += r == TOO_FAST;
+	}
+	return n;
+}
+
+/* Of a million sources the table remembers as many as it may, no more, no fewer. */
+TEST(limiter, table_is_bounded)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 1;
+	flood();
+	cr_assert_eq(count_remembered(), CAPACITY);
+}
+
+/* Who has something open is not forgotten, however many come after it. */
+TEST(limiter, open_sources_are_kept)
+{
+	struct source *source, *held[CAPACITY / 2];
+
+	limiter.settings.per_source = 1;
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 1;
+	for (uint32_t i = 0; i < CAPACITY / 2; i++)
+		cr_assert_eq(admit_as(peer_of(SOURCES + i), &held[i]), 0);
+	flood();
+	for (uint32_t i = 0; i < CAPACITY / 2; i++)
+		cr_assert_eq(admit_as(peer_of(SOURCES + i), &source), FULL_SOURCE, "%u", i);
+	cr_assert_eq(atomic_load(&limiter.open), CAPACITY / 2);
+	now += SECOND;
+	for (uint32_t i = 0; i < CAPACITY / 2; i++) {
+		limiter_release(&limiter, held[i]);
+		cr_assert_eq(admit_as(peer_of(SOURCES + i), &source), 0);
+		cr_assert_eq(source, held[i]);
+	}
+}
+
+/* A table in which everyone has something open takes nobody else, until one ends. */
+TEST(limiter, table_is_full)
+{
+	struct source *source, *last = NULL;
+
+	limiter.settings.per_source = 2;
+	for (uint32_t i = 0; i < CAPACITY; i++)
+		cr_assert_eq(admit_as(peer_of(i), &last), 0);
+	cr_assert_eq(admit_as(peer_of(CAPACITY), &source), REFUSED_RESOURCES + 1);
+	cr_assert_eq(atomic_load(&limiter.open), CAPACITY);
+	cr_assert_eq(admit_as(peer_of(0), &source), 0);
+	limiter_release(&limiter, last);
+	cr_assert_eq(admit_as(peer_of(CAPACITY), &source), 0);
+	cr_assert_eq(admit_as(peer_of(CAPACITY + 1), &source), REFUSED_RESOURCES + 1);
+}
+
+/* The smallest tables. */
+TEST(limiter, tiny_table)
+{
+	struct source *first, *second;
+
+	limiter.capacity = 1;
+	limiter.settings.per_source = 1;
+	cr_assert_eq(admit("192.0.2.1", &first), 0);
+	cr_assert_eq(admit("192.0.2.2", &second), REFUSED_RESOURCES + 1);
+	limiter_release(&limiter, first);
+	cr_assert_eq(admit("192.0.2.2", &second), 0);
+	cr_assert_eq(admit("192.0.2.1", &first), REFUSED_RESOURCES + 1);
+}
+
+/* Deinit frees all, open or not, and may be called twice. */
+TEST(limiter, deinit_twice)
+{
+	struct source *source;
+
+	limiter.settings.per_source = 1;
+	for (uint32_t i = 0; i < 100; i++)
+		cr_assert_eq(admit_as(peer_of(i), &source), 0);
+	limiter_deinit(&limiter);
+	cr_assert_null(limiter.sources);
+	limiter_deinit(&limiter);
+}
+
+/*
+ * A reference: what each source has open and when it was admitted, over a few
+ * sources and many steps.
+ */
+#define FEW 5
+
+static struct {
+	struct source *open[64];
+	int n;
+	int64_t tokens; /* in ns; a connection costs an interval */
+	int64_t at;
+} model[FEW];
+
+static int model_admit(uint32_t who, int total, int64_t interval)
+{
+	int64_t full = limiter.settings.burst * interval;
+	int64_t tokens = model[who].tokens + now - model[who].at;
+
+	if (total >= limiter.settings.max_connections)
+		return FULL;
+	if (model[who].n >= limiter.settings.per_source)
+		return FULL_SOURCE;
+	tokens = tokens > full ? full : tokens;
+	if (tokens < interval)
+		return TOO_FAST;
+	model[who].tokens = tokens - interval;
+	model[who].at = now;
+	return 0;
+}
+
+/* Every single answer over a long random life is that of the reference. */
+TEST(limiter, random_life)
+{
+	struct helper_random random = { 5 };
+	const int64_t interval = SECOND / 50;
+	int total = 0;
+
+	limiter.settings.max_connections = 20;
+	limiter.settings.per_source = 7;
+	limiter.settings.rate = 50;
+	limiter.settings.burst = 4;
+	for (int i = 0; i < FEW; i++)
+		model[i].tokens = 4 * interval;
+	for (int i = 0; i < 200000; i++) {
+		uint32_t who = helper_random(&random, FEW);
+		struct source *source;
+
+		now += helper_random(&random, SECOND / 100);
+		if (helper_random(&random, 2) && model[who].n > 0) {
+			limiter_release(&limiter, model[who].open[--model[who].n]);
+			total--;
+			continue;
+		}
+		int expected = model_admit(who, total, interval);
+
+		cr_assert_eq(admit_as(peer_of(who), &source), expected, "at step %d", i);
+		if (expected == 0) {
+			model[who].open[model[who].n++] = source;
+			total++;
+		}
+	}
+}
+
+/*
+ * Releases by another thread, as workers do: the acceptor gives it what was
+ * admitted through a pipe's worth of slots.
+ */
+#define SLOTS 64
+#define ADMISSIONS 200000
+
+static struct source *_Atomic slots[SLOTS];
+static _Atomic bool no_more;
+
+static bool release_all(void)
+{
+	bool any = false;
+
+	for (int i = 0; i < SLOTS; i++) {
+		struct source *source = atomic_exchange(&slots[i], NULL);
+
+		if (source)
+			limiter_release(&limiter, source);
+		any |= source != NULL;
+	}
+	return any;
+}
+
+static void *release_in_thread(void *unused)
+{
+	while (!atomic_load(&no_more))
+		release_all();
+	release_all();
+	return unused;
+}
+
+static void hand_over(struct source *source)
+{
+	for (int i = 0;; i = (i + 1) % SLOTS) {
+		struct source *none = NULL;
+
+		if (atomic_compare_exchange_strong(&slots[i], &none, source))
+			return;
+	}
+}
+
+/* No release is lost, and none is counted twice, also while sources come and go. */
+TEST(limiter, release_by_another_thread)
+{
+	struct helper_random random = { 3 };
+	pthread_t thread;
+	int n = 0;
+
+	limiter.capacity = 100;
+	limiter.settings.max_connections = SLOTS;
+	limiter.settings.per_source = 2;
+	cr_assert_eq(pthread_create(&thread, NULL, release_in_thread, NULL), 0);
+	while (n < ADMISSIONS) {
+		struct source *source;
+		int r = admit_as(peer_of(helper_random(&random, 1000)), &source);
+
+		cr_assert(r == 0 || r == FULL || r == FULL_SOURCE, "%d", r);
+		if (r != 0)
+			continue;
+		cr_assert_leq(atomic_load(&limiter.open), SLOTS);
+		hand_over(source);
+		n++;
+	}
+	atomic_store(&no_more, true);
+	pthread_join(thread, NULL);
+	cr_assert_eq(atomic_load(&limiter.open), 0);
+	for (uint32_t i = 0; i < SLOTS / 2; i++) {
+		char host[16];
+
+		snprintf(host, sizeof(host), "10.0.0.%u", i);
+		check_exactly(host, 2, i == SLOTS / 2 - 1 ? FULL : FULL_SOURCE);
+	}
+}
