@@ -92,7 +92,6 @@ static int hand_off(struct acceptor *a, int fd, struct source *source)
 	 */
 	assert(atomic_load_explicit(&c->owner, memory_order_acquire) == 0);
 	c->source = source;
-	log_debug("acceptor: descriptor %d goes to worker/%u", fd, a->next);
 	r = worker_adopt(w, fd); /* from here on the record is the worker's */
 	if (r == 0)
 		a->next = (a->next + 1) % a->config.n_workers;
@@ -102,6 +101,7 @@ static int hand_off(struct acceptor *a, int fd, struct source *source)
 static void welcome(struct acceptor *a, int fd, const struct address *peer)
 {
 	struct source *source;
+	char text[ADDRESS_TEXT];
 	int r;
 
 	if ((uint32_t)fd >= a->config.table->size) {
@@ -113,6 +113,8 @@ static void welcome(struct acceptor *a, int fd, const struct address *peer)
 		refuse(a, fd, peer, (enum refusal)(r - 1));
 		return;
 	}
+	log_debug("acceptor: %s is descriptor %d, for worker/%u", address_format(peer, text), fd,
+		  a->next);
 	if (hand_off(a, fd, source) < 0) {
 		limiter_release(a->config.limiter, source);
 		refuse(a, fd, peer, REFUSED_RESOURCES);

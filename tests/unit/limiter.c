@@ -517,7 +517,7 @@ TEST(limiter, random_life)
 {
 	struct helper_random random = { 5 };
 	const int64_t interval = SECOND / 50;
-	int total = 0;
+	int total = 0, answers[REFUSALS] = { 0 };
 
 	limiter.settings.max_connections = 20;
 	limiter.settings.per_source = 7;
@@ -538,11 +538,14 @@ TEST(limiter, random_life)
 		int expected = model_admit(who, total, interval);
 
 		cr_assert_eq(admit_as(peer_of(who), &source), expected, "at step %d", i);
+		answers[expected]++;
 		if (expected == 0) {
 			model[who].open[model[who].n++] = source;
 			total++;
 		}
 	}
+	for (int i = 0; i < REFUSALS; i++)
+		cr_assert_gt(answers[i], 1000, "too few of %d", i);
 }
 
 /*
