@@ -36,9 +36,9 @@ static int complain(const char *what, const char *argument)
 	return EX_USAGE;
 }
 
-static int set_action(struct cmdline *cmdline, int action)
+static int set_action(struct cmdline *cmdline, enum cmdline_action action)
 {
-	if (cmdline->action != CMDLINE_SERVE && (int)cmdline->action != action)
+	if (cmdline->action != CMDLINE_SERVE && cmdline->action != action)
 		return complain("-t and -p exclude each other", "");
 	cmdline->action = action;
 	return -1;

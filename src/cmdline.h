@@ -8,8 +8,10 @@
 
 #include "conf.h"
 
+enum cmdline_action { CMDLINE_SERVE, CMDLINE_TEST, CMDLINE_PRINT };
+
 struct cmdline {
-	enum { CMDLINE_SERVE, CMDLINE_TEST, CMDLINE_PRINT } action;
+	enum cmdline_action action;
 	struct conf_source source; /* its overrides are allocated */
 	bool trace;
 };

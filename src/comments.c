@@ -81,3 +81,47 @@ int comments_blank(char *text, size_t size)
 	}
 	return 0;
 }
+
+/* A "${" before whose "}" a quote or the end of the line comes. */
+static bool is_torn(const char *at, const char *end)
+{
+	if (end - at < 2 || at[0] != '$' || at[1] != '{')
+		return false;
+	for (at += 2; at < end && *at != '}'; at++)
+		if (strchr("\"'\n", *at))
+			return true;
+	return at == end;
+}
+
+static bool is_stray(const char *at, const char *end, char quote)
+{
+	char next = '\0';
+
+	if (at + 1 < end)
+		next = at[1];
+	if (quote == '"')
+		return is_torn(at, end) || (*at == '\\' && strchr("0123456789x", next));
+	if (quote)
+		return false;
+	return is_torn(at, end) || *at == '*' || (*at == '+' && next != '=');
+}
+
+int comments_find_stray(const char *text, size_t size)
+{
+	const char *end = text + size;
+	char quote = '\0'; /* of the string that we are in */
+	int line = 1;
+
+	for (const char *at = text; at < end; at++) {
+		if (is_stray(at, end, quote))
+			return line;
+		line += *at == '\n';
+		if (quote && *at == '\\' && at + 1 < end)
+			line += *++at == '\n';
+		else if (*at == quote)
+			quote = '\0';
+		else if (!quote && (*at == '"' || *at == '\''))
+			quote = *at;
+	}
+	return 0;
+}

@@ -1,10 +1,10 @@
 /*
- * comments: takes the comments out of a configuration, before libconfuse sees
- * them.
+ * comments: prepares a configuration for libconfuse, whose scanner has faults.
  *
  * libconfuse 3.3 counts each "#" or "//" comment as three lines, so the line in
- * its messages is wrong after the first one; and it takes the end of the text
- * inside a comment or a string for a good end, swallowing what came before.
+ * its messages is wrong after the first one; it takes the end of the text
+ * inside a comment or a string for a good end, swallowing what came before;
+ * and it passes over characters that mean nothing to it without a word.
  *
  * Pure functions: any thread.
  */
@@ -19,5 +19,14 @@
  * end.
  */
 int comments_blank(char *text, size_t size);
+
+/*
+ * For a text without comments: the number of the line on which something
+ * stands that libconfuse would pass over or take otherwise than a person: a
+ * "*" or "+" outside a string, a numeric escape in a string (NUL would end
+ * it), or a "${" that is not closed on its line and outside quotes.  0 if
+ * there is none.
+ */
+int comments_find_stray(const char *text, size_t size);
 
 #endif

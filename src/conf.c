@@ -6,14 +6,15 @@
  *   option's row.
  * - It reads any file it is given, a FIFO for ever and a NUL byte as nothing.
  *   So the file is read here, checked, and given to it as memory.
- * - It gets lost in comments, so they are taken out first: see comments.h.
- * - Its scanner is global, and an error inside a quoted string leaves it there:
- *   the next parse would begin inside that string.  See scanner_reset().
+ * - Its scanner is global, gets lost in comments and strings, and can end a
+ *   text inside one, where the next text would begin.  So comments are taken
+ *   out before, and what it would misread is refused: see comments.h.
  * - CFGF_IGNORE_UNKNOWN and CFGF_COMMENTS crash on some files: not used.
  */
 #include "conf.h"
 
 #include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -40,7 +41,7 @@ static struct {
 } loading;
 
 /* libconfuse's error callback. */
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char *text = loading.error->text;
 	size_t size = sizeof(loading.error->text);
@@ -161,32 +162,6 @@ static cfg_t *parser_new(const char *path)
 	return cfg;
 }
 
-static void parse_and_forget(const char *text)
-{
-	cfg_t *cfg = cfg_init((cfg_opt_t[]){ CFG_END() }, CFGF_NONE);
-
-	if (!cfg)
-		return;
-	cfg_set_error_function(cfg, on_error);
-	cfg_parse_buf(cfg, text);
-	cfg_free(cfg);
-}
-
-/*
- * Brings the scanner out of a "string" or a 'string' in which an earlier error
- * left it; neither text opens what it would close.
- */
-static void scanner_reset(void)
-{
-	struct conf_error *error = loading.error;
-	struct conf_error ignored = { "ignored" };
-
-	loading.error = &ignored;
-	parse_and_forget("\"\"");
-	parse_and_forget("''");
-	loading.error = error;
-}
-
 /* Says what the first error was if libconfuse did not. */
 static int fail(int error, const char *where, const char *what)
 {
@@ -230,13 +205,18 @@ static ssize_t read_file(int fd, const char *path, char *text)
 /* Parses size bytes at text, which it changes.  0, or -EINVAL after an error. */
 static int parse_text(cfg_t *cfg, char *text, size_t size)
 {
-	int open = comments_blank(text, size);
 	FILE *in;
 	int r;
 
-	if (open) {
-		cfg->line = open;
+	cfg->line = comments_blank(text, size);
+	if (cfg->line) {
 		cfg_error(cfg, "the string or comment that begins here is never closed");
+		return -EINVAL;
+	}
+	cfg->line = comments_find_stray(text, size);
+	if (cfg->line) {
+		cfg_error(cfg,
+			  "here is a \"*\", a \"+\", a \"${\" or an escape that means nothing");
 		return -EINVAL;
 	}
 	if (size == 0) /* fmemopen(3) may refuse it */
@@ -246,8 +226,10 @@ static int parse_text(cfg_t *cfg, char *text, size_t size)
 		return fail(-ENOMEM, cfg->filename, strerror(ENOMEM));
 	r = cfg_parse_fp(cfg, in);
 	fclose(in);
-	if (r != CFG_SUCCESS)
-		return fail(-EINVAL, cfg->filename, "cannot be understood");
+	if (r != CFG_SUCCESS) {
+		cfg_error(cfg, "no such option, or not NAME = VALUE");
+		return -EINVAL;
+	}
 	if (cfg_size(cfg, "listen") == 0) {
 		cfg_error(cfg, "listen: at least one address is needed");
 		return -EINVAL;
@@ -287,12 +269,20 @@ static int parse_override(cfg_t *cfg, const char *override)
 	return r;
 }
 
+/* One line, whatever the file contains. */
+static void make_one_line(char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
 static void name_the_options(struct conf_error *error)
 {
 	char *text = error->text;
 	size_t n = strlen(text);
 
-	if (!strstr(text, "no such option"))
+	if (!strstr(text, ": no such option '"))
 		return;
 	for (size_t i = 0; i < OPTION_COUNT && n < sizeof(error->text); i++)
 		n += (size_t)snprintf(text + n, sizeof(error->text) - n, "%s%s",
@@ -321,12 +311,13 @@ int conf_load(struct conf *conf, const struct conf_source *source, struct conf_e
 	error->text[0] = '\0';
 	loading.conf = conf;
 	loading.error = error;
-	scanner_reset();
 	cfg = parser_new(source->path ? source->path : "");
 	r = cfg ? load(cfg, source) : fail(-ENOMEM, "configuration", strerror(ENOMEM));
 	cfg_free(cfg);
-	if (r < 0)
+	if (r < 0) {
 		name_the_options(error);
+		make_one_line(error->text);
+	}
 	return r;
 }
 

@@ -51,14 +51,13 @@ static ssize_t send_out(struct connection *c, int fd, const unsigned char *data,
 
 		if (n >= 0) {
 			sent += (size_t)n;
-			continue;
-		}
-		if (errno == EAGAIN)
+			c->echoed += (size_t)n;
+		} else if (errno == EAGAIN) {
 			break;
-		if (errno != EINTR)
+		} else if (errno != EINTR) {
 			return -errno;
+		}
 	}
-	c->echoed += sent;
 	return (ssize_t)sent;
 }
 

@@ -25,6 +25,7 @@
 #define uthash_fatal(message) abort() /* not reached: see HASH_NONFATAL_OOM */
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#pragma GCC diagnostic ignored "-Wimplicit-fallthrough" /* within uthash's hash, on purpose */
 
 #include "counters.h"
 
@@ -144,15 +145,19 @@ static struct source *source_new(struct limiter *limiter, const struct key *key,
 static int take_token(struct limiter *limiter, struct source *s, int64_t now)
 {
 	long rate = setting(&limiter->settings.rate);
-	int64_t interval, due;
+	int64_t interval, empty;
 
 	if (rate == 0)
 		return 0;
 	interval = 1000000000 / rate;
-	due = (s->due > now ? s->due : now) + interval;
-	if (due - now > interval * setting(&limiter->settings.burst))
+	empty = now + interval * setting(&limiter->settings.burst); /* no tokens left */
+	if (s->due < now)
+		s->due = now;
+	if (s->due > empty) /* from before the rate or the burst changed */
+		s->due = empty;
+	if (s->due + interval > empty)
 		return REFUSED_CONNECTION_RATE_PER_SOURCE + 1;
-	s->due = due;
+	s->due += interval;
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -32,6 +33,7 @@
 
 static int sink = STDERR_FILENO;
 static bool must_poll;
+static size_t max_line = LINE_SIZE; /* a pipe takes no more than PIPE_BUF as a whole */
 static bool journal;
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic unsigned long lost;
@@ -53,7 +55,9 @@ void log_init(void)
 	if (fstat(STDERR_FILENO, &st) < 0)
 		return;
 	journal = is_journal(&st);
-	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+	if (S_ISFIFO(st.st_mode))
+		max_line = PIPE_BUF;
+	else if (!S_ISCHR(st.st_mode))
 		return;
 	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
@@ -107,7 +111,8 @@ static void make_printable(char *s)
 			*s = '?';
 }
 
-static bool emit_line(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static bool emit_line(enum log_level level, const char *fmt,
+							    va_list ap)
 {
 	char line[LINE_SIZE];
 	size_t n = (size_t)put_prefix(line, sizeof(line), level);
@@ -117,9 +122,9 @@ static bool emit_line(enum log_level level, const char *fmt, va_list ap)
 		return false;
 	make_printable(line + n);
 	n += (size_t)text;
-	if (n > sizeof(line) - 1)
-		n = sizeof(line) - 1;
-	line[n++] = '\n'; /* in the place of the final NUL */
+	if (n > max_line - 1)
+		n = max_line - 1;
+	line[n++] = '\n'; /* in the place of the final NUL, or of what is too much */
 	return emit(line, n);
 }
 

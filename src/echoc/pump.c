@@ -1,0 +1,155 @@
+/*
+ * Two buffers, one for each direction, and one thread.  A buffer is filled
+ * when it is empty, and emptied when it is not; who cannot take bytes holds
+ * back only who brings them:
+ *
+ *   stdin -> up -> socket -> the server -> socket -> down -> stdout
+ *
+ * A reader of stdout who sleeps lets `down` stay full, so the socket is not
+ * read, so the server stalls, so `up` stays full, so stdin is not read.
+ *
+ * Standard input and output belong to others, too, and must stay blocking: a
+ * flag would be theirs as well.  So they are touched only when poll(2) says
+ * that they are ready, read(2) then returns what is there, and write(2) gets
+ * no more than what a pipe that is ready surely takes without blocking.
+ *
+ * poll(2) reports errors even if nobody asks, so a descriptor from which
+ * nothing is wanted is left out: otherwise a pipe without a writer would keep
+ * the loop busy.  Every event that is asked for is progress, which is why a
+ * timeout of poll(2) is silence.
+ */
+#include "pump.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "wire.h"
+
+struct buffer {
+	size_t start, end;
+	unsigned char data[1 << 16];
+};
+
+struct pump {
+	struct wire *wire;
+	bool input_ended;
+	size_t chunk; /* bytes of a write to standard output */
+	struct buffer up, down;
+};
+
+static bool is_empty(const struct buffer *b)
+{
+	return b->start == b->end;
+}
+
+static void fill(struct buffer *b, size_t n)
+{
+	b->start = 0;
+	b->end = n;
+}
+
+static int complain(const char *what)
+{
+	fprintf(stderr, "echoc: %s: %s\n", what, strerror(errno));
+	return EXIT_OTHER;
+}
+
+static bool is_transient(int error)
+{
+	return error == EINTR || error == EAGAIN; /* others may have made it non-blocking */
+}
+
+static int read_input(struct pump *p)
+{
+	size_t room = wire_room(p->wire);
+	size_t size = room < sizeof(p->up.data) ? room : sizeof(p->up.data);
+	ssize_t n = read(STDIN_FILENO, p->up.data, size);
+
+	if (n < 0)
+		return is_transient(errno) ? 0 : complain("standard input");
+	p->input_ended = n == 0;
+	fill(&p->up, (size_t)n);
+	return 0;
+}
+
+static int write_output(struct pump *p)
+{
+	size_t size = p->down.end - p->down.start;
+	ssize_t n = write(STDOUT_FILENO, p->down.data + p->down.start,
+			  size < p->chunk ? size : p->chunk);
+
+	if (n < 0)
+		return is_transient(errno) ? 0 : complain("standard output");
+	p->down.start += (size_t)n;
+	return 0;
+}
+
+static void send_up(struct pump *p)
+{
+	p->up.start += wire_send(p->wire, p->up.data + p->up.start, p->up.end - p->up.start);
+	if (p->wire->half_closed) { /* an error: what is left will not be sent */
+		p->up.start = p->up.end;
+		p->input_ended = true;
+	}
+}
+
+/* The descriptor if something is wanted from it. */
+static struct pollfd want(int fd, int events)
+{
+	return (struct pollfd){ .fd = events ? fd : -1, .events = (short)events };
+}
+
+/* One wait, and what became ready.  Returns 0 or an exit status. */
+static int turn(struct pump *p, int timeout_ms)
+{
+	struct wire *w = p->wire;
+	bool hold_in = p->input_ended || !is_empty(&p->up) || wire_room(w) == 0;
+	struct pollfd in = want(STDIN_FILENO, w->end || hold_in ? 0 : POLLIN);
+	struct pollfd out = want(STDOUT_FILENO, is_empty(&p->down) ? 0 : POLLOUT);
+	int up = is_empty(&p->up) ? 0 : POLLOUT;
+	int down = is_empty(&p->down) ? POLLIN : 0;
+	struct pollfd fds[] = { in, out, want(w->fd, w->end ? 0 : up | down) };
+	bool patient = !p->input_ended || !is_empty(&p->down);
+	int n = poll(fds, 3, patient ? -1 : timeout_ms);
+	int r = 0;
+
+	if (n < 0)
+		return errno == EINTR ? 0 : complain("poll");
+	if (n == 0)
+		wire_end(w, WIRE_SILENT, 0);
+	if (fds[0].revents)
+		r = read_input(p);
+	if (r == 0 && fds[1].revents)
+		r = write_output(p);
+	if (up && fds[2].revents & ~POLLIN)
+		send_up(p);
+	if (p->input_ended && is_empty(&p->up) && !w->half_closed)
+		wire_half_close(w);
+	if (down && fds[2].revents & ~POLLOUT)
+		fill(&p->down, wire_receive(w, p->down.data, sizeof(p->down.data)));
+	return r;
+}
+
+int pump_run(struct wire *wire, int timeout_ms)
+{
+	struct pump p = { .wire = wire };
+	struct stat st;
+	int r = 0;
+
+	/* A file takes anything at once; a pipe surely no more than PIPE_BUF. */
+	p.chunk = fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode) ? sizeof(p.down.data) :
+									  PIPE_BUF;
+	while (r == 0 && (wire->end == WIRE_OPEN || !is_empty(&p.down)))
+		r = turn(&p, timeout_ms);
+	if (r == 0 &&
+	    close(STDOUT_FILENO) < 0) /* some file systems say only now that they are full */
+		r = complain("standard output");
+	return r;
+}

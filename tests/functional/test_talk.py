@@ -1,0 +1,691 @@
+"""echoc talk: a pipe through an echo service, and a person at a terminal."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+
+import harness
+from harness import Echod
+
+LIMIT = 64 << 20  # bytes that --verify keeps in flight
+
+
+@contextlib.contextmanager
+def server(serve):
+    """A server of one connection, which serve(connection) serves; yields its HOST:PORT.
+
+    A client that resets is not its concern.  Its other errors fail the test.
+    """
+    errors = []
+
+    def run():
+        try:
+            with listener.accept()[0] as connection:
+                connection.settimeout(harness.DEADLINE)
+                serve(connection)
+        except ConnectionError:
+            pass
+        except BaseException as e:
+            errors.append(e)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(harness.DEADLINE)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join(2 * harness.DEADLINE)
+            if errors:
+                raise errors[0]
+
+
+def recorder(log, answer=lambda data: data):
+    """Serves: appends to the bytearray log what comes, and answers it."""
+    def serve(connection):
+        while data := connection.recv(1 << 16):
+            log.extend(data)
+            connection.sendall(answer(data))
+    return serve
+
+
+def changer(change):
+    """Serves: receives all, and then sends what change(all) makes of it."""
+    def serve(connection):
+        connection.sendall(change(harness.read_to_end(connection)))
+    return serve
+
+
+def resident(pid):
+    """Bytes of memory."""
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"^VmRSS:\s+(\d+)", f.read(), re.M).group(1)) << 10
+
+
+def cpu_seconds():
+    """What the children that have ended have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def is_blocking(fd):
+    return not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+class Talk(harness.Test):
+    @contextlib.contextmanager
+    def start(self, *args, **options):
+        """A running echoc with pipes, unless options say otherwise; killed after the deadline."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen([harness.ECHOC, *args], **{**pipes, **options}) as p:
+            timer = threading.Timer(2 * harness.DEADLINE, p.kill)
+            timer.start()
+            try:
+                yield p
+            finally:
+                p.kill()
+                timer.cancel()
+
+    def check_end(self, status, error, expected_status, message):
+        self.assertNotRegex(error, harness.FINDING)
+        self.assertRegex(error, message)
+        self.assertLessEqual(error.count("\n"), 1)
+        self.assertEqual(status, expected_status, error)
+
+    def end(self, p, status, message="^$"):
+        """The end of input, and that of echoc, with what it says on stderr."""
+        if p.stdin:
+            p.stdin.close()
+        error = p.stderr.read().decode()
+        self.check_end(p.wait(harness.DEADLINE), error, status, message)
+
+    def talk(self, *args, data=b"", status=0, message="^$", **options):
+        """All of it at once; returns what came out."""
+        options = {"input": data, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        if "stdin" in options:
+            del options["input"]
+        p = subprocess.run([harness.ECHOC, *args], timeout=2 * harness.DEADLINE, **options)
+        self.check_end(p.returncode, (p.stderr or b"").decode(), status, message)
+        return p.stdout
+
+
+class Pipe(Talk):
+    """Neither is a terminal: bytes in, bytes out."""
+
+    def check_echo(self, data, *args):
+        with Echod() as d:
+            self.assertEqual(self.talk(*args, f"127.0.0.1:{d.port}", data=data), data)
+
+    def test_empty(self):
+        """no input, no output, all is well"""
+        self.check_echo(b"")
+        self.check_echo(b"", "--verify")
+
+    def test_byte(self):
+        """one byte"""
+        self.check_echo(b"x")
+        self.check_echo(b"x", "talk", "--verify")
+
+    def test_binary(self):
+        """every value of a byte, in many orders"""
+        data = b"".join(bytes((a * b) % 257 % 256 for b in range(256)) for a in range(257))
+        self.check_echo(data)
+        self.check_echo(data, "--verify")
+
+    def pump(self, size, *args):
+        """Sends size bytes that are nowhere the same, and compares the sums of both directions."""
+        block = os.urandom((1 << 20) - 8)
+        sent, received = hashlib.sha256(), hashlib.sha256()
+
+        def read():
+            while chunk := p.stdout.read1(1 << 20):
+                received.update(chunk)
+
+        with Echod() as d, self.start(*args, f"127.0.0.1:{d.port}") as p:
+            reader = threading.Thread(target=read)
+            reader.start()
+            for i in range(size >> 20):
+                for chunk in (block, i.to_bytes(8, "big")):
+                    sent.update(chunk)
+                    p.stdin.write(chunk)
+            self.end(p, 0)
+            reader.join(harness.DEADLINE)
+        self.assertEqual(received.hexdigest(), sent.hexdigest())
+
+    def test_large(self):
+        """256 MiB come back with the same sha256"""
+        self.pump(256 << 20)
+
+    def test_large_verified(self):
+        """256 MiB come back with the same sha256, and echoc has compared them, too"""
+        self.pump(256 << 20, "--verify")
+
+    def test_slow_input(self):
+        """each byte is on its way at once, and comes out at once; descriptors stay blocking"""
+        with Echod() as d, self.start(f"127.0.0.1:{d.port}") as p:
+            for i in range(200):
+                os.write(p.stdin.fileno(), bytes([i]))
+                self.assertEqual(os.read(p.stdout.fileno(), 10), bytes([i]))
+                self.assertTrue(is_blocking(p.stdin.fileno()) and is_blocking(p.stdout.fileno()))
+            self.end(p, 0)
+
+    def test_slow_output(self):
+        """who reads the output after longer than the timeout gets all of it; nobody spins"""
+        data = os.urandom(32 << 20)
+        before = cpu_seconds()
+        with Echod() as d, tempfile.TemporaryFile() as f:
+            f.write(data)
+            f.seek(0)
+            with self.start("--verify", f"127.0.0.1:{d.port}", stdin=f) as p:
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    p.wait(6)
+                if not harness.SANITIZERS:
+                    self.assertLess(resident(p.pid), 64 << 20)
+                self.assertEqual(p.stdout.read(), data)
+                self.end(p, 0)
+                self.assertLess(cpu_seconds() - before, 3)
+
+    def test_one_byte_writes(self):
+        """a reader that takes one byte, and a slow writer at the same time"""
+        data = os.urandom(300000)
+        with Echod() as d, self.start("--verify", f"127.0.0.1:{d.port}") as p:
+            writer = threading.Thread(target=lambda: (p.stdin.write(data), p.stdin.close()))
+            writer.start()
+            first = b"".join(os.read(p.stdout.fileno(), 1) for _ in range(1000))
+            self.assertEqual(first + p.stdout.read(), data)
+            writer.join(harness.DEADLINE)
+            self.end(p, 0)
+
+    def test_files(self):
+        """input from the middle of a file, output to the end of another"""
+        data = os.urandom(3 << 20)
+        with Echod() as d, tempfile.TemporaryDirectory() as folder:
+            source, sink = os.path.join(folder, "in"), os.path.join(folder, "out")
+            with open(source, "wb") as f:
+                f.write(b"skipped" + data)
+            with open(sink, "wb") as f:
+                f.write(b"before")
+            with open(source, "rb", buffering=0) as f, open(sink, "ab") as g:
+                f.seek(len("skipped"))
+                with self.start(f"127.0.0.1:{d.port}", stdin=f, stdout=g) as p:
+                    self.end(p, 0)
+            with open(sink, "rb") as f:
+                self.assertEqual(f.read(), b"before" + data)
+
+    def test_sockets(self):
+        """standard input and output are the same socket"""
+        data = os.urandom(1 << 20)
+        ours, theirs = socket.socketpair()
+        with Echod() as d, ours, theirs:
+            ours.settimeout(harness.DEADLINE)
+            with self.start(f"127.0.0.1:{d.port}", stdin=theirs, stdout=theirs) as p:
+                theirs.close()
+                self.assertEqual(harness.echo(ours, data), data)
+                ours.shutdown(socket.SHUT_WR)
+                self.assertEnds(ours)
+                self.end(p, 0)
+
+    def test_late_answer(self):
+        """a server that answers only after the end of input"""
+        data = os.urandom(16 << 20)
+        with server(changer(lambda data: data)) as address:
+            self.assertEqual(self.talk("--verify", address, data=data), data)
+
+    def test_ipv6(self):
+        """an IPv6 address in brackets"""
+        with Echod(listen="[::1]:0") as d:
+            self.assertEqual(self.talk(f"[::1]:{d.port}", data=b"six"), b"six")
+            self.assertEqual(self.talk("-6", f"[::1]:{d.port}", data=b"six"), b"six")
+
+
+class Liars(Talk):
+    """Servers that do not echo."""
+
+    def test_closes_early(self):
+        """the server closes while there is input: what came is out, status 1, at once"""
+        def serve(connection):
+            connection.sendall(harness.read_exactly(connection, 3))
+
+        for args in ([], ["--verify"]):
+            with server(serve) as address, self.start(*args, address) as p:
+                os.write(p.stdin.fileno(), b"abc")
+                self.assertEqual(p.stdout.read(), b"abc")  # and the end of it
+                self.assertIsNotNone(p.wait(harness.DEADLINE))
+                self.end(p, 1, f"^echoc: {address}: the server has closed the connection before")
+
+    def test_resets(self):
+        """the server resets"""
+        def serve(connection):
+            connection.sendall(harness.read_exactly(connection, 1))
+            gate.wait(harness.DEADLINE)
+            harness.reset(connection)
+
+        gate = threading.Event()
+        with server(serve) as address, self.start(address) as p:
+            os.write(p.stdin.fileno(), b"a")
+            self.assertEqual(p.stdout.read(1), b"a")
+            gate.set()
+            self.assertEqual(p.stdout.read(), b"")
+            self.end(p, 1, f"^echoc: {address}: Connection reset by peer: sent 1 bytes, 1 came")
+
+    def test_closes_unread(self):
+        """the server closes before it has read what fills all buffers"""
+        def serve(connection):
+            connection.recv(1)
+
+        with server(serve) as address, open("/dev/zero", "rb") as zero:
+            with self.start(address, stdin=zero) as p:
+                self.end(p, 1, f"^echoc: {address}: .*: sent [0-9]+ bytes, 0 came back")
+
+    def test_drops(self):
+        """a byte is missing"""
+        for dropped in 0, 2, 5:
+            with server(changer(lambda data: data[:dropped] + data[dropped + 1:])) as address:
+                message = f"^echoc: {address}: too little came back: sent 6 bytes, 5 came back$"
+                self.talk(address, data=b"abcdef", status=1, message=message)
+        with server(changer(lambda data: data[:2] + data[3:])) as address:
+            self.talk("--verify", address, data=b"abcdef", status=1,
+                      message=f"^echoc: {address}: at offset 2: expected 0x63, found 0x64$")
+        with server(changer(lambda data: data[:-1])) as address:
+            self.talk("--verify", address, data=b"abcdef", status=1, message="sent 6 bytes, 5 came")
+
+    def test_flips(self):
+        """a byte is another one: only --verify looks"""
+        with server(changer(lambda data: b"abCdef")) as address:
+            self.assertEqual(self.talk(address, data=b"abcdef"), b"abCdef")
+        with server(changer(lambda data: b"abCdef")) as address:
+            output = self.talk("--verify", address, data=b"abcdef", status=1,
+                               message=f"^echoc: {address}: at offset 2: expected 0x63, found 0x43$")
+            self.assertEqual(output, b"abCdef")
+
+    def test_flips_far(self):
+        """a byte is another one, far into a stream that has not ended"""
+        where = 10000019
+
+        def answer(data):
+            at = where + len(data) - len(log)
+            if 0 <= at < len(data):
+                data = data[:at] + bytes([data[at] ^ 0x80]) + data[at + 1:]
+            return data
+
+        for size in 1 << 14, 1 << 16:
+            log = bytearray()
+            with server(recorder(log, answer)) as address, self.start("--verify", address) as p:
+                reader = threading.Thread(target=p.stdout.read)
+                reader.start()
+                with self.assertRaises(BrokenPipeError):
+                    while True:
+                        os.write(p.stdin.fileno(), os.urandom(size))
+                reader.join(harness.DEADLINE)
+                was = log[where]
+                self.end(p, 1, f"at offset {where}: expected 0x{was:02x}, found 0x{was ^ 128:02x}$")
+
+    def test_unasked(self):
+        """more comes than was sent"""
+        with server(changer(lambda data: data + b"xyz")) as address:
+            output = self.talk(address, data=b"ab", status=1,
+                               message="too much came back: sent 2 bytes, 5 came back$")
+            self.assertEqual(output, b"abxyz")
+        with server(changer(lambda data: data + b"xyz")) as address:
+            self.talk("--verify", address, data=b"ab", status=1,
+                      message="at offset 2: expected nothing, found 0x78$")
+
+    def test_unasked_first(self):
+        """the server speaks before it is asked; --verify ends at once, even without input"""
+        with server(lambda c: c.sendall(b"220 welcome\r\n") or c.recv(1)) as address:
+            with self.start("--verify", address) as p:
+                self.assertEqual(p.stdout.read(), b"220 welcome\r\n")
+                self.end(p, 1, "at offset 0: expected nothing, found 0x32$")
+
+    def test_never_ends(self):
+        """a server that does not answer, or does not end, after the end of input: 5 s"""
+        def swallow(connection):
+            harness.read_to_end(connection)
+            over.wait(harness.DEADLINE)
+
+        def echo(connection):
+            recorder(bytearray())(connection)
+            over.wait(harness.DEADLINE)
+
+        over = threading.Event()
+        before = cpu_seconds()
+        with contextlib.ExitStack() as stack:
+            running = []
+            for serve, back in (swallow, 0), (echo, 3):
+                address = stack.enter_context(server(serve))
+                stack.callback(over.set)
+                p = stack.enter_context(self.start(address))
+                p.stdin.write(b"abc")
+                p.stdin.close()
+                running.append((p, back))
+            for p, back in running:
+                self.end(p, 1, f"silence after the end of input: sent 3 bytes, {back} came back$")
+        self.assertLess(cpu_seconds() - before, 2)
+
+    def test_hoards(self):
+        """--verify sends 64 MiB, then only as much as comes back, and memory stays bounded"""
+        def serve(connection):
+            hoard = harness.read_exactly(connection, LIMIT)
+            connection.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                connection.recv(1)
+            connection.settimeout(harness.DEADLINE)
+            if not harness.SANITIZERS:
+                self.assertLess(resident(pid[0]), 2 * LIMIT)
+            sender = threading.Thread(target=connection.sendall, args=(hoard,))
+            sender.start()
+            rest = harness.read_to_end(connection)
+            sender.join(harness.DEADLINE)
+            connection.sendall(rest)
+
+        pid = []
+        with server(serve) as address, tempfile.TemporaryFile() as zeros:
+            zeros.truncate(LIMIT + 123456)
+            with self.start("--verify", address, stdin=zeros) as p:
+                pid.append(p.pid)
+                self.assertEqual(p.stdout.read(), bytes(LIMIT + 123456))
+                self.end(p, 0)
+
+
+class Failures(Talk):
+    """What is not the echo's fault: status 2."""
+
+    def test_refused(self):
+        """nobody listens"""
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{s.getsockname()[1]}"
+            self.talk(address, status=2, message=f"^echoc: {address}: Connection refused$")
+
+    def test_unknown_name(self):
+        """a name that cannot exist"""
+        name = 64 * "x" + ".invalid"
+        self.talk(name, status=2, message=f"^echoc: {name}: [A-Z]")
+
+    def test_connect_timeout(self):
+        """a listener whose queue is full does not answer: given up after the time that was said"""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            port = listener.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), harness.DEADLINE):
+                start = time.monotonic()
+                self.talk("--connect-timeout", "0.2", f"127.0.0.1:{port}", status=2,
+                          message=f"^echoc: 127.0.0.1:{port}: Connection timed out$")
+                self.assertGreaterEqual(time.monotonic() - start, 0.2)
+
+    def test_full_disk(self):
+        """output that takes nothing"""
+        with Echod() as d, open("/dev/full", "wb") as full:
+            self.talk(f"127.0.0.1:{d.port}", data=b"x", stdout=full, status=2,
+                      message="^echoc: standard output: No space left on device$")
+
+    def test_closed_output(self):
+        """output that nobody reads any more"""
+        with Echod() as d, self.start(f"127.0.0.1:{d.port}") as p:
+            p.stdout.close()
+            os.write(p.stdin.fileno(), b"x")
+            self.end(p, 2, "^echoc: standard output: Broken pipe$")
+
+    def test_unreadable_input(self):
+        """a directory as input"""
+        folder = os.open("/", os.O_RDONLY)
+        try:
+            with Echod() as d:
+                self.talk(f"127.0.0.1:{d.port}", stdin=folder, status=2,
+                          message="^echoc: standard input: Is a directory$")
+        finally:
+            os.close(folder)
+
+    def test_no_streams(self):
+        """standard streams that are closed: the connection is not taken for one of them"""
+        with Echod() as d:
+            address = f"127.0.0.1:{d.port}"
+            for fd, name in (0, "input"), (1, "output"):
+                self.talk(address, status=2, message=f"^echoc: standard {name}: Bad file desc",
+                          preexec_fn=lambda: os.close(fd))
+        with server(changer(lambda data: b"")) as address:  # which has a message for stderr
+            self.talk(address, data=b"x", status=1, stderr=None, preexec_fn=lambda: os.close(2))
+
+
+class Person:
+    """Someone at a terminal in which echoc runs."""
+
+    def __init__(self, *args, term="xterm"):
+        self.terminal, theirs = pty.openpty()
+        self.modes = termios.tcgetattr(theirs)
+        self.unread = b""
+        self.seen = b""
+        env = {**os.environ, "TERM": term, "LC_ALL": "C.UTF-8", "EDITRC": ""}
+        self.process = subprocess.Popen(
+            [harness.ECHOC, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=env,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(theirs)
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def read(self):
+        """Waits for more to read; False if there will be none."""
+        if not select.select([self.terminal], [], [], harness.DEADLINE)[0]:
+            raise AssertionError(f"waited {harness.DEADLINE} s in vain after {self.seen!r}")
+        try:
+            data = os.read(self.terminal, 4096)
+        except OSError:  # EIO: nobody has the terminal open any more
+            return False
+        self.unread += data
+        self.seen += data
+        return True
+
+    def expect(self, text):
+        """Reads on until the text has come."""
+        text = text.replace("\n", "\r\n").encode()
+        while text not in self.unread:
+            if not self.read():
+                raise AssertionError(f"no {text!r} in {self.unread!r}")
+        self.unread = self.unread.partition(text)[2]
+
+    def end(self):
+        """Reads to the end, and returns the exit status."""
+        while self.read():
+            pass
+        return self.process.wait(harness.DEADLINE)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        if self.terminal >= 0:
+            os.close(self.terminal)
+        self.terminal = -1
+
+
+class Terminal(harness.Test):
+    """A person at a terminal."""
+
+    @contextlib.contextmanager
+    def at(self, *args, **options):
+        """A person who has seen the first prompt."""
+        person = Person(*args, **options)
+        try:
+            person.expect(f"Connected to {args[-1]}.\n> ")
+            yield person
+        finally:
+            person.close()
+        self.assertNotRegex(person.seen.decode(errors="replace"), harness.FINDING)
+
+    def check_end(self, person, status, *texts):
+        """It says these, ends with this status, and leaves the terminal as it was."""
+        for text in texts:
+            person.expect(text)
+        self.assertEqual(person.end(), status, person.seen)
+        self.assertEqual(termios.tcgetattr(person.terminal), person.modes)
+
+    def test_lines(self):
+        """lines come back, ^D ends it with status 0"""
+        for listen in "127.0.0.1:0", "[::1]:0":
+            with Echod(listen=listen) as d, self.at(listen[:-1] + str(d.port)) as person:
+                for line in "hello", "", "two words", "\u00fc\u20ac", "x" * 300:
+                    person.type(line + "\r")
+                    person.expect("\n" + line + "\n> ")
+                self.assertTrue(is_blocking(person.terminal))
+                person.type("\x04")
+                self.check_end(person, 0, "\nConnection closed.\n")
+
+    def check_keys(self, *keys, gets):
+        """What a server gets from somebody who types keys, each line after the last came back."""
+        log = bytearray()
+        with server(recorder(log)) as address, self.at(address) as person:
+            for line in keys:
+                person.type(line)
+                person.expect("\n> ")
+            person.type("\x04")
+            self.check_end(person, 0, "\nConnection closed.\n")
+        self.assertEqual(log.decode(), gets)
+
+    def test_editing(self):
+        """backspace, also over a character of two bytes, and the cursor keys"""
+        self.check_keys("hellp\x7fo\r", "a\u00fc\x7fb\r", "13\x1b[D2\r",
+                        gets="hello\nab\n123\n")
+
+    def test_history(self):
+        """arrow up brings back what was typed before"""
+        self.check_keys("one\r", "two\r", "\x1b[A\x1b[A\r", "\x1b[A\x1b[A!\r",
+                        gets="one\ntwo\none\ntwo!\n")
+
+    def check_signal(self, key, shown, gets):
+        """The same, of somebody who types abc, the key that makes a signal, and def."""
+        log = bytearray()
+        with server(recorder(log)) as address, self.at(address) as person:
+            person.type("abc")
+            person.expect("abc")
+            person.type(key)
+            person.expect(shown)
+            person.type("def\r")
+            person.expect("def\n> ")
+            person.type("\x04")
+            self.check_end(person, 0, "\nConnection closed.\n")
+        self.assertEqual(log, gets)
+
+    def test_discard(self):
+        """^C at the prompt discards the line"""
+        self.check_signal("\x03", "\n> ", b"def\n")
+
+    def test_suspend(self):
+        """^Z where nobody could wake it again does nothing"""
+        self.check_signal("\x1a", "\n> abc", b"abcdef\n")
+
+    def test_ahead(self):
+        """what is typed ahead is not lost, not even ^D"""
+        log = bytearray()
+        with server(recorder(log)) as address, self.at(address) as person:
+            person.type("one\rtwo\r\x04")
+            self.check_end(person, 0, "one\n", "two\n", "\nConnection closed.\n")
+        self.assertEqual(log, b"one\ntwo\n")
+
+    def test_unasked(self):
+        """what comes while a line is being typed stands apart from it"""
+        def serve(connection):
+            gate.wait(harness.DEADLINE)
+            connection.sendall(b"surprise")
+            recorder(log)(connection)
+
+        gate, log = threading.Event(), bytearray()
+        with server(serve) as address, self.at(address) as person:
+            person.type("hel")
+            person.expect("hel")
+            gate.set()
+            person.expect("\nsurprise\n> hel")
+            person.type("lo\r")
+            person.expect("lo\nhello\n> ")
+            person.type("\x04")
+            self.check_end(person, 1, "closed.\n", "too much came back: sent 6 bytes, 14 came back\n")
+        self.assertEqual(log, b"hello\n")
+
+    def test_no_answer(self):
+        """after a second of silence there is a prompt again, in the end the account"""
+        with server(harness.read_to_end) as address, self.at(address) as person:
+            person.type("one\r")
+            person.expect("one\n> ")
+            person.type("\x04")
+            self.check_end(person, 1, "closed.\n", f"echoc: {address}: too little came back: sent 4 ")
+
+    def test_verify(self):
+        """--verify says what is wrong at once"""
+        log = bytearray()
+        with server(recorder(log, bytes.upper)) as address, self.at("--verify", address) as person:
+            person.type("12a\r")
+            self.check_end(person, 1, "12A\n", "at offset 2: expected 0x61, found 0x41\n")
+
+    def test_closes(self):
+        """the server closes, or resets, and it is said at once"""
+        for end in socket.socket.close, harness.reset:
+            gate = threading.Event()
+            with server(lambda c: gate.wait(harness.DEADLINE) and end(c)) as address:
+                with self.at(address) as person:
+                    person.type("half a li")
+                    person.expect("half a li")
+                    gate.set()
+                    self.check_end(person, 1, "\nThe server has closed the connection.\n")
+
+    def test_interrupt(self):
+        """^C ends the wait for a server that does not end"""
+        def serve(connection):
+            harness.read_to_end(connection)
+            ended.set()
+            over.wait(harness.DEADLINE)
+
+        ended, over = threading.Event(), threading.Event()
+        with server(serve) as address, self.at(address) as person:
+            person.type("\x04")
+            self.assertTrue(ended.wait(harness.DEADLINE))
+            person.type("\x03")
+            try:
+                self.check_end(person, 1, f"echoc: {address}: interrupted: sent 0 bytes, 0 came ")
+            finally:
+                over.set()
+
+    def test_signals(self):
+        """what ends it leaves the terminal in order"""
+        for number in signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT:
+            with Echod() as d, self.at(f"127.0.0.1:{d.port}") as person:
+                person.type("abc")
+                person.expect("abc")
+                person.process.send_signal(number)
+                self.check_end(person, 1, "\n", "interrupted")
+
+    def test_hangup(self):
+        """it ends with its terminal"""
+        with Echod() as d, self.at(f"127.0.0.1:{d.port}") as person:
+            os.close(person.terminal)
+            person.terminal = -1
+            person.process.wait(harness.DEADLINE)
+
+    def test_hostile(self):
+        """a server cannot drive the terminal"""
+        sent = b"\x1b]0;owned\x07 \x00\x08\r\x7f \xc2\x9b31m \x9b31m \xff \xc3\xbc\ttab \xe2\x82"
+        shown = ("\\x1b]0;owned\\x07 \\x00\\x08\\x0d\\x7f \\xc2\\x9b31m \\x9b31m \\xff "
+                 "\u00fc\ttab \\xe2\\x82\n")
+        with server(recorder(bytearray(), lambda data: sent)) as address:
+            with self.at(address, term="dumb") as person:  # to which libedit sends no escapes
+                person.type("x\r")
+                person.expect("x\n" + shown + "> ")
+                person.type("\x04")
+                self.check_end(person, 1)
+                self.assertNotIn(b"\x1b", person.seen)
+                self.assertNotIn(b"\x9b", person.seen.replace(b"\xc2\x9b", b""))
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,472 @@
+/*
+ * listener and listeners.  All bind to port 0 of the loopback, so that any
+ * number of these tests can run at a time.
+ */
+#include "listeners.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "helper.h"
+
+static struct conf conf;
+static const struct listeners none;
+
+static void begin(void)
+{
+	struct conf_source source = { .path = NULL };
+	struct conf_error error;
+
+	cr_assert_eq(conf_load(&conf, &source, &error), 0);
+	conf.n_listen = 0;
+}
+
+TestSuite(listeners, .init = begin, .timeout = HELPER_TIMEOUT);
+
+static void listen_on(const char *text)
+{
+	conf.listen[conf.n_listen++] = helper_address(text);
+}
+
+static struct listener open_one(const char *text)
+{
+	struct address address = helper_address(text);
+	struct listener listener;
+	int r = listener_open(&listener, &address, &conf);
+
+	if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+		cr_skip_test("%s is not available", text);
+	cr_assert_eq(r, 0, "%s: %s", text, strerror(-r));
+	return listener;
+}
+
+static int get(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	cr_assert_eq(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* A connection that the listener has accepted; its client in *client. */
+static int accept_from(const struct listener *listener, int *client)
+{
+	struct address address;
+	int fd;
+
+	listener_address(listener, &address);
+	*client = socket(address.any.sa_family, SOCK_STREAM, 0);
+	cr_assert_eq(connect(*client, &address.any, address.size), 0);
+	helper_wait(listener->fd, POLLIN);
+	fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK);
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+/* What one connection from this listener on has for an option. */
+static int get_accepted(const struct listener *listener, int level, int name)
+{
+	int client, fd = accept_from(listener, &client), value = get(fd, level, name);
+
+	close(fd);
+	close(client);
+	return value;
+}
+
+/* The address is the configured one, and what is bound has the kernel's port. */
+TEST(listeners, address)
+{
+	struct listener listener = open_one("127.0.0.1:0");
+	struct address real, configured = helper_address("127.0.0.1:0");
+
+	cr_assert(address_equal(&listener.address, &configured));
+	listener_address(&listener, &real);
+	cr_assert_eq(real.any.sa_family, AF_INET);
+	cr_assert_eq(real.size, sizeof(real.v4));
+	cr_assert_eq(real.v4.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	cr_assert_neq(address_port(&real), 0);
+	close(listener.fd);
+}
+
+/* It is close-on-exec, does not block, and can be bound again after a restart. */
+TEST(listeners, descriptor_flags)
+{
+	struct listener listener = open_one("127.0.0.1:0");
+
+	cr_assert(fcntl(listener.fd, F_GETFD) & FD_CLOEXEC);
+	cr_assert(fcntl(listener.fd, F_GETFL) & O_NONBLOCK);
+	cr_assert_eq(accept(listener.fd, NULL, NULL), -1);
+	cr_assert_eq(errno, EAGAIN);
+	cr_assert_eq(get(listener.fd, SOL_SOCKET, SO_REUSEADDR), 1);
+	cr_assert_eq(get(listener.fd, SOL_SOCKET, SO_REUSEPORT), 0);
+	cr_assert_eq(get(listener.fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+	close(listener.fd);
+}
+
+/* IPv6 has the same inheritance, and its own addresses. */
+TEST(listeners, ipv6)
+{
+	struct listener listener = open_one("[::1]:0");
+	struct address real;
+
+	listener_address(&listener, &real);
+	cr_assert_eq(real.any.sa_family, AF_INET6);
+	cr_assert_eq(real.size, sizeof(real.v6));
+	cr_assert_neq(address_port(&real), 0);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_NODELAY), 1);
+	close(listener.fd);
+}
+
+/*
+ * IPv6 is IPv6 only, whatever the system's default is.  This needs the one
+ * address that could be both, for an instant.
+ */
+TEST(listeners, ipv6_only)
+{
+	struct listener listener = open_one("[::]:0");
+
+	cr_assert_eq(get(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+	close(listener.fd);
+}
+
+/* Of a descriptor that is none, the configured address is the best that there is. */
+TEST(listeners, address_of_a_closed_one)
+{
+	struct listener listener = open_one("127.0.0.1:0");
+	struct address real;
+
+	close(listener.fd);
+	listener_address(&listener, &real);
+	cr_assert(address_equal(&real, &listener.address));
+	cr_assert_eq(real.size, sizeof(real.v4));
+}
+
+/* Connections inherit what is set on the listener, in either state. */
+TEST(listeners, inherited_switches)
+{
+	struct listener listener;
+
+	conf.tcp_nodelay = 1;
+	conf.tcp_keepalive = 123;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_OOBINLINE), 1);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_NODELAY), 1);
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_KEEPALIVE), 1);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_KEEPIDLE), 123);
+	close(listener.fd);
+	conf.tcp_nodelay = 0;
+	conf.tcp_keepalive = 0;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_OOBINLINE), 1);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_NODELAY), 0);
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_KEEPALIVE), 0);
+	close(listener.fd);
+}
+
+/* So with the buffers, which the kernel doubles; 0 leaves the kernel's own. */
+TEST(listeners, inherited_buffers)
+{
+	struct listener listener = open_one("127.0.0.1:0");
+	int receive = get_accepted(&listener, SOL_SOCKET, SO_RCVBUF);
+	int send = get_accepted(&listener, SOL_SOCKET, SO_SNDBUF);
+
+	close(listener.fd);
+	cr_assert_neq(receive, 2 * 20000);
+	cr_assert_neq(send, 2 * 30000);
+	conf.receive_buffer = 20000;
+	conf.send_buffer = 30000;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_RCVBUF), 2 * 20000);
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_SNDBUF), 2 * 30000);
+	close(listener.fd);
+}
+
+/* The highest values that the configuration allows are accepted by the kernel. */
+TEST(listeners, extreme_values)
+{
+	struct listener listener;
+
+	conf.receive_buffer = conf.send_buffer = 1073741823;
+	conf.tcp_keepalive = 32767;
+	conf.backlog = 65535;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_KEEPIDLE), 32767);
+	close(listener.fd);
+	conf.receive_buffer = conf.send_buffer = 1;
+	conf.tcp_keepalive = 1;
+	conf.backlog = 1;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+	close(listener.fd);
+}
+
+/* The length of a listener's queue. */
+static unsigned backlog_of(const struct listener *listener)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	cr_assert_eq(getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_sacked; /* that is what it says of a listening socket */
+}
+
+/* A reload changes what later connections inherit, and the queue. */
+TEST(listeners, configure)
+{
+	struct listener listener;
+
+	conf.backlog = 3;
+	listener = open_one("127.0.0.1:0");
+	cr_assert_eq(backlog_of(&listener), 3);
+	conf.backlog = 5;
+	conf.tcp_nodelay = 0;
+	conf.tcp_keepalive = 77;
+	cr_assert_eq(listener_configure(&listener, &conf), 0);
+	cr_assert_eq(backlog_of(&listener), 5);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_NODELAY), 0);
+	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+	conf.tcp_keepalive = 0;
+	cr_assert_eq(listener_configure(&listener, &conf), 0);
+	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_KEEPALIVE), 0);
+	close(listener.fd);
+	cr_assert_eq(listener_configure(&listener, &conf), -EBADF);
+}
+
+/* Clients that wait in the queue are not lost by a reload. */
+TEST(listeners, configure_keeps_the_queue)
+{
+	struct listener listener = open_one("127.0.0.1:0");
+	struct address address;
+	int client = socket(AF_INET, SOCK_STREAM, 0), fd;
+
+	listener_address(&listener, &address);
+	cr_assert_eq(connect(client, &address.any, address.size), 0);
+	helper_wait(listener.fd, POLLIN);
+	cr_assert_eq(listener_configure(&listener, &conf), 0);
+	fd = accept(listener.fd, NULL, NULL);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	close(client);
+	close(listener.fd);
+}
+
+/* An address that is in use is an error, after which nothing is open. */
+TEST(listeners, address_in_use)
+{
+	struct listener first = open_one("127.0.0.1:0"), second;
+	unsigned before = helper_count_descriptors();
+	struct address address;
+
+	listener_address(&first, &address);
+	cr_assert_eq(listener_open(&second, &address, &conf), -EADDRINUSE);
+	cr_assert_eq(helper_count_descriptors(), before);
+	close(first.fd);
+}
+
+/* So is a lack of descriptors. */
+TEST(listeners, no_descriptors)
+{
+	struct address address = helper_address("127.0.0.1:0");
+	struct rlimit limit, none_left;
+	struct listener listener;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none_left = limit;
+	none_left.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none_left), 0);
+	cr_assert_eq(listener_open(&listener, &address, &conf), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* All that the configuration names is opened, in its order. */
+TEST(listeners, open)
+{
+	unsigned before = helper_count_descriptors();
+	struct listeners set;
+	struct address failed, real;
+
+	listen_on("127.0.0.1:0");
+	listen_on("127.0.0.2:0");
+	listen_on("127.0.0.3:0");
+	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(set.n, 3);
+	cr_assert_eq(helper_count_descriptors(), before + 3);
+	for (size_t i = 0; i < 3; i++) {
+		cr_expect(address_equal(&set.at[i].address, &conf.listen[i]));
+		cr_expect(listeners_contain(&set, &conf.listen[i]));
+		listener_address(&set.at[i], &real);
+		cr_expect_eq(real.v4.sin_addr.s_addr, conf.listen[i].v4.sin_addr.s_addr);
+	}
+	failed = helper_address("127.0.0.4:0");
+	cr_assert_not(listeners_contain(&set, &failed));
+	cr_assert_not(listeners_contain(&none, &failed));
+	listeners_close(&set, NULL);
+	cr_assert_eq(helper_count_descriptors(), before);
+}
+
+/* At a reload those that stay are the same sockets, and only new ones are opened. */
+TEST(listeners, old_ones_are_kept)
+{
+	struct listeners old, set;
+	struct address failed;
+	unsigned before;
+
+	listen_on("127.0.0.1:0");
+	listen_on("127.0.0.2:0");
+	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	before = helper_count_descriptors();
+	conf.n_listen = 0;
+	listen_on("127.0.0.3:0");
+	listen_on("127.0.0.2:0");
+	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(set.n, 2);
+	cr_assert_eq(old.n, 2);
+	cr_assert_eq(helper_count_descriptors(), before + 1);
+	cr_assert_eq(set.at[1].fd, old.at[1].fd);
+	cr_assert_neq(set.at[0].fd, old.at[0].fd);
+	listeners_close(&old, &set);
+	cr_assert_eq(helper_count_descriptors(), before);
+	cr_assert_lt(fcntl(old.at[0].fd, F_GETFD), 0);
+	cr_assert_geq(fcntl(old.at[1].fd, F_GETFD), 0);
+	listeners_close(&set, &set);
+	cr_assert_eq(helper_count_descriptors(), before);
+	listeners_close(&set, NULL);
+	cr_assert_eq(helper_count_descriptors(), before - 2);
+}
+
+/* The same configuration again opens and closes nothing. */
+TEST(listeners, nothing_changes)
+{
+	struct listeners old, set;
+	struct address failed;
+
+	listen_on("127.0.0.1:0");
+	listen_on("127.0.0.2:0");
+	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(set.n, old.n);
+	for (size_t i = 0; i < set.n; i++)
+		cr_assert_eq(set.at[i].fd, old.at[i].fd);
+	listeners_close(&old, &set);
+	for (size_t i = 0; i < set.n; i++)
+		cr_assert_geq(fcntl(set.at[i].fd, F_GETFD), 0);
+	listeners_close(&set, NULL);
+}
+
+/* If one cannot be opened it is named, and only what was open before is. */
+TEST(listeners, failure)
+{
+	struct listener other = open_one("127.0.0.1:0");
+	struct listeners old, set;
+	struct address used, failed;
+	unsigned before;
+
+	listen_on("127.0.0.2:0");
+	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	before = helper_count_descriptors();
+	listen_on("127.0.0.3:0");
+	listener_address(&other, &used);
+	conf.listen[conf.n_listen++] = used;
+	listen_on("127.0.0.4:0");
+	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), -EADDRINUSE);
+	cr_assert(address_equal(&failed, &used));
+	cr_assert_eq(helper_count_descriptors(), before);
+	cr_assert_geq(fcntl(old.at[0].fd, F_GETFD), 0);
+	listeners_close(&old, NULL);
+	close(other.fd);
+}
+
+/* An IPv6 address that cannot be bound for another reason is not left out. */
+TEST(listeners, failure_of_ipv6)
+{
+	struct listener other = open_one("[::1]:0");
+	struct listeners set;
+	struct address failed;
+
+	listen_on("127.0.0.1:0");
+	listener_address(&other, &conf.listen[conf.n_listen++]);
+	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EADDRINUSE);
+	cr_assert(address_equal(&failed, &conf.listen[1]));
+	close(other.fd);
+}
+
+/* Makes socket(2) say for IPv6 what a kernel without it says. */
+static void remove_ipv6(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
+		cr_skip_test("system calls cannot be filtered here");
+	if (socket(AF_INET6, SOCK_STREAM, 0) >= 0)
+		cr_skip_test("socket(2) has another form here");
+}
+
+/* Without IPv6 in the kernel its addresses are left out, as long as another remains. */
+TEST(listeners, no_ipv6)
+{
+	struct listeners set;
+	struct address failed;
+
+	remove_ipv6();
+	listen_on("[::1]:0");
+	listen_on("127.0.0.1:0");
+	listen_on("[::]:0");
+	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(set.n, 1);
+	cr_assert(address_equal(&set.at[0].address, &conf.listen[1]));
+	cr_assert_not(listeners_contain(&set, &conf.listen[0]));
+	listeners_close(&set, NULL);
+}
+
+/* If none remains that is an error, and says which is missing. */
+TEST(listeners, nothing_but_ipv6)
+{
+	struct listeners set;
+	struct address failed;
+
+	remove_ipv6();
+	listen_on("[::1]:0");
+	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EAFNOSUPPORT);
+	cr_assert_eq(set.n, 0);
+	cr_assert(address_equal(&failed, &conf.listen[0]));
+}
+
+/* As many as can be configured fit. */
+TEST(listeners, as_many_as_possible)
+{
+	unsigned before = helper_count_descriptors();
+	struct listeners set;
+	struct address failed;
+
+	for (uint32_t i = 0; i < CONF_LISTEN_MAX; i++) {
+		listen_on("127.0.0.1:0");
+		conf.listen[i].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+	}
+	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(set.n, CONF_LISTEN_MAX);
+	cr_assert_eq(helper_count_descriptors(), before + CONF_LISTEN_MAX);
+	listeners_close(&set, NULL);
+	cr_assert_eq(helper_count_descriptors(), before);
+}

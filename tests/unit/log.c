@@ -1,0 +1,564 @@
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+#define PAGE 4096
+
+static char text[1 << 20]; /* what was read last */
+
+static void give_up(int signal)
+{
+	(void)signal;
+	_exit(99);
+}
+
+/* Nothing here waits: after seconds without an end, something does. */
+static void begin(void)
+{
+	signal(SIGALRM, give_up);
+	signal(SIGPIPE, SIG_IGN); /* as the server does */
+	alarm(20);
+}
+
+static void become_stderr(int fd)
+{
+	cr_assert_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	close(fd);
+}
+
+/* Also after a failure, whose report must not wait for a reader. */
+static void end(void)
+{
+	if (getuid() == 0)
+		cr_assert_eq(seteuid(0), 0);
+	become_stderr(open("/dev/null", O_WRONLY));
+}
+
+TestSuite(log, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+/* Puts a pipe in the place of stderr.  Returns its other end, which does not block. */
+static int catch_by_pipe(void)
+{
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	become_stderr(fds[1]);
+	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	return fds[0];
+}
+
+static int catch_by_socket(int type)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, type, 0, fds), 0);
+	become_stderr(fds[1]);
+	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	return fds[0];
+}
+
+static int catch_by_file(void)
+{
+	int fd = helper_memory_file("", 0), copy = dup(fd);
+
+	become_stderr(copy);
+	return fd;
+}
+
+/* Reads what is there now, behind size bytes. */
+static void hear_more(int fd, size_t *size)
+{
+	ssize_t n;
+
+	while ((n = read(fd, text + *size, sizeof(text) - 1 - *size)) > 0)
+		*size += (size_t)n;
+	text[*size] = '\0';
+}
+
+static const char *heard(int fd)
+{
+	size_t size = 0;
+
+	hear_more(fd, &size);
+	return text;
+}
+
+static void check_heard(int fd, const char *expected)
+{
+	cr_assert_str_eq(heard(fd), expected, "heard: %s", text);
+}
+
+static void say_each_level(void)
+{
+	log_set_level(LOG_LEVEL_DEBUG);
+	log_error("%d", 1);
+	log_warning("%s", "two");
+	log_info("%c%d", 't', 3);
+	log_debug("four");
+}
+
+static const char *const as_text = "echod: error: 1\n"
+				   "echod: warning: two\n"
+				   "echod: t3\n"
+				   "echod: debug: four\n";
+static const char *const as_journal = "<3>1\n<4>two\n<6>t3\n<7>four\n";
+
+/* On a terminal or a pipe a line says whose it is and how bad. */
+TEST(log, prefix)
+{
+	int in = catch_by_pipe();
+
+	unsetenv("JOURNAL_STREAM");
+	log_init();
+	say_each_level();
+	check_heard(in, as_text);
+}
+
+/* Also before log_init(). */
+TEST(log, without_init)
+{
+	int in = catch_by_pipe();
+
+	say_each_level();
+	check_heard(in, as_text);
+}
+
+/* Sets JOURNAL_STREAM to what stderr is, or to something beside it. */
+static void set_journal_stream(unsigned long long beside)
+{
+	struct stat st;
+	char value[64];
+
+	cr_assert_eq(fstat(STDERR_FILENO, &st), 0);
+	snprintf(value, sizeof(value), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + beside);
+	setenv("JOURNAL_STREAM", value, 1);
+}
+
+/* Where JOURNAL_STREAM names stderr, the journal learns the level. */
+TEST(log, journal_socket)
+{
+	int in = catch_by_socket(SOCK_STREAM);
+
+	set_journal_stream(0);
+	log_init();
+	say_each_level();
+	check_heard(in, as_journal);
+}
+
+TEST(log, journal_pipe)
+{
+	int in = catch_by_pipe();
+
+	set_journal_stream(0);
+	log_init();
+	say_each_level();
+	check_heard(in, as_journal);
+}
+
+/* Where it names something else, as after a redirection, or nothing, it does not count. */
+TEST(log, not_the_journal)
+{
+	int in = catch_by_pipe();
+
+	set_journal_stream(1);
+	log_init();
+	say_each_level();
+	check_heard(in, as_text);
+}
+
+TEST(log, no_journal_stream)
+{
+	static const char *const values[] = { "", "1", ":", "a:b", "1:", "-1:-1" };
+	int in = catch_by_pipe();
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		setenv("JOURNAL_STREAM", values[i], 1);
+		log_init();
+		say_each_level();
+		check_heard(in, as_text);
+	}
+}
+
+/* Each level lets through itself and what is worse. */
+TEST(log, levels)
+{
+	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
+						 LOG_LEVEL_DEBUG };
+	int in = catch_by_pipe();
+
+	log_init();
+	for (int set = 0; set < 4; set++) {
+		log_set_level(levels[set]);
+		for (int level = 0; level < 4; level++) {
+			log_write(levels[level], "x");
+			cr_expect_eq(*heard(in) != '\0', level <= set);
+			cr_expect_eq(log_enabled(levels[level]), level <= set);
+		}
+	}
+}
+
+/* Without a level set, debug is off and info on. */
+TEST(log, initial_level)
+{
+	int in = catch_by_pipe();
+
+	log_init();
+	cr_assert(log_enabled(LOG_LEVEL_INFO));
+	cr_assert_not(log_enabled(LOG_LEVEL_DEBUG));
+	log_debug("x");
+	check_heard(in, "");
+	log_info("x");
+	check_heard(in, "echod: x\n");
+}
+
+static int evaluated(int *count)
+{
+	return ++*count;
+}
+
+/* A debug line that nobody wants costs not even its arguments. */
+TEST(log, debug_is_free)
+{
+	int count = 0;
+
+	catch_by_pipe();
+	log_debug("%d", evaluated(&count));
+	cr_assert_eq(count, 0);
+	log_set_level(LOG_LEVEL_DEBUG);
+	log_debug("%d", evaluated(&count));
+	cr_assert_eq(count, 1);
+}
+
+/* Whatever a name contains, a call is one line, and bytes of UTF-8 stay. */
+TEST(log, one_line)
+{
+	int in = catch_by_pipe();
+	char name[300] = "";
+	const char *line;
+	int n = 0;
+
+	for (int i = 1; i < 256; i++)
+		name[n++] = (char)i;
+	log_init();
+	log_info("%s", name);
+	line = heard(in);
+	cr_assert_eq(strncmp(line, "echod: ", 7), 0);
+	cr_assert_eq(strlen(line), 7 + 255 + 1);
+	for (int i = 0; i < 255; i++)
+		cr_expect_eq(line[7 + i], i + 1 < 32 || i + 1 == 127 ? '?' : name[i], "byte %d",
+			     i + 1);
+	cr_assert_str_eq(line + 7 + 255, "\n");
+	log_info("a\nb\r<3>c\033[1m");
+	check_heard(in, "echod: a?b?<3>c?[1m\n");
+	log_info("%s", "");
+	check_heard(in, "echod: \n");
+}
+
+/* A line that is too long is cut, and still ends as a line. */
+TEST(log, long_lines)
+{
+	static char name[100001];
+	int in = catch_by_file();
+
+	log_init();
+	memset(name, 'x', sizeof(name) - 1);
+	for (size_t size = 16300; size < 16500; size++) {
+		const char *line;
+
+		cr_assert_eq(ftruncate(in, 0), 0);
+		cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+		log_info("%s", name + sizeof(name) - 1 - size);
+		cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+		line = heard(in);
+		cr_assert_eq(strcspn(line, "\n"), strlen(line) - 1);
+		cr_assert_eq(strlen(line), size < 16376 ? 7 + size + 1 : 16384, "of %zu: %zu", size,
+			     strlen(line));
+	}
+	log_info("%s", name);
+}
+
+/* A regular file gets every line. */
+TEST(log, file)
+{
+	int in = catch_by_file();
+
+	unsetenv("JOURNAL_STREAM");
+	log_init();
+	say_each_level();
+	cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+	check_heard(in, as_text);
+}
+
+/* errno is the caller's, whatever becomes of the line. */
+TEST(log, errno_is_kept)
+{
+	int in = catch_by_pipe();
+
+	log_init();
+	errno = ECHILD;
+	log_debug("x");
+	cr_assert_eq(errno, ECHILD);
+	log_info("x");
+	cr_assert_eq(errno, ECHILD);
+	for (int i = 0; i < 10000; i++)
+		log_info("x");
+	cr_assert_eq(errno, ECHILD);
+	close(in);
+	errno = ECHILD;
+	log_info("x");
+	cr_assert_eq(errno, ECHILD);
+	close(STDERR_FILENO);
+	errno = ECHILD;
+	log_info("x");
+	cr_assert_eq(errno, ECHILD);
+}
+
+/* The description of stderr is not only ours: its flags stay as they are. */
+static void check_flags(void)
+{
+	int before = fcntl(STDERR_FILENO, F_GETFL);
+
+	log_init();
+	for (int i = 0; i < 10000; i++)
+		log_info("x");
+	cr_assert_eq(fcntl(STDERR_FILENO, F_GETFL), before);
+	cr_assert_not(before & O_NONBLOCK);
+}
+
+TEST(log, stderr_keeps_blocking)
+{
+	catch_by_pipe();
+	check_flags();
+}
+
+TEST(log, stderr_socket_keeps_blocking)
+{
+	catch_by_socket(SOCK_STREAM);
+	check_flags();
+}
+
+/*
+ * Nobody reads: the call returns all the same, the lines are counted, and the
+ * next that gets through says how many there were, once.
+ */
+static void check_full(int in)
+{
+	unsigned long lost = 0;
+	char expected[128];
+	const char *line;
+
+	log_init();
+	for (int i = 0; i < 10000; i++)
+		log_info("a line of some length, of which very many fill any pipe");
+	for (line = heard(in); *line; line = strchr(line, '\n') + 1)
+		lost++;
+	lost = 10000 - lost;
+	cr_assert_gt(lost, 0, "it was never full");
+	log_info("next");
+	snprintf(expected, sizeof(expected),
+		 "echod: warning: %lu log lines lost: nobody read them\nechod: next\n", lost);
+	check_heard(in, expected);
+	log_info("next");
+	check_heard(in, "echod: next\n");
+}
+
+TEST(log, full_pipe)
+{
+	check_full(catch_by_pipe());
+}
+
+TEST(log, full_stream_socket)
+{
+	check_full(catch_by_socket(SOCK_STREAM));
+}
+
+TEST(log, full_seqpacket_socket)
+{
+	check_full(catch_by_socket(SOCK_SEQPACKET));
+}
+
+/* With a reader that is gone lines are lost and counted, nothing else. */
+TEST(log, reader_is_gone)
+{
+	int in = catch_by_pipe(), again;
+
+	log_init();
+	again = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
+	cr_assert_geq(again, 0);
+	close(in);
+	log_info("heard");
+	check_heard(again, "echod: heard\n");
+	close(again);
+	log_info("lost");
+	log_info("lost");
+	again = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
+	log_info("next");
+	check_heard(again, "echod: warning: 2 log lines lost: nobody read them\nechod: next\n");
+}
+
+/* Without any stderr logging does nothing. */
+TEST(log, no_stderr)
+{
+	close(STDERR_FILENO);
+	log_init();
+	log_info("x");
+	log_info("x");
+}
+
+/* Makes the pipe at stderr one that we may not open again, as another user's. */
+static void forbid_second_open(void)
+{
+	int fd;
+
+	cr_assert_eq(fchmod(STDERR_FILENO, 0), 0);
+	if (geteuid() == 0)
+		cr_assert_eq(seteuid(65534), 0);
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK);
+	if (fd >= 0)
+		cr_skip_test("nothing is forbidden here");
+}
+
+/* A pipe that cannot be opened again does not block either. */
+TEST(log, full_forbidden_pipe)
+{
+	int in = catch_by_pipe();
+
+	forbid_second_open();
+	check_full(in);
+	end();
+}
+
+/* A pipe at stderr of four pages, of which one has room. */
+static int catch_by_almost_full_pipe(void)
+{
+	static const char page[PAGE];
+	int in = catch_by_pipe();
+
+	if (fcntl(in, F_SETPIPE_SZ, 4 * PAGE) != 4 * PAGE)
+		cr_skip_test("pages have another size here");
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(write(STDERR_FILENO, page, PAGE), PAGE);
+	return in;
+}
+
+static void skip_pages(int in)
+{
+	char page[PAGE];
+
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(read(in, page, PAGE), PAGE);
+}
+
+static volatile sig_atomic_t waited;
+
+static void note_waiting(int signal)
+{
+	(void)signal;
+	waited = 1;
+}
+
+/* A line longer than what has room does not wait for the rest of the room. */
+TEST(log, long_line_into_forbidden_pipe)
+{
+	struct sigaction action = { .sa_handler = note_waiting }; /* no SA_RESTART */
+	static char name[2 * PAGE + 1];
+
+	catch_by_almost_full_pipe();
+	forbid_second_open();
+	log_init();
+	memset(name, 'x', sizeof(name) - 1);
+	sigaction(SIGALRM, &action, NULL);
+	alarm(1);
+	log_info("%s", name);
+	cr_assert_not(waited, "log_write() waited until a signal ended it");
+	alarm(0);
+	end();
+}
+
+/* A line that does not fit is lost as a whole, and no half of it spoils the next. */
+TEST(log, long_line_into_almost_full_pipe)
+{
+	static char name[2 * PAGE + 1];
+	int in = catch_by_almost_full_pipe();
+
+	log_init();
+	memset(name, 'x', sizeof(name) - 1);
+	log_info("%s", name);
+	skip_pages(in);
+	heard(in);
+	cr_expect(*text == '\0' || text[strlen(text) - 1] == '\n', "half a line: %zu bytes",
+		  strlen(text));
+	log_info("next");
+	cr_assert(strncmp(heard(in), "echod: ", 7) == 0);
+}
+
+#define THREADS 4
+#define LINES 10000
+
+static _Atomic int finished;
+
+static void *say_many(void *name)
+{
+	for (int i = 0; i < LINES; i++)
+		log_info("%s %d", (const char *)name, i);
+	finished++;
+	return NULL;
+}
+
+/* Takes one line of the threads into account. */
+static void count_line(const char *line, int *lines, int *lost)
+{
+	static int last[THREADS] = { -1, -1, -1, -1 };
+	int name, number, end = 0;
+
+	if (sscanf(line, "echod: warning: %d log lines lost: nobody read them%n", &number, &end) ==
+	    1) {
+		cr_assert_str_empty(line + end);
+		*lost += number;
+		return;
+	}
+	cr_assert_eq(sscanf(line, "echod: thread%1d %d%n", &name, &number, &end), 2, "%s", line);
+	cr_assert_str_empty(line + end);
+	cr_assert_lt(name, THREADS);
+	cr_assert_gt(number, last[name], "%s", line);
+	last[name] = number;
+	++*lines;
+}
+
+/*
+ * Threads that log faster than anyone reads: lines are whole, each thread's in
+ * their order, and each one is either heard or counted.
+ */
+TEST(log, threads)
+{
+	static char names[THREADS][8] = { "thread0", "thread1", "thread2", "thread3" };
+	int in = catch_by_pipe(), lines = 0, lost = 0;
+	pthread_t threads[THREADS];
+	size_t size = 0;
+
+	log_init();
+	for (int i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, say_many, names[i]), 0);
+	while (finished < THREADS)
+		hear_more(in, &size);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	hear_more(in, &size);
+	log_info("thread0 %d", LINES); /* after it nothing is lost any more */
+	hear_more(in, &size);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		count_line(line, &lines, &lost);
+	cr_assert_eq(lines + lost, THREADS * LINES + 1, "%d heard, %d lost", lines, lost);
+}
