@@ -34,6 +34,7 @@ int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
 	memset(a, 0, sizeof(*a));
 	a->config = *config;
 	a->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	a->taken_over = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
 	return poller_init(&a->poller, "acceptor", config->trace);
 }
 
@@ -199,6 +200,8 @@ static bool obey(struct acceptor *a)
 	pthread_mutex_lock(&a->lock);
 	a->set = a->wanted;
 	stop = a->stop;
+	a->pending = false;
+	pthread_cond_signal(&a->taken_over);
 	pthread_mutex_unlock(&a->lock);
 	for (size_t i = 0; i < a->set.n; i++)
 		if (!contains(&old, a->set.fds[i]))
@@ -251,8 +254,11 @@ int acceptor_start(struct acceptor *a)
 static void tell(struct acceptor *a, const struct acceptor_set *set, bool stop)
 {
 	pthread_mutex_lock(&a->lock);
+	while (a->pending) /* a listener that was only in that set would be lost */
+		pthread_cond_wait(&a->taken_over, &a->lock);
 	a->wanted = *set;
 	a->stop = stop;
+	a->pending = true;
 	pthread_mutex_unlock(&a->lock);
 	poller_wake(&a->poller);
 }

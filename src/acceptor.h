@@ -38,9 +38,11 @@ struct acceptor {
 	pthread_t thread;
 	struct poller poller; /* woken to look at wanted and stop */
 
-	pthread_mutex_t lock;
-	struct acceptor_set wanted; /* guarded by lock */
-	bool stop;		    /* guarded by lock */
+	pthread_mutex_t lock; /* guards the next four */
+	pthread_cond_t taken_over;
+	struct acceptor_set wanted;
+	bool stop;
+	bool pending; /* wanted and stop have not been taken over yet */
 
 	/* the acceptor writes, anyone reads */
 	counter refused[REFUSALS];
@@ -62,7 +64,8 @@ int acceptor_start(struct acceptor *a);
 /*
  * Gives the acceptor the listeners that it shall have from now on; they become
  * its own to close.  Of those that it had and that are not in the set it
- * serves what waits in their queues, and closes them.
+ * serves what waits in their queues, and closes them.  Returns at once, unless
+ * it has not taken over the set before this one yet.
  */
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
 

@@ -24,6 +24,7 @@ check_PROGRAMS =
 
 if UNIT_TESTS
 unit_tests = \
+	tests/unit/acceptor \
 	tests/unit/address \
 	tests/unit/comments \
 	tests/unit/conf \
@@ -37,6 +38,7 @@ unit_tests = \
 	tests/unit/trace
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
+tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)

@@ -127,6 +127,21 @@ class Echod:
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def pause(self):
+        """Stops the process, and waits until every thread of it stands still."""
+        self.signal(signals.SIGSTOP)
+
+        def stopped():
+            for tid in os.listdir(f"/proc/{self.pid}/task"):
+                with open(f"/proc/{self.pid}/task/{tid}/stat") as f:
+                    if f.read().rpartition(")")[2].split()[0] != "T":
+                        return False
+            return True
+        wait_until(stopped, "the process to stop")
+
+    def resume(self):
+        self.signal(signals.SIGCONT)
+
     def counters(self):
         """What SIGUSR1 logs, as a dictionary; workers as lists of numbers."""
         seen = len(re.findall("counters: ", self.log()))
@@ -161,6 +176,21 @@ class Echod:
             s.close()
             raise
         return s
+
+    def wait_arrived(self, connections, size, port=None):
+        """Waits until so many connections hold exactly size unread bytes in this machine's kernel.
+
+        connect() and send() return to a client before its last packets have reached the
+        other side's socket, even on loopback.
+        """
+        end = f":{port or self.port:04X}"
+
+        def arrived():
+            with open("/proc/net/tcp") as f:
+                rows = [line.split() for line in f.readlines()[1:]]
+            held = [int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(end) and r[3] == "01"]
+            return held.count(size) == connections
+        wait_until(arrived, f"{connections} connections with {size} bytes")
 
     def serves(self, **options):
         """True if a fresh connection is echoed, False if it is reset."""

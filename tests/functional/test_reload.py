@@ -86,15 +86,16 @@ class Reload(harness.Test):
         holder.close(), other_holder.close()
         with Echod(conf=f"listen = 127.0.0.1:{port}", listen=None) as d:
             d.write_conf(f"listen = 127.0.0.1:{other}")
-            d.signal(signal.SIGSTOP)
+            d.pause()
             with harness.many(d.connect(port) for _ in range(100)) as clients:
                 for i, s in enumerate(clients):
-                    s.sendall(b"%d" % i)
+                    s.sendall(b"%03d" % i)
+                d.wait_arrived(100, 3, port)
                 d.signal(signal.SIGHUP)
-                d.signal(signal.SIGCONT)
+                d.resume()
                 for i, s in enumerate(clients):
                     s.shutdown(socket.SHUT_WR)
-                    self.assertEqual(harness.read_to_end(s), b"%d" % i)
+                    self.assertEqual(harness.read_to_end(s), b"%03d" % i)
 
     def test_twice(self):
         """an address that is there twice is refused, also with port 0"""

@@ -31,29 +31,31 @@ class Stop(harness.Test):
 
     def test_echoes_what_has_arrived(self):
         """bytes that arrived before the signal come back before FIN"""
-        data = random.Random(1).randbytes(200000)
+        data = random.Random(1).randbytes(20000)
         with Echod("-o", "shutdown_timeout=3600") as d:
             with many(d.connect() for _ in range(50)) as clients:
                 d.wait_open(50)
-                d.signal(signal.SIGSTOP)
+                d.pause()
                 for s in clients:
                     s.sendall(data)
+                d.wait_arrived(50, len(data))
                 d.signal(signal.SIGTERM)
-                d.signal(signal.SIGCONT)
+                d.resume()
                 for s in clients:
                     self.assertEqual(read_to_end(s), data)
 
     def test_serves_its_queue(self):
         """connections that wait in the listen queue at the signal are still served"""
         with Echod("-o", "shutdown_timeout=3600") as d:
-            d.signal(signal.SIGSTOP)
+            d.pause()
             with many(d.connect() for _ in range(200)) as clients:
                 for i, s in enumerate(clients):
-                    s.sendall(b"%d" % i)
+                    s.sendall(b"%03d" % i)
+                d.wait_arrived(200, 3)
                 d.signal(signal.SIGTERM)
-                d.signal(signal.SIGCONT)
+                d.resume()
                 for i, s in enumerate(clients):
-                    self.assertEqual(read_to_end(s), b"%d" % i)
+                    self.assertEqual(read_to_end(s), b"%03d" % i)
 
     def test_slow_reader(self):
         """a slow reader gets all of its echo before FIN"""
@@ -184,7 +186,7 @@ class OtherSignals(harness.Test):
             with d.connect() as a, d.connect() as b:
                 self.assertEchoes(a, b"12345")
                 self.assertEchoes(b, b"123")
-                self.assertEqual(d.counters(), {
+                self.assertEqual(d.wait_counter("echoed", 8), {
                     "accepted": 2, "open": 2, "received": 8, "echoed": 8,
                     "refused_max_connections": 0, "refused_max_connections_per_source": 0,
                     "refused_connection_rate_per_source": 0, "refused_resources": 0,

@@ -74,11 +74,11 @@ class Timeouts(harness.Test):
         with Echod("-o", "idle_timeout=1", "-o", "workers=1") as d:
             with harness.many(d.connect() for _ in range(900)) as clients:
                 d.wait_open(900)
-                d.signal(19)  # SIGSTOP
+                d.pause()
                 for s in clients:
                     s.send(b"hello")
                 time.sleep(1.2)  # longer than the timeout
-                d.signal(18)
+                d.resume()
                 for s in clients:
                     self.assertEqual(harness.read_exactly(s, 5), b"hello")
 

@@ -125,6 +125,60 @@ TEST(comments, unterminated)
 	}
 }
 
+static void check_stray(const char *text, int line)
+{
+	size_t size = strlen(text);
+	char *copy = malloc(size + !size);
+
+	memcpy(copy, text, size);
+	cr_expect_eq(comments_find_stray(copy, size), line, "%s", text);
+	free(copy);
+}
+
+/* What libconfuse would pass over in silence is found, with its line. */
+TEST(comments, stray)
+{
+	check_stray("*", 1);
+	check_stray("a = *4", 1);
+	check_stray("a = 4*", 1);
+	check_stray("\n\na * b\n*", 3);
+	check_stray("+", 1);
+	check_stray("a = 4 +", 1);
+	check_stray("a + = 4", 1);
+	check_stray("a = \"b\nc\"\n+ d", 3);
+	check_stray("\"a\" * \"b\"", 1);
+	check_stray("'a\\'' *", 1);
+	check_stray("\"a\\\"\" *", 1);
+}
+
+/* So are escapes by number, of which one could be the end, and variables that do not end. */
+TEST(comments, stray_in_strings)
+{
+	check_stray("\"\\0\"", 1);
+	check_stray("\"a\\x41\"", 1);
+	check_stray("\"a\nb\\9\"", 2);
+	check_stray("\"${A\"}", 1);
+	check_stray("\"${A\n}\"", 1);
+	check_stray("\"${A'}\"", 1);
+	check_stray("${A\"}", 1);
+	check_stray("${A", 1);
+	check_stray("a = 1\nb = \"${\"", 2);
+}
+
+/* What has its meaning is none. */
+TEST(comments, not_stray)
+{
+	check_stray("", 0);
+	check_stray("a += 4", 0);
+	check_stray("a += {b}\n c+=d", 0);
+	check_stray("\"* + \" '* +'", 0);
+	check_stray("\"\\n\\t\\\"\\\\\" '\\0\\x41'", 0);
+	check_stray("\"\\\\0\"", 0);
+	check_stray("${A} \"${A}${B:-c}\" '${'", 0);
+	check_stray("\"\\${\" $ $A {$}", 0);
+	check_stray("a = \"b\\\nc\" d = \"\\\\\"", 0);
+}
+
 /* The size ends the text, not a NUL byte, and no byte beyond it is touched. */
 TEST(comments, size)
 {

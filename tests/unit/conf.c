@@ -827,14 +827,21 @@ TEST(conf, not_a_file)
 /* A FIFO is refused at once, without waiting for a writer or for what he writes. */
 TEST(conf, fifo)
 {
+	char folder[] = "/tmp/echod-test-XXXXXX", path[64];
 	int fds[2];
 
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/fifo", folder);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	cr_expect_eq(load_path(path), -EINVAL);
+	check_words("/fifo: is not a regular file");
+	unlink(path);
+	rmdir(folder);
 	cr_assert_eq(pipe(fds), 0);
 	cr_assert_eq(load_path(helper_path(fds[0])), -EINVAL);
 	check_words("is not a regular file");
+	close(fds[0]);
 	close(fds[1]);
-	cr_assert_eq(load_path(helper_path(fds[0])), -EINVAL);
-	check_words("is not a regular file");
 }
 
 /* A file of exactly 64 KiB is read to its end, a larger one is refused. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -287,6 +288,24 @@ TEST(log, long_lines)
 			     strlen(line));
 	}
 	log_info("%s", name);
+}
+
+/* Into a pipe goes no more than it takes as a whole, see pipe(7). */
+TEST(log, long_lines_into_a_pipe)
+{
+	static char name[100001];
+	int in = catch_by_pipe();
+
+	log_init();
+	memset(name, 'x', sizeof(name) - 1);
+	for (size_t size = PIPE_BUF - 20; size < PIPE_BUF + 20; size++) {
+		const char *line;
+
+		log_info("%s", name + sizeof(name) - 1 - size);
+		line = heard(in);
+		cr_assert_eq(strcspn(line, "\n"), strlen(line) - 1);
+		cr_assert_eq(strlen(line), size < PIPE_BUF - 8 ? size + 8 : PIPE_BUF);
+	}
 }
 
 /* A regular file gets every line. */

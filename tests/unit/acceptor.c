@@ -1,0 +1,101 @@
+#include "acceptor.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "listeners.h"
+
+static struct table table;
+static struct limiter limiter;
+static struct worker worker;
+static struct acceptor acceptor;
+
+/* An acceptor with one worker, none of which runs yet. */
+static void begin(void)
+{
+	struct worker_config w = { .buffer_size = 4096, .table = &table, .limiter = &limiter };
+	struct acceptor_config a = { &worker, 1, &table, &limiter, false };
+
+	w.done_fd = eventfd(0, EFD_CLOEXEC);
+	cr_assert_eq(table_init(&table, 1024), 0);
+	cr_assert_eq(limiter_init(&limiter, 1024), 0);
+	cr_assert_eq(worker_init(&worker, &w), 0);
+	cr_assert_eq(acceptor_init(&acceptor, &a), 0);
+}
+
+/* A new listener as the only one of a set, with one client in its queue. */
+static int open_with_client(struct acceptor_set *set)
+{
+	struct address address, bound;
+	struct conf conf = { .backlog = 16 };
+	struct listener listener;
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(address_parse(&address, "127.0.0.1:0"), 0);
+	cr_assert_eq(listener_open(&listener, &address, &conf), 0);
+	listener_address(&listener, &bound);
+	cr_assert_eq(connect(client, &bound.any, bound.size), 0);
+	*set = (struct acceptor_set){ .fds = { listener.fd }, .n = 1 };
+	return client;
+}
+
+/* The next event of the worker's epoll instance is that of a new connection. */
+static void check_handed_over(void)
+{
+	struct epoll_event event;
+	struct connection *c;
+
+	cr_assert_eq(epoll_wait(worker.poller.epoll_fd, &event, 1, 10000), 1);
+	cr_assert(event.events & EPOLLOUT);
+	c = table_at(&table, (uint32_t)event.data.fd);
+	cr_assert_neq(atomic_load(&c->owner), 0);
+	atomic_store(&c->owner, 0);
+	close(event.data.fd);
+}
+
+/* Who waits in a queue is handed over although the stop comes before the acceptor has run. */
+Test(acceptor, stop_right_after_listen)
+{
+	for (int i = 0; i < 300; i++) {
+		struct acceptor_set set;
+		int client;
+
+		begin();
+		client = open_with_client(&set);
+		cr_assert_eq(acceptor_start(&acceptor), 0);
+		acceptor_listen(&acceptor, &set);
+		acceptor_stop(&acceptor);
+		check_handed_over();
+		cr_assert_lt(fcntl(set.fds[0], F_GETFD), 0, "the listener is still open");
+		close(client);
+		close(worker.config.done_fd);
+		acceptor_deinit(&acceptor);
+		worker_deinit(&worker);
+		table_deinit(&table);
+	}
+}
+
+/* The same for a listener that a second set removes at once. */
+Test(acceptor, listener_that_is_replaced_at_once)
+{
+	static const struct acceptor_set nothing;
+
+	begin();
+	cr_assert_eq(acceptor_start(&acceptor), 0);
+	for (int i = 0; i < 300; i++) {
+		struct acceptor_set set;
+		int client = open_with_client(&set);
+
+		acceptor_listen(&acceptor, &set);
+		acceptor_listen(&acceptor, &nothing);
+		check_handed_over();
+		close(client);
+	}
+	acceptor_stop(&acceptor);
+	acceptor_deinit(&acceptor);
+	worker_deinit(&worker);
+	table_deinit(&table);
+}

@@ -1,0 +1,307 @@
+#include "echoc/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "echoc/payload.h"
+#include "helper.h"
+
+#define ROOM 4
+
+static struct stream stream;
+static struct tally tally;
+static unsigned char buffer[STREAM_CHUNK];
+static unsigned seen, seen_verified;
+static int ours, theirs;
+
+static void observe(void *context, int64_t latency, bool verified)
+{
+	cr_assert_eq(context, &seen);
+	cr_assert_geq(latency, 0);
+	seen++;
+	seen_verified += verified;
+}
+
+static const struct stream_context context = { &tally, buffer, observe, &seen };
+
+static void begin(void)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ours = fds[0];
+	theirs = fds[1];
+	cr_assert_eq(stream_init(&stream, ROOM), 0);
+	stream_begin(&stream, 1, 9);
+}
+
+static void end(void)
+{
+	stream_deinit(&stream);
+	close(ours);
+	close(theirs);
+}
+
+TestSuite(stream, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+static uint64_t value(const counter *c)
+{
+	return counter_get(c);
+}
+
+static void add(size_t size)
+{
+	stream_add(&stream, size, 0, &tally);
+	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
+}
+
+/* Reads what the stream has sent, exactly n bytes. */
+static void take(unsigned char *data, size_t n)
+{
+	unsigned char more;
+
+	cr_assert_eq(recv(theirs, data, n, MSG_WAITALL), (ssize_t)n);
+	cr_assert_eq(recv(theirs, &more, 1, 0), -1, "more was sent");
+}
+
+static void give(const void *data, size_t n, int outcome)
+{
+	cr_assert_eq(send(theirs, data, n, 0), (ssize_t)n);
+	cr_assert_eq(stream_receive(&stream, ours, &context), outcome);
+}
+
+/* Messages are sent as the payload of that stream, and come back as verified ones. */
+TEST(stream, round_trip)
+{
+	unsigned char data[100];
+
+	add(60);
+	add(40);
+	take(data, 100);
+	cr_assert_eq(payload_check(payload_key(1, 9), 0, data, 100), 100);
+	cr_assert_not(stream_is_quiet(&stream));
+	give(data, 100, STREAM_WAIT);
+	cr_assert(stream_is_quiet(&stream));
+	cr_assert_eq(value(&tally.messages_sent), 2);
+	cr_assert_eq(value(&tally.messages_verified), 2);
+	cr_assert_eq(value(&tally.bytes_sent), 100);
+	cr_assert_eq(value(&tally.bytes_verified), 100);
+	cr_assert_eq(value(&tally.latency.total), 2);
+	cr_assert_eq(value(&tally.corrupt), 0);
+	cr_assert_eq(seen_verified, 2);
+}
+
+/* The other side may cut and join as it likes: a message is back with its last byte. */
+TEST(stream, cuts)
+{
+	unsigned char data[30];
+
+	add(10);
+	add(20);
+	take(data, 30);
+	for (unsigned i = 0; i < 30; i++) {
+		cr_assert_eq(seen, (i >= 10) + (i >= 30));
+		give(data + i, 1, STREAM_WAIT);
+	}
+	cr_assert_eq(seen_verified, 2);
+}
+
+/* The ring is used again and again, and says when it is full. */
+TEST(stream, wrap)
+{
+	unsigned char data[ROOM * 16];
+
+	for (unsigned round = 0; round < 10 * ROOM; round++) {
+		unsigned n = 1 + round % ROOM;
+
+		for (unsigned i = 0; i < n; i++) {
+			cr_assert(stream_has_room(&stream));
+			add(16);
+		}
+		cr_assert_eq(stream_has_room(&stream), n < ROOM);
+		take(data, 16 * n);
+		give(data, 16, STREAM_WAIT); /* so that its begin moves on unevenly */
+		cr_assert(stream_has_room(&stream));
+		if (n > 1)
+			give(data + 16, 16 * (n - 1), STREAM_WAIT);
+	}
+	cr_assert_eq(value(&tally.messages_verified), value(&tally.messages_sent));
+	cr_assert(stream_is_quiet(&stream));
+}
+
+/* A wrong byte spoils its message only, and all other bytes count. */
+TEST(stream, wrong_byte)
+{
+	unsigned char data[48];
+
+	for (int i = 0; i < 3; i++)
+		add(16);
+	take(data, 48);
+	data[20] ^= 4;
+	give(data, 48, STREAM_WAIT);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.messages_verified), 2);
+	cr_assert_eq(value(&tally.bytes_verified), 47);
+	cr_assert_eq(value(&tally.latency.total), 2, "the time of a wrong answer is none");
+	cr_assert_eq(value(&tally.lost), 0);
+	cr_assert_eq(seen, 3);
+	cr_assert_eq(seen_verified, 2);
+}
+
+/* Two wrong bytes in one message, which comes in two parts, are one corrupt message. */
+TEST(stream, wrong_bytes)
+{
+	unsigned char data[16];
+
+	add(16);
+	take(data, 16);
+	data[2] ^= 1;
+	data[13] ^= 128;
+	give(data, 8, STREAM_WAIT);
+	give(data + 8, 8, STREAM_WAIT);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.bytes_verified), 14);
+}
+
+/* Bytes before anything was sent. */
+TEST(stream, unasked)
+{
+	give("x", 1, -EBADMSG);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.bytes_verified), 0);
+}
+
+/* A byte more than was sent. */
+TEST(stream, one_too_many)
+{
+	unsigned char data[17] = { 0 };
+
+	add(16);
+	take(data, 16);
+	give(data, 16, STREAM_WAIT);
+	give(data, 1, -EBADMSG);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.messages_verified), 1);
+}
+
+/*
+ * The same in one piece: what was asked for is back all the same.  Fails: the
+ * piece is thrown away, and the message never counts as verified.
+ */
+TEST(stream, one_too_many_at_once)
+{
+	unsigned char data[17] = { 0 };
+
+	add(16);
+	take(data, 16);
+	give(data, 17, -EBADMSG);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.messages_verified), 1);
+	cr_assert_eq(value(&tally.bytes_verified), 16);
+}
+
+/* Too late is lost, once, whatever still comes; and right bytes stay right. */
+TEST(stream, lost)
+{
+	unsigned char data[32];
+
+	stream_add(&stream, 16, 100, &tally);
+	stream_add(&stream, 16, 200, &tally);
+	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
+	cr_assert_eq(stream_oldest(&stream), 100);
+	stream_expire(&stream, 100, &tally);
+	cr_assert_eq(value(&tally.lost), 0, "the time itself is in time");
+	for (int i = 0; i < 2; i++)
+		stream_expire(&stream, 101, &tally);
+	cr_assert_eq(value(&tally.lost), 1);
+	cr_assert_eq(stream_oldest(&stream), 200);
+	cr_assert_not(stream_is_quiet(&stream));
+	take(data, 32);
+	give(data, 32, STREAM_WAIT);
+	cr_assert_eq(value(&tally.messages_verified), 1);
+	cr_assert_eq(value(&tally.bytes_verified), 32);
+	cr_assert_eq(value(&tally.latency.total), 1);
+	cr_assert_eq(stream_oldest(&stream), INT64_MAX);
+}
+
+/* With lost ones alone on their way it is quiet, though they keep their places. */
+TEST(stream, quiet)
+{
+	for (int i = 0; i < ROOM; i++)
+		add(16);
+	stream_expire(&stream, INT64_MAX, &tally);
+	cr_assert_eq(value(&tally.lost), ROOM);
+	cr_assert(stream_is_quiet(&stream));
+	cr_assert_not(stream_has_room(&stream));
+}
+
+/* A lost message that comes back wrong is corrupt too. */
+TEST(stream, lost_and_wrong)
+{
+	unsigned char data[16];
+
+	add(16);
+	stream_expire(&stream, INT64_MAX, &tally);
+	take(data, 16);
+	data[0] ^= 1;
+	give(data, 16, STREAM_WAIT);
+	cr_assert_eq(value(&tally.lost), 1);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(value(&tally.messages_verified), 0);
+}
+
+/* Begun anew it is another stream, and knows nothing of what was on its way. */
+TEST(stream, anew)
+{
+	unsigned char data[16], again[16];
+
+	add(16);
+	take(data, 16);
+	stream_begin(&stream, 1, 10);
+	cr_assert(stream_is_quiet(&stream));
+	add(16);
+	take(again, 16);
+	cr_assert_neq(memcmp(data, again, 16), 0);
+	give(again, 16, STREAM_WAIT);
+	cr_assert_eq(value(&tally.messages_verified), 1);
+}
+
+/* FIN, and an end that is closed. */
+TEST(stream, ends)
+{
+	add(16);
+	shutdown(theirs, SHUT_WR);
+	cr_assert_eq(stream_receive(&stream, ours, &context), STREAM_END);
+	close(theirs);
+	stream_add(&stream, 16, 0, &tally);
+	cr_assert_eq(stream_send(&stream, ours, &context), -EPIPE);
+	theirs = -1;
+}
+
+/* A message larger than the socket takes goes out and comes back by and by. */
+TEST(stream, large)
+{
+	enum { SIZE = 5 * STREAM_CHUNK + 77 };
+	static unsigned char data[STREAM_CHUNK];
+	size_t echoed = 0;
+
+	add(SIZE);
+	cr_assert_lt(value(&tally.bytes_sent), SIZE);
+	while (echoed < SIZE) {
+		ssize_t n = recv(theirs, data, 4096, 0);
+
+		if (n > 0)
+			give(data, (size_t)n, STREAM_WAIT);
+		else
+			cr_assert_eq(errno, EAGAIN);
+		echoed += n > 0 ? (size_t)n : 0;
+		cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
+	}
+	cr_assert_eq(value(&tally.messages_verified), 1);
+	cr_assert_eq(value(&tally.bytes_verified), SIZE);
+	cr_assert_eq(value(&tally.bytes_sent), SIZE);
+}

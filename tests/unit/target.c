@@ -1,0 +1,239 @@
+#include "echoc/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+TestSuite(target, .timeout = HELPER_TIMEOUT);
+
+static void check_numeric(const char *text, const char *address, const char *name)
+{
+	struct target target;
+	const char *reason;
+	char buffer[ADDRESS_TEXT];
+
+	cr_assert_eq(target_resolve(&target, text, AF_UNSPEC, &reason), 0, "%s", text);
+	cr_assert_eq(target.n, 1, "%s", text);
+	cr_assert_str_eq(address_format(&target.addresses[0], buffer), address);
+	cr_assert_str_eq(target.name, name);
+}
+
+/* Addresses stand for themselves; the port is 7 if there is none. */
+TEST(target, numeric)
+{
+	check_numeric("127.0.0.1", "127.0.0.1:7", "127.0.0.1:7");
+	check_numeric("192.0.2.1:65535", "192.0.2.1:65535", "192.0.2.1:65535");
+	check_numeric("[::1]", "[::1]:7", "[::1]:7");
+	check_numeric("[2001:db8::7]:8", "[2001:db8::7]:8", "[2001:db8::7]:8");
+}
+
+/* What is no target is refused, with a reason.  Fails for port 65536, which becomes 0. */
+TEST(target, refusals)
+{
+	static const char *const texts[] = { "",
+					     ":",
+					     ":7",
+					     "127.0.0.1:",
+					     "::1",
+					     "[::1",
+					     "[]:7",
+					     "[]",
+					     "[::1]x",
+					     "[::1]:",
+					     "a:7:7",
+					     "[::1]:7:7",
+					     "127.0.0.1:x y",
+					     "127.0.0.1:65536",
+					     "[::g]:7" };
+	static char too_long[1000];
+	struct target target;
+	const char *reason;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		reason = NULL;
+		cr_expect_eq(target_resolve(&target, texts[i], AF_UNSPEC, &reason), -EINVAL, "%s",
+			     texts[i]);
+		cr_expect(reason && *reason, "%s", texts[i]);
+	}
+	for (size_t n = 250; n < sizeof(too_long); n++) {
+		memset(too_long, 'x', n);
+		cr_assert_eq(target_resolve(&target, too_long, AF_UNSPEC, &reason), -EINVAL);
+	}
+}
+
+/* An address of the other family is refused. */
+TEST(target, family)
+{
+	struct target target;
+	const char *reason;
+
+	cr_assert_eq(target_resolve(&target, "127.0.0.1", AF_INET, &reason), 0);
+	cr_assert_eq(target_resolve(&target, "127.0.0.1", AF_INET6, &reason), -EINVAL);
+	cr_assert_eq(target_resolve(&target, "[::1]", AF_INET6, &reason), 0);
+	cr_assert_eq(target_resolve(&target, "[::1]", AF_INET, &reason), -EINVAL);
+}
+
+/* A socket of 127.0.0.1, bound to a free port, whose address is in *address. */
+static int bound(struct address *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*address = helper_address("127.0.0.1:0");
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(bind(fd, &address->any, address->size), 0);
+	cr_assert_eq(getsockname(fd, &address->any, &address->size), 0);
+	return fd;
+}
+
+static int listening(struct address *address, int backlog)
+{
+	int fd = bound(address);
+
+	cr_assert_eq(listen(fd, backlog), 0);
+	return fd;
+}
+
+static bool is_on(int fd, int level, int name)
+{
+	int on = 0;
+	socklen_t size = sizeof(on);
+
+	cr_assert_eq(getsockopt(fd, level, name, &on, &size), 0);
+	return on != 0;
+}
+
+/* A connected socket does not block, delay, lose urgent data, or outlive exec. */
+TEST(target, connect)
+{
+	struct target target = { .n = 1 };
+	struct address peer;
+	int listener = listening(&target.addresses[0], 1);
+	int fd = target_connect(&target, 10000, &peer);
+
+	cr_assert_geq(fd, 0);
+	cr_assert(address_equal(&peer, &target.addresses[0]));
+	cr_assert(is_on(fd, IPPROTO_TCP, TCP_NODELAY));
+	cr_assert(is_on(fd, SOL_SOCKET, SO_OOBINLINE));
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close(fd);
+	close(listener);
+}
+
+/* Where nobody listens it is refused, and no descriptor remains. */
+TEST(target, refused)
+{
+	struct target target = { .n = 1 };
+	struct address peer;
+	int fd = bound(&target.addresses[0]);
+	unsigned before = helper_count_descriptors();
+
+	cr_assert_eq(target_connect(&target, 10000, &peer), -ECONNREFUSED);
+	cr_assert_eq(helper_count_descriptors(), before);
+	close(fd);
+}
+
+/* The first address that answers is taken. */
+TEST(target, next)
+{
+	struct target target = { .n = 2 };
+	struct address peer;
+	int dead = bound(&target.addresses[0]);
+	int listener = listening(&target.addresses[1], 1);
+	int fd = target_connect(&target, 10000, &peer);
+
+	cr_assert_geq(fd, 0);
+	cr_assert(address_equal(&peer, &target.addresses[1]));
+	close(fd);
+	close(listener);
+	close(dead);
+}
+
+/* No address at all is an error, not a success. */
+TEST(target, none)
+{
+	struct target target = { .n = 0 };
+	struct address peer;
+
+	cr_assert_eq(target_connect(&target, 10000, &peer), -ENOENT);
+}
+
+/* A listener whose queue is full is silent: the connect ends by its timeout. */
+TEST(target, timeout)
+{
+	struct target target = { .n = 1 };
+	struct address peer;
+	int listener = listening(&target.addresses[0], 0);
+	int fds[16], n = 0, r;
+	unsigned before;
+
+	for (r = 0; n < 16 && r >= 0; n += r >= 0)
+		r = fds[n] = target_connect(&target, 300, &peer);
+	cr_assert_eq(r, -ETIMEDOUT);
+	before = helper_count_descriptors();
+	cr_assert_eq(target_connect(&target, 1, &peer), -ETIMEDOUT);
+	cr_assert_eq(helper_count_descriptors(), before);
+	while (n > 0)
+		close(fds[--n]);
+	close(listener);
+}
+
+/* The source is that which was asked for, with a port of the kernel's choice. */
+TEST(target, source)
+{
+	struct address to, source = helper_address("127.0.0.99:0"),
+			   here = { .size = sizeof(here.v6) };
+	int listener = listening(&to, 1);
+	int fd = target_begin(&to, &source);
+
+	cr_assert_geq(fd, 0);
+	helper_wait(fd, POLLOUT);
+	cr_assert_eq(target_finish(fd), 0);
+	cr_assert_eq(getsockname(fd, &here.any, &here.size), 0);
+	cr_assert_eq(here.v4.sin_addr.s_addr, source.v4.sin_addr.s_addr);
+	cr_assert_neq(address_port(&here), 0);
+	close(fd);
+	close(listener);
+}
+
+/* A source that is not ours is an error, and no descriptor remains. */
+TEST(target, foreign_source)
+{
+	struct address to, source = helper_address("192.0.2.1:0");
+	int listener = listening(&to, 1);
+	unsigned before = helper_count_descriptors();
+
+	cr_assert_eq(target_begin(&to, &source), -EADDRNOTAVAIL);
+	cr_assert_eq(helper_count_descriptors(), before);
+	close(listener);
+}
+
+/* A begun connect that was refused says so when it is finished. */
+TEST(target, finish_refused)
+{
+	struct address to;
+	int dead = bound(&to);
+	int fd = target_begin(&to, NULL);
+
+	cr_assert_geq(fd, 0);
+	helper_wait(fd, POLLOUT);
+	cr_assert_eq(target_finish(fd), -ECONNREFUSED);
+	close(fd);
+	close(dead);
+}
+
+/* A socket that has met itself is no echo.  Bound to its own target it always does. */
+TEST(target, itself)
+{
+	struct address to;
+	int fd = bound(&to);
+
+	cr_assert_eq(connect(fd, &to.any, to.size), 0);
+	cr_assert_eq(target_finish(fd), -ELOOP);
+	close(fd);
+}
