@@ -54,18 +54,36 @@ tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 # System calls by script: each end of the echo, and the memory between.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc
 
-check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
+# Those of the client.
+client_tests = \
+	tests/unit/histogram \
+	tests/unit/payload \
+	tests/unit/stream \
+	tests/unit/target
+client_libs = src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
+	$(CRITERION_LIBS) -lm
+tests_unit_histogram_SOURCES = tests/unit/histogram.c $(unit_helper)
+tests_unit_payload_SOURCES = tests/unit/payload.c $(unit_helper)
+tests_unit_stream_SOURCES = tests/unit/stream.c $(unit_helper)
+tests_unit_target_SOURCES = tests/unit/target.c $(unit_helper)
+tests_unit_histogram_LDADD = $(client_libs)
+tests_unit_payload_LDADD = $(client_libs)
+tests_unit_stream_LDADD = $(client_libs)
+tests_unit_target_LDADD = $(client_libs)
+
+check_PROGRAMS += $(unit_tests) $(client_tests)
+TESTS += $(unit_tests) $(client_tests)
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS) $(CRITERION_LIBS)
 endif
 
 # The real daemon, driven over sockets.
 
-EXTRA_DIST += tests/functional/harness.py $(functional_tests) $(static_tests)
+EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py $(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_echo.py \
+	tests/functional/test_echoc.py \
 	tests/functional/test_idle.py \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \

@@ -29,20 +29,16 @@
 #include "clock.h"
 #include "payload.h"
 
+/* Without --duration a connection that is this many timeouts late is given up. */
+#define GIVE_UP 10
+
 static void count(counter *c, uint64_t n)
 {
 	counter_set(c, counter_get(c) + n);
 }
 
-static const struct options *options_of(const struct links *l)
-{
-	return l->plan->options;
-}
-
-static int phase_of(const struct links *l)
-{
-	return atomic_load(&l->plan->phase);
-}
+#define options_of(l) ((l)->plan->options)
+#define phase_of(l) atomic_load(&(l)->plan->phase)
 
 /* The share of loader `number` when `total` things are dealt out in turn. */
 static uint64_t share(uint64_t total, unsigned number, unsigned threads)
@@ -108,6 +104,8 @@ static void set_over(struct links *l, struct link *k)
 {
 	k->state = OVER;
 	l->n_over++;
+	if (k->due > k->sent) /* planned, and never sent */
+		count(&l->tally.lost, k->due - k->sent);
 	has_tried(l, k);
 }
 
@@ -192,8 +190,9 @@ int64_t links_time(const struct links *l, uint64_t m)
 {
 	const struct options *o = options_of(l);
 
-	return atomic_load(&l->plan->start) +
-	       (int64_t)((double)(l->number + m * o->threads) / o->rate * 1e9);
+	double ns = (double)(l->number + m * o->threads) / o->rate * 1e9;
+
+	return ns < 4e18 ? atomic_load(&l->plan->start) + (int64_t)ns : INT64_MAX;
 }
 
 static bool may_add(const struct links *l, const struct link *k)
@@ -244,13 +243,13 @@ static bool is_finished(const struct links *l, const struct link *k)
 /* With --churn: the next connection, if there is a message for it. */
 static void renew(struct links *l, struct link *k)
 {
-	bool more = options_of(l)->rate > 0 ? k->due > k->sent : l->left > 0;
+	bool talking = phase_of(l) == PHASE_TALK;
 
-	if (phase_of(l) == PHASE_TALK && more) {
+	if (options_of(l)->rate > 0 ? k->due > k->sent : talking && l->left > 0) {
 		k->made++;
 		k->address = 0;
 		links_connect(l, k);
-	} else if (phase_of(l) == PHASE_TALK && l->left > 0) {
+	} else if (talking && l->left > 0) {
 		k->state = NEW; /* until its next message is due */
 	} else {
 		set_over(l, k);
@@ -274,8 +273,6 @@ static void break_off(struct links *l, struct link *k, counter *reason)
 		count(reason, 1);
 	stream_expire(&k->stream, INT64_MAX, &l->tally);
 	end_link(l, k);
-	if (k->state == OVER && k->due > k->sent)
-		count(&l->tally.lost, k->due - k->sent);
 }
 
 static void advance(struct links *l, struct link *k)
@@ -347,13 +344,24 @@ void links_give(struct links *l, struct link *k)
 {
 	count(&l->tally.messages_due, 1);
 	l->left--;
-	if (k->state == OVER)
+	if (k->state == OVER) {
+		count(&l->tally.lost, 1);
 		return;
+	}
 	k->due++;
 	if (k->state == TALKING)
 		advance(l, k);
 	else if (k->state == NEW)
 		renew(l, k);
+}
+
+/* Lost messages fill its pipeline for long, and no --duration will end that. */
+static bool is_stuck(const struct links *l, const struct link *k)
+{
+	const struct options *o = options_of(l);
+
+	return !o->duration && stream_is_quiet(&k->stream) &&
+	       stream_waits_since(&k->stream) < l->now - GIVE_UP * o->timeout;
 }
 
 void links_expire(struct links *l, struct link *k, int64_t end)
@@ -367,7 +375,7 @@ void links_expire(struct links *l, struct link *k, int64_t end)
 		break;
 	case TALKING:
 		stream_expire(&k->stream, l->now - o->timeout, &l->tally);
-		if (phase_of(l) == PHASE_END && end + o->timeout < l->now)
+		if ((phase_of(l) == PHASE_END && end + o->timeout < l->now) || is_stuck(l, k))
 			break_off(l, k, NULL);
 		else
 			advance(l, k);
@@ -377,10 +385,16 @@ void links_expire(struct links *l, struct link *k, int64_t end)
 			end_link(l, k);
 		break;
 	case NEW:
-		if (phase_of(l) == PHASE_END || (l->left == 0 && k->due == k->sent))
+		if (phase_of(l) != PHASE_CONNECT && (phase_of(l) >= PHASE_END || l->left == 0))
 			set_over(l, k);
 		break;
 	default:
 		break;
 	}
+}
+
+void links_abandon(struct links *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		stream_expire(&l->at[i].stream, INT64_MAX, &l->tally);
 }

@@ -25,6 +25,7 @@ struct plan {
 	const struct target *target;
 	_Atomic int phase;
 	_Atomic int64_t start; /* ns, of PHASE_TALK; set before the phase */
+	_Atomic int64_t stop;  /* ns: PHASE_END; what is due later is not sent */
 	int64_t connect_start; /* ns */
 	int done_fd;	       /* eventfd: 1 is added when a loader has tried all, and at its end */
 };
@@ -82,5 +83,8 @@ void links_give(struct links *l, struct link *k);
 
 /* Looks after what no event tells of; end is when PHASE_END began, 0 before. */
 void links_expire(struct links *l, struct link *k, int64_t end);
+
+/* The end has come before the answers: what is on its way is lost. */
+void links_abandon(struct links *l);
 
 #endif

@@ -32,7 +32,7 @@ struct load {
 	unsigned n_running;
 	int signal_fd;
 	int64_t talk_end; /* ns: when no more messages were to be sent */
-	bool interrupted, left_early;
+	bool interrupted, gone;
 	struct tally sum, shown; /* of all loaders; as it was at the last line */
 	struct histogram second; /* latencies since then */
 };
@@ -44,7 +44,7 @@ static void set_phase(struct load *load, enum phase phase)
 	if (phase == PHASE_TALK)
 		atomic_store(&load->plan.start, now);
 	else if (load->talk_end == 0)
-		load->talk_end = now;
+		load->plan.stop = load->talk_end = now;
 	atomic_store(&load->plan.phase, (int)phase);
 	for (unsigned i = 0; i < load->n; i++)
 		poller_wake(&load->loaders[i].links.poller);
@@ -102,7 +102,7 @@ static bool wait_until(struct load *load, int64_t time)
 		return false;
 	(void)eventfd_read(load->plan.done_fd, &ignored);
 	signal = signals_next(load->signal_fd);
-	if (signal != SIGINT && signal != SIGTERM)
+	if (signal == 0 || signal == SIGUSR1)
 		return false;
 	set_phase(load, load->interrupted ? PHASE_QUIT : PHASE_END);
 	load->interrupted = true;
@@ -141,7 +141,7 @@ static void finish(struct load *load)
 {
 	if (!load->interrupted)
 		set_phase(load, PHASE_END);
-	while (count_flags(load, true) < load->n)
+	while (count_flags(load, true) < load->n_running)
 		wait_until(load, INT64_MAX);
 	for (unsigned i = 0; i < load->n_running; i++)
 		loader_join(&load->loaders[i]);
@@ -181,17 +181,38 @@ static int start(struct load *load)
 	return r;
 }
 
-/* True, after a word about it, if all connections ended before their time. */
+/* All connections have ended, and there were still messages to be sent. */
 static bool is_gone(const struct load *load)
+{
+	uint64_t left = 0;
+
+	if (count_flags(load, true) < load->n)
+		return false;
+	for (unsigned i = 0; i < load->n; i++)
+		left += load->loaders[i].links.left; /* nobody else's: its thread has ended */
+	return left > 0;
+}
+
+static int last_error(const struct load *load)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < load->n && error == 0; i++)
+		error = load->loaders[i].links.error;
+	return error;
+}
+
+/* Says why nothing, or not everything, could be done.  True if nobody could connect. */
+static bool complain(const struct load *load)
 {
 	const struct tally *t = &load->sum;
 	const char *name = load->plan.target->name;
 
 	if (counter_get(&t->connections) == 0 && counter_get(&t->connect_failures) > 0) {
-		fprintf(stderr, "echoc: %s: %s\n", name, strerror(load->loaders[0].links.error));
+		fprintf(stderr, "echoc: %s: %s\n", name, target_error(last_error(load)));
 		return true;
 	}
-	if (load->left_early)
+	if (load->gone)
 		fprintf(stderr, "echoc: %s: the server is gone: all connections have ended\n",
 			name);
 	return false;
@@ -209,7 +230,7 @@ static int conclude(struct load *load)
 	int failed = 0;
 
 	sum_up(load, &load->sum);
-	if (is_gone(load) && !o->json)
+	if (complain(load) && !o->json)
 		return EXIT_OTHER;
 	if (load->plan.start == 0) /* interrupted before anyone talked */
 		results.duration = 0;
@@ -247,9 +268,7 @@ int load_run(const struct options *options, const struct target *target)
 		if (!load->interrupted)
 			talk(load);
 	}
-	load->left_early = r == 0 && !load->interrupted && options->duration &&
-			   count_flags(load, true) == load->n &&
-			   clock_ns() < load->plan.start + options->duration;
+	load->gone = r == 0 && !load->interrupted && is_gone(load);
 	finish(load);
 	if (r == 0)
 		status = conclude(load);

@@ -45,12 +45,20 @@ static int64_t connect_time(const struct loader *l)
 	       (int64_t)((double)plan->options->ramp * l->begun / (double)l->links.n);
 }
 
-/* When the next message is due by the rate; INT64_MAX if none. */
+/*
+ * When the next message is due by the rate; INT64_MAX if none.  What was due
+ * before the end is still sent, however late this thread is.
+ */
 static int64_t message_time(const struct loader *l)
 {
-	if (phase_of(l) != PHASE_TALK || l->links.plan->options->rate == 0 || l->links.left == 0)
+	const struct plan *plan = l->links.plan;
+	int phase = phase_of(l);
+	int64_t time;
+
+	if (phase == PHASE_CONNECT || plan->options->rate == 0 || l->links.left == 0)
 		return INT64_MAX;
-	return links_time(&l->links, l->planned);
+	time = links_time(&l->links, l->planned);
+	return phase == PHASE_TALK || time < atomic_load(&plan->stop) ? time : INT64_MAX;
 }
 
 static void do_what_is_due(struct loader *l)
@@ -91,6 +99,7 @@ static void wait_and_serve(struct loader *l)
 		timeout = (struct timespec){ 0 };
 	n = epoll_pwait2(links->poller.epoll_fd, events, BATCH, &timeout, NULL);
 	links->now = clock_ns();
+	do_what_is_due(l);
 	for (int i = 0; i < n; i++) {
 		if (poller_is_wake(&links->poller, &events[i]))
 			woken = true;
@@ -98,7 +107,6 @@ static void wait_and_serve(struct loader *l)
 			links_serve(links, events[i].data.fd);
 	}
 	expire(l, woken);
-	do_what_is_due(l);
 }
 
 static void *run(void *arg)
@@ -111,6 +119,7 @@ static void *run(void *arg)
 	do_what_is_due(l);
 	while (l->links.n_over < l->links.n && phase_of(l) != PHASE_QUIT)
 		wait_and_serve(l);
+	links_abandon(&l->links);
 	atomic_store(&l->has_ended, true);
 	(void)eventfd_write(l->links.plan->done_fd, 1);
 	return NULL;

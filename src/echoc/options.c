@@ -131,6 +131,21 @@ static int complain(const char *what, const char *argument)
 	return EXIT_OTHER;
 }
 
+/* An option as one writes it. */
+static const char *name_of(int option)
+{
+	static char name[40];
+	const struct option *o = long_options;
+
+	while (o->name && o->val != option)
+		o++;
+	if (option < LONG_CONNECT_TIMEOUT)
+		snprintf(name, sizeof(name), "-%c", option);
+	else
+		snprintf(name, sizeof(name), "--%s", o->name);
+	return name;
+}
+
 static int set_number(uint64_t *value, const char *text, uint64_t min, uint64_t max)
 {
 	char *end;
@@ -151,13 +166,12 @@ static int set_unsigned(unsigned *value, const char *text, unsigned max)
 	return status;
 }
 
-/* A number of seconds or a rate, up to a billion; min is its least. */
-static int set_real(double *value, const char *text, double min)
+static int set_real(double *value, const char *text, double min, double max)
 {
 	char *end;
 
 	*value = strtod(text, &end);
-	if (end == text || *end || !isfinite(*value) || *value < min || *value > 1e9)
+	if (end == text || *end || !isfinite(*value) || *value < min || *value > max)
 		return complain("not a number that is allowed here: ", text);
 	return -1;
 }
@@ -165,7 +179,7 @@ static int set_real(double *value, const char *text, double min)
 static int set_time(int64_t *value, const char *text, double min)
 {
 	double seconds;
-	int status = set_real(&seconds, text, min);
+	int status = set_real(&seconds, text, min, 1e6); /* in ms it must fit an int */
 
 	*value = (int64_t)(seconds * SECOND);
 	return status;
@@ -221,7 +235,7 @@ static int take_load(struct options *o, int option, const char *argument)
 	case LONG_MESSAGES:
 		return set_number(&o->messages, argument, 1, INT64_MAX);
 	case LONG_RATE:
-		return set_real(&o->rate, argument, 0);
+		return set_real(&o->rate, argument, 0, 1e9);
 	case LONG_PIPELINE:
 		return set_unsigned(&o->pipeline, argument, 65536);
 	case LONG_THREADS:
@@ -328,6 +342,7 @@ int options_parse(struct options *o, int argc, char *argv[])
 
 	set_defaults(o);
 	word = take_command(o, argc > 1 ? argv[1] : NULL);
+	argv[word] = argv[0]; /* for getopt_long(3), which names it in its messages */
 	argc -= word;
 	argv += word;
 	while (status < 0 &&
@@ -341,7 +356,7 @@ int options_parse(struct options *o, int argc, char *argv[])
 			return EXIT_OTHER;
 		}
 		if (!(commands_of(option) & 1u << o->command))
-			return complain("not an option of this command: ", argv[optind - 1]);
+			return complain("not an option of this command: ", name_of(option));
 		status = take(o, option, optarg);
 	}
 	return status >= 0 ? status : finish(o, argc - optind, argv + optind);

@@ -37,16 +37,17 @@ struct ping {
 	struct tally tally;
 };
 
-static void observe(void *context, int64_t latency, bool verified)
+static void observe(void *context, size_t size, int64_t latency, bool verified)
 {
 	struct ping *p = context;
 
 	p->sequence++;
 	if (!p->options->quiet && !p->options->json)
-		printf("%zu bytes from %s: seq=%llu time=%.3f ms%s\n", p->options->max_size,
-		       p->address, (unsigned long long)p->sequence, (double)latency / 1e6,
+		printf("%zu bytes from %s: seq=%llu time=%.3f ms%s\n", size, p->address,
+		       (unsigned long long)p->sequence, (double)latency / 1e6,
 		       verified ? "" : " CORRUPT");
-	fflush(stdout);
+	if (fflush(stdout) != 0) /* nobody reads it: to go on has no purpose */
+		p->end = 0;
 }
 
 static uint64_t sent(const struct ping *p)
@@ -104,7 +105,7 @@ static void wait_for_something(struct ping *p)
 	if (ppoll(fds, 2, &timeout, NULL) <= 0)
 		return;
 	signal = signals_next(p->signal_fd);
-	if (signal == SIGINT || signal == SIGTERM)
+	if (signal != 0 && signal != SIGUSR1)
 		p->end = 0;
 }
 
@@ -122,6 +123,8 @@ static int step(struct ping *p)
 	r = stream_receive(&p->stream, p->fd, &p->context);
 	now = clock_ns();
 	stream_expire(&p->stream, now - p->options->timeout, &p->tally);
+	if (!stream_has_room(&p->stream) && stream_is_quiet(&p->stream))
+		p->over = true; /* all that fit are lost: it will not come back */
 	if (now >= p->end) {
 		/* What has been sent this instant had no time to come back. */
 		p->over = true;
@@ -182,7 +185,7 @@ static int conclude(const struct ping *p)
 	if (p->options->json)
 		return results_print_json(&results, &p->tally) < 0 ? EXIT_OTHER : status;
 	print_summary(p);
-	return fflush(stdout) == 0 ? status : EXIT_OTHER;
+	return fflush(stdout) == 0 && !ferror(stdout) ? status : EXIT_OTHER;
 }
 
 /* Connects, and begins.  0 or -errno. */
@@ -219,7 +222,7 @@ int ping_run(const struct options *options, const struct target *target)
 		return EXIT_OTHER;
 	r = begin(&p);
 	if (r < 0) {
-		fprintf(stderr, "echoc: %s: %s\n", target->name, strerror(-r));
+		fprintf(stderr, "echoc: %s: %s\n", target->name, target_error(-r));
 		stream_deinit(&p.stream);
 		return EXIT_OTHER;
 	}

@@ -51,7 +51,7 @@ static void count(counter *c, uint64_t n)
 void stream_add(struct stream *s, size_t size, int64_t planned, struct tally *tally)
 {
 	s->goal += size;
-	*message_at(s, s->count) = (struct message){ .end = s->goal, .planned = planned };
+	*message_at(s, s->count) = (struct message){ s->goal, size, planned, false };
 	s->count++;
 	count(&tally->messages_sent, 1);
 }
@@ -81,14 +81,12 @@ static void complete(struct stream *s, const struct stream_context *context, int
 
 	s->first = s->first + 1 < s->size ? s->first + 1 : 0;
 	s->count--;
-	if (s->wrong) {
-		count(&tally->corrupt, 1);
-	} else if (!m->lost) {
+	if (!s->wrong && !m->lost) {
 		count(&tally->messages_verified, 1);
 		histogram_record(&tally->latency, now - m->planned);
 	}
 	if (context->observer)
-		context->observer(context->observer_context, now - m->planned, !s->wrong);
+		context->observer(context->observer_context, m->size, now - m->planned, !s->wrong);
 	s->wrong = false;
 }
 
@@ -105,9 +103,11 @@ static void compare(struct stream *s, const unsigned char *data, size_t n,
 		i += right;
 		if (i == n)
 			break;
-		if (!s->wrong)
+		if (!s->wrong) {
 			tally_report(s->number, s->read + i, payload_byte(s->key, s->read + i),
 				     data[i]);
+			count(&context->tally->corrupt, 1);
+		}
 		s->wrong = true;
 		i++;
 	}
@@ -120,22 +120,23 @@ static int verify(struct stream *s, size_t n, const struct stream_context *conte
 	const unsigned char *data = context->buffer;
 	int64_t now = clock_ns();
 
-	if (n > s->written - s->read) {
-		tally_report(s->number, s->written, TALLY_NOTHING, data[s->written - s->read]);
-		count(&context->tally->corrupt, 1);
-		return -EBADMSG;
-	}
-	while (n > 0) {
-		uint64_t left = message_at(s, 0)->end - s->read;
+	while (n > 0 && s->read < s->written) {
+		uint64_t asked = s->written - s->read, left = message_at(s, 0)->end - s->read;
 		size_t part = left < n ? (size_t)left : n;
 
+		if (asked < part) /* of a message that is only partly sent */
+			part = (size_t)asked;
 		compare(s, data, part, context);
 		data += part;
 		n -= part;
 		if (part == left)
 			complete(s, context, now);
 	}
-	return STREAM_WAIT;
+	if (n == 0)
+		return STREAM_WAIT;
+	tally_report(s->number, s->written, TALLY_NOTHING, *data);
+	count(&context->tally->corrupt, 1);
+	return -EBADMSG;
 }
 
 int stream_receive(struct stream *s, int fd, const struct stream_context *context)
@@ -165,6 +166,11 @@ void stream_expire(struct stream *s, int64_t before, struct tally *tally)
 			count(&tally->lost, 1);
 		m->lost = true;
 	}
+}
+
+int64_t stream_waits_since(const struct stream *s)
+{
+	return s->count ? message_at(s, 0)->planned : INT64_MAX;
 }
 
 int64_t stream_oldest(const struct stream *s)

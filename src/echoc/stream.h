@@ -18,7 +18,8 @@
 #define STREAM_CHUNK (256 * 1024)
 
 struct message {
-	uint64_t end;	 /* position behind its last byte */
+	uint64_t end; /* position behind its last byte */
+	size_t size;
 	int64_t planned; /* ns: when it should be sent */
 	bool lost;	 /* counted as such; what may still come does not change it */
 };
@@ -35,7 +36,7 @@ struct stream {
 };
 
 /* Who is told of each message that has come back; may be NULL. */
-typedef void stream_observer(void *context, int64_t latency, bool verified);
+typedef void stream_observer(void *context, size_t size, int64_t latency, bool verified);
 
 struct stream_context {
 	struct tally *tally;
@@ -76,6 +77,9 @@ void stream_expire(struct stream *s, int64_t before, struct tally *tally);
 
 /* No message is on its way but lost ones. */
 bool stream_is_quiet(const struct stream *s);
+
+/* The planned time of the oldest message that is on its way, lost or not, or INT64_MAX. */
+int64_t stream_waits_since(const struct stream *s);
 
 /* The planned time of the oldest message that is on its way and not lost, or INT64_MAX. */
 int64_t stream_oldest(const struct stream *s);

@@ -63,10 +63,8 @@ int talk_run(const struct options *options, const struct target *target)
 	if (status != 0)
 		return status;
 	fd = target_connect(target, to_ms(options->connect_timeout), &peer);
-	if (fd == -ELOOP)
-		return complain(target->name, "nobody listens, the connection has met itself");
 	if (fd < 0)
-		return complain(target->name, strerror(-fd));
+		return complain(target->name, target_error(-fd));
 	wire_init(&wire, fd, options->verify);
 	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) {
 		printf("Connected to %s.\n", address_format(&peer, text));

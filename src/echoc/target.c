@@ -5,10 +5,17 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_PORT "7"
+
+/* getaddrinfo(3) takes 65543 for 7; names of services are its business. */
+static bool is_too_large(const char *port)
+{
+	return port[strspn(port, "0123456789")] == '\0' && (strlen(port) > 5 || atoi(port) > 65535);
+}
 
 /* Cuts the text in two, in place.  0 or -EINVAL. */
 static int split(char *text, char **host, const char **port)
@@ -31,7 +38,7 @@ static int split(char *text, char **host, const char **port)
 		return -EINVAL;
 	if (colon)
 		*colon = '\0';
-	return **host && **port ? 0 : -EINVAL;
+	return **host && **port && !is_too_large(*port) ? 0 : -EINVAL;
 }
 
 static void take(struct target *target, const struct addrinfo *found)
@@ -160,4 +167,10 @@ int target_connect(const struct target *target, int timeout_ms, struct address *
 			return r;
 	}
 	return r;
+}
+
+const char *target_error(int error)
+{
+	return error == ELOOP ? "the connection has met itself: nobody listens there" :
+				strerror(error);
 }

@@ -47,4 +47,7 @@ int target_finish(int fd);
  */
 int target_connect(const struct target *target, int timeout_ms, struct address *peer);
 
+/* The text for an errno of the above. */
+const char *target_error(int error);
+
 #endif

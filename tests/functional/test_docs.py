@@ -4,12 +4,15 @@ The pages are read as their mdoc source, so most tests need no mandoc.  An
 option's entry in echod.conf(5) has a fixed form, see OPTION below.
 """
 
+import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import tempfile
+from decimal import Decimal
 
 import harness
 from harness import Echod, run
@@ -121,6 +124,14 @@ def refusal(override):
     if status != 78:
         raise AssertionError(f"-o {override}: status {status}, not 78: {message}")
     return message
+
+
+def mandoc(name, *args):
+    out = subprocess.run(["mandoc", *args, name], cwd=os.path.join(harness.BUILDDIR, "man"),
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    # Whether other packages' pages are installed here is not the pages' fault.
+    own = r"(?!.*(Xr echod 8|Xr echod\.conf 5))"
+    return re.sub(rf"^{own}mandoc: .* referenced manual not found: .*\n", "", out, flags=re.M)
 
 
 class Configuration(harness.Test):
@@ -428,22 +439,349 @@ class Manual(harness.Test):
     def test_lint(self):
         """mandoc has nothing to say against the pages"""
         for name in ("echod.8", "echod.conf.5"):
-            self.assertEqual(self.mandoc(name, "-T", "lint"), "")
-
-    def mandoc(self, name, *args):
-        out = subprocess.run(["mandoc", *args, name], cwd=os.path.join(harness.BUILDDIR, "man"),
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-        # Whether other packages' pages are installed here is not the pages' fault.
-        own = r"(?!.*(Xr echod 8|Xr echod\.conf 5))"
-        return re.sub(rf"^{own}mandoc: .* referenced manual not found: .*\n", "", out, flags=re.M)
+            self.assertEqual(mandoc(name, "-T", "lint"), "")
 
     @harness.needs("mandoc")
     def test_rendering(self):
         """the rendered page shows each default exactly"""
-        shown = " ".join(self.mandoc("echod.conf.5", "-T", "utf8", "-O", "width=500").split())
+        shown = " ".join(mandoc("echod.conf.5", "-T", "utf8", "-O", "width=500").split())
         shown = re.sub(".\b", "", shown)
         self.assertEqual(re.findall("Default: ‘(.*?)’\\.", shown),
                          [value for _, value in assignments(defaults())])
+
+
+# The fields of an option of echoc(1).
+FIELDS_OF_CLIENT = {
+    "default": re.compile(r"^Default:\n\.Ql (\S+) \.$", re.M),
+    "range": re.compile(r"^Range: (\S+) to (\d+)\.$", re.M),
+}
+
+# Where an option belongs: its heading in --help, and the commands that take it.
+COMMANDS = {
+    "all commands": ("talk", "ping", "load"),
+    "talk": ("talk",),
+    "ping": ("ping",),
+    "load": ("load",),
+    "ping and load": ("ping", "load"),
+}
+
+# No address, so a command line with it ends before anything is sent, with a
+# complaint about it if all else is right.
+NOBODY = "["
+NOT_A_TARGET = "not HOST, HOST:PORT or [IPv6]:PORT"
+
+
+def subsection(title):
+    found = re.search(rf"^\.Ss {re.escape(title)}\n(.*?)(?=^\.S[hs] |\Z)", page("echoc.1"),
+                      re.M | re.S)
+    if not found:
+        raise AssertionError(f"no subsection {title}")
+    return found.group(1)
+
+
+def echoc(*args, **options):
+    """Runs echoc to its end; returns status, stdout and stderr."""
+    p = subprocess.run([harness.ECHOC, *args], **{
+        "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+        "text": True, "timeout": harness.DEADLINE, **options})
+    return p.returncode, p.stdout, p.stderr
+
+
+def client_help():
+    """{group: {frozenset of forms: (has an argument, default or None)}} of --help."""
+    groups, options = {}, None
+    for line in ["all commands: ", *echoc("--help")[1].splitlines()]:
+        heading = re.match(r"(\w[\w ]*): ?", line)
+        option = re.match(r"  (?:    )?(-\S.*?)  +(.*)$", line)
+        if heading and heading.group(1) in COMMANDS:
+            options = groups.setdefault(heading.group(1), {})
+        elif option:
+            forms = re.findall(r"(?<!\S)--?[\w-]+", option.group(1))
+            argument = re.search(r"(?<=\s)[A-Z]", option.group(1)) is not None
+            default = re.search(r"\((\d+)[,)]", option.group(2))
+            if "-4" in forms and "-6" in forms:
+                options.update({frozenset([form]): (argument, None) for form in forms})
+            else:
+                options[frozenset(forms)] = argument, default and default.group(1)
+    return groups
+
+
+def client_manual():
+    """{group: {frozenset of forms: text of the entry}} of echoc(1)."""
+    groups = {}
+    for group in COMMANDS:
+        parts = re.split(r"^\.It (Fl .*)$", subsection(f"Options of {group}"), flags=re.M)[1:]
+        groups[group] = {frozenset(flags(head)): head + text
+                         for head, text in zip(parts[0::2], parts[1::2])}
+    return groups
+
+
+def long_form(forms):
+    return max(forms, key=len)
+
+
+def names_of(value):
+    """The names of a JSON object, and of those in it."""
+    return [name for key, inner in value.items()
+            for name in [key, *(names_of(inner) if isinstance(inner, dict) else [])]]
+
+
+def shape(text):
+    """A text with N for each number."""
+    return re.sub(r"[\d.]*\d", "N", re.sub(r"localhost", "127.0.0.1", text)).strip("\n")
+
+
+def shapes(title):
+    """What the displays of a subsection show."""
+    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", subsection(title), re.M | re.S)
+    return [shape(text_of(block)) for block in blocks]
+
+
+class Client(harness.Test):
+    def test_options(self):
+        """echoc(1) and echoc --help name the same options for the same commands"""
+        told, written = client_help(), client_manual()
+        self.assertEqual(list(told), list(written))
+        for group, options in told.items():
+            self.assertGreater(len(options), 0)
+            self.assertEqual(set(written[group]), set(options), group)
+            for forms, (argument, _) in options.items():
+                head = written[group][forms].splitlines()[0]
+                self.assertEqual(head.count(" Ar ") > 0, argument, head)
+
+    def test_synopsis(self):
+        """echoc(1)'s SYNOPSIS shows each option with a command that takes it, in one form"""
+        parts = re.split(r"^\.Nm$", section(page("echoc.1"), "SYNOPSIS"), flags=re.M)[1:]
+        talk, ping, load, other = (sorted(flags(part)) for part in parts)
+        self.assertEqual(other, ["-V", "-h"])
+        for command, shown in (("talk", talk), ("ping", ping), ("load", load)):
+            forms = [min(forms, key=len) for group, options in client_manual().items()
+                     if command in COMMANDS[group] for forms in options]
+            self.assertEqual(shown, sorted(set(forms) - set(other)), command)
+
+    def example(self, entry):
+        """A value that the option of this entry takes, or None if it takes none."""
+        if " Ar " not in entry.splitlines()[0]:
+            return None
+        low = FIELDS_OF_CLIENT["range"].search(entry)
+        return low.group(1) if low else "127.0.0.1"
+
+    def test_commands(self):
+        """each command takes the options that echoc(1) names for it, and no other"""
+        for group, options in client_manual().items():
+            for forms, entry in options.items():
+                if "-V" in forms or "-h" in forms:
+                    continue
+                value = self.example(entry)
+                for command in ("talk", "ping", "load"):
+                    for form in forms:
+                        args = [command, form, *([value] if value else []), NOBODY]
+                        status, _, message = echoc(*args)
+                        self.assertEqual(status, 2, args)
+                        expected = (NOT_A_TARGET if command in COMMANDS[group]
+                                    else "not an option of this command")
+                        self.assertIn(expected, message, args)
+
+    def test_fields(self):
+        """each number in echoc(1) has a range, and the default of --help"""
+        found = 0
+        for group, options in client_manual().items():
+            for forms, entry in options.items():
+                default = FIELDS_OF_CLIENT["default"].findall(entry)
+                told = client_help()[group][forms][1]
+                self.assertEqual(default, [told] if told else [], forms)
+                number = re.search(r" Ar (?!file|address)", entry.splitlines()[0])
+                ranges = FIELDS_OF_CLIENT["range"].findall(entry)
+                self.assertEqual(len(ranges), 1 if number else 0, forms)
+                found += len(ranges)
+        self.assertGreater(found, 10)
+
+    def test_ranges(self):
+        """the ranges in echoc(1) are those that echoc enforces"""
+        for group, options in client_manual().items():
+            for forms, entry in options.items():
+                for low, high in FIELDS_OF_CLIENT["range"].findall(entry):
+                    below = str(Decimal(low) * 9 / 10 if "." in low else int(low) - 1)
+                    for value, right in ((low, True), (high, True), (below, False),
+                                         (str(int(high) + 1), False)):
+                        args = [COMMANDS[group][0], f"{long_form(forms)}={value}", NOBODY]
+                        status, _, message = echoc(*args)
+                        self.assertEqual(status, 2, args)
+                        self.assertEqual(NOT_A_TARGET in message, right, args)
+                        self.assertEqual(bool(re.match("echoc: not a ", message)), not right, args)
+
+    def test_limits(self):
+        """echoc takes as many sources as echoc(1) says"""
+        text = subsection("Options of load").replace("\n", " ")
+        most = int(re.search(r"there can be (\d+) in all", text).group(1))
+        for n, expected in ((most, NOT_A_TARGET), (most + 1, "too many sources")):
+            sources = ",".join(f"127.0.0.{i % 250 + 1}" for i in range(n))
+            self.assertIn(expected, echoc("load", "--source", sources, NOBODY)[2])
+
+    def test_default_size(self):
+        """a message without --size, and a ping without --count, are as echoc(1) says"""
+        entries = {long_form(forms): entry for options in client_manual().values()
+                   for forms, entry in options.items()}
+        default = lambda name: FIELDS_OF_CLIENT["default"].search(entries[name]).group(1)
+        with Echod() as d:
+            out = echoc("load", "--messages", "1", "--json", f"127.0.0.1:{d.port}")[1]
+            ping = echoc("ping", "-c", "1", f"127.0.0.1:{d.port}")[1]
+        self.assertEqual(json.loads(out)["bytes_sent"], int(default("--size")))
+        self.assertEqual(json.loads(out)["connections"], int(default("--connections")))
+        self.assertIn(f", {default('--size')} bytes of data", ping)
+
+    def test_json(self):
+        """echoc(1) has each JSON name of a real run, in order, and none besides"""
+        entries = re.findall(r"^\.It Ic (.*)$", subsection("JSON"), re.M)
+        named = [name for entry in entries for name in entry.split(" , ")]
+        inner = named.index("min")
+        with Echod() as d:
+            for args in (["load", "--messages", "1"], ["ping", "-c", "1"]):
+                status, out, message = echoc(*args, "--json", f"127.0.0.1:{d.port}")
+                self.assertEqual((status, message), (0, ""), args)
+                result = json.loads(out)
+                self.assertEqual(list(result), named[:inner])
+                for name in ("latency_us", "connect_us"):
+                    self.assertEqual(list(result[name]), named[inner:])
+                self.assertEqual(set(names_of(result)), set(named))
+        used = set(re.findall(r"\w+", " ".join(re.findall(r"^\.Ic (.*)$", page("echoc.1"), re.M))))
+        self.assertTrue(used)
+        self.assertEqual(used - set(named), set())
+        self.assertIn(f"this page is of {result['version']}.", page("echoc.1"))
+
+    def test_output(self):
+        """ping and load print the lines that echoc(1) shows"""
+        with Echod() as d:
+            target = f"127.0.0.1:{d.port}"
+            ping = echoc("ping", "-c", "2", "-i", "0.01", target)[1]
+            load = echoc("load", "--messages", "2", target)[1]
+        self.assertEqual([shape(ping)], shapes("Lines of ping"))
+        lines = shapes("Summary of load")[0].splitlines()
+        self.assertEqual(shape(load).splitlines(), lines[:-1])
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(harness.DEADLINE)
+            target = "127.0.0.1:%d" % listener.getsockname()[1]
+            client = subprocess.Popen([harness.ECHOC, "load", "--messages", "1", target],
+                                      stdout=subprocess.PIPE, text=True)
+            listener.accept()[0].close()
+            self.assertEqual(shape(client.communicate(timeout=harness.DEADLINE)[0]).splitlines(),
+                             [line for line in lines if not line.startswith("latency")])
+            self.assertEqual(client.returncode, 1)
+
+    def test_progress(self):
+        """load shows its progress as echoc(1) does, at a terminal and without -q"""
+        ours, theirs = os.openpty()
+        with Echod() as d, open(ours, "rb", 0) as screen, open(theirs, "wb", 0) as terminal:
+            for args in (["-q", "--duration", "1.1"], ["--duration", "1.5"]):
+                status = echoc("load", *args, f"127.0.0.1:{d.port}",
+                               stderr=terminal)[0]
+                self.assertEqual(status, 0)
+            os.write(theirs, b"end\n")
+            lines = b""
+            while not lines.endswith(b"end\r\n"):
+                lines += os.read(ours, 4096)
+        lines = [shape(line) for line in lines.decode().splitlines()[:-1]]
+        self.assertEqual(lines, shapes("Progress of load"))
+
+    def test_histogram(self):
+        """--histogram has the columns and lines that echoc(1) describes"""
+        self.assertIn("Three lines that begin with\n.Ql #\n",
+                      section(page("echoc.1"), "HISTOGRAM FILE"))
+        with Echod() as d, tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "h")
+            out = echoc("load", "--messages", "100", "--json", "--histogram", path,
+                        f"127.0.0.1:{d.port}")[1]
+            lines = read(path).splitlines()
+        rows = [line.split() for line in lines[1:] if line and not line.startswith("#")]
+        self.assertEqual(len([line for line in lines if line.startswith("#")]), 3)
+        self.assertEqual({len(row) for row in rows[:-1]}, {4})
+        for value, share, seen, inverse in rows[:-1]:
+            self.assertAlmostEqual(float(inverse), 1 / (1 - float(share)), delta=0.01)
+            self.assertLess(int(seen), 100)
+        self.assertEqual(rows[-1][1:], ["1.000000000000", "100"])
+        longest = json.loads(out)["latency_us"]["max"]
+        self.assertAlmostEqual(float(rows[-1][0]), longest, delta=0.001)
+
+    def listed_statuses(self):
+        return [int(n) for n in re.findall(r"^\.It (\d+)$", section(page("echoc.1"), "EXIT STATUS"),
+                                           re.M)]
+
+    def test_statuses(self):
+        """the exit statuses in echoc(1) are right"""
+        self.assertEqual(self.listed_statuses(), [0, 1, 2])
+        for args in (["-V"], ["-h"]):
+            self.assertEqual(echoc(*args)[0], 0, args)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))  # and does not listen
+            dead = "127.0.0.1:%d" % s.getsockname()[1]
+            for args in ([], ["-x", dead], ["ping", "-c", "0", dead], ["load", NOBODY],
+                         ["ping", dead], ["load", dead], [dead]):
+                self.assertEqual(echoc(*args)[0], 2, args)
+            status, out, message = echoc("load", "--json", dead)
+            self.assertEqual((status, json.loads(out)["connect_failures"]), (2, 1))
+            self.assertIn("Connection refused", message)
+            self.assertEqual(echoc("ping", "--json", dead)[1], "")
+        with Echod() as d:
+            target = f"127.0.0.1:{d.port}"
+            with open("/dev/full", "w") as full:
+                for args in (["-V"], ["-h"], ["ping", "-c", "1", target],
+                             ["load", "--messages", "1", target]):
+                    self.assertEqual(echoc(*args, stdout=full)[0], 2, args)
+            self.assertEqual(echoc("load", "--messages", "1", "--histogram", "/no/such/file",
+                                   target)[0], 2)
+
+    def commands(self):
+        """The commands of echoc(1)'s examples, each with all its lines."""
+        text = "".join(displays(page("echoc.1"))).replace("\\\n", " ")
+        return [line for line in text.splitlines() if re.search(r"\bechoc ", line)]
+
+    def shell(self, command, **options):
+        """Runs a command of the page with our echoc; returns status, stdout and stderr."""
+        command = re.sub(r"\bechoc ", shlex.quote(harness.ECHOC) + " ", command)
+        p = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=harness.DEADLINE, **options)
+        return p.returncode, p.stdout, p.stderr
+
+    def test_examples_parse(self):
+        """the options in echoc(1)'s examples are accepted, and their target is the server's"""
+        listen = re.search(r"listen=(\S+)", section(page("echoc.1"), "EXAMPLES")).group(1)
+        self.assertIn(f"listen={listen}", text_of(section(page("echod.8"), "EXAMPLES")))
+        self.assertGreater(len(self.commands()), 5)
+        for command in self.commands():
+            self.assertEqual(command.count(f" {listen}"), 1, command)
+            with tempfile.TemporaryDirectory() as directory:
+                status, _, message = self.shell(command.replace(listen, f"'{NOBODY}'"),
+                                                cwd=directory)
+            self.assertEqual(status, 2, command)
+            self.assertIn(NOT_A_TARGET, message, command)
+
+    def test_examples(self):
+        """echoc(1)'s examples of ping and load work, here with less time and fewer connections"""
+        # The last option of a name is in force.
+        shorter = {"ping": "-i 0.01 -c 3", "load": "--duration 0.2"}
+        with Echod() as d, tempfile.TemporaryDirectory() as directory:
+            for command in self.commands():
+                verb = re.search(r"echoc (ping|load)\b", command)
+                if not verb:
+                    continue
+                verb = verb.group(1)
+                few = re.sub(r"(--connections \d\d)\d+", r"\1", command)
+                few = re.sub(r"--ramp \d+", "--ramp 0.1", few)
+                few = re.sub(r"--messages \d+", "--messages 50", few)
+                options = "" if "--messages" in few or "-c " in few else shorter[verb]
+                few = re.sub(r"-c \d+", "-c 2 -i 0.01", few)
+                status, out, message = self.shell(
+                    few.replace("127.0.0.1:7007", f"127.0.0.1:{d.port} {options}"), cwd=directory)
+                self.assertEqual((status, message), (0, ""), few)
+            written = os.listdir(directory)
+        files = re.findall(r"(?:--histogram |>)([\w.]+)", "\n".join(self.commands()))
+        self.assertEqual(set(written), set(files))
+
+    @harness.needs("mandoc")
+    def test_lint(self):
+        """mandoc has nothing to say against echoc(1)"""
+        self.assertNotRegex(page("echoc.1"), "@[A-Za-z]+@")
+        self.assertEqual(mandoc("echoc.1", "-T", "lint"), "")
 
 
 if __name__ == "__main__":

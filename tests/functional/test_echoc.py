@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -221,8 +222,11 @@ class Load(Client):
                           "--source", "127.0.0.2,127.0.0.3,127.0.0.4")
             self.assertAllBack(o)
             self.assertEqual(d.wait_open(0) and d.counters()["accepted"], 15)
-            o = self.load(target_of(d), "--connections", 15, "--duration", 0.5, "--source",
-                          "127.0.0.2", status=1)
+            # A reset may come before the connect is seen to have succeeded, or after.
+            r = self.run_client("load", "--json", "--connections", 15, "--duration", 0.5,
+                                "--source", "127.0.0.2", target_of(d))
+            self.assertIn(r.status, (1, 2))
+            self.assertEqual(r.json["connect_failures"] + r.json["resets"], 10)
             self.assertEqual(d.wait_open(0) and d.counters()["refused_max_connections_per_source"],
                              10)
 
@@ -258,7 +262,6 @@ class Load(Client):
 
     def test_tiny_rate(self):
         """a message in many years is one message, not a flood"""
-        # Fails: the time of the next message does not fit into 64 bits.
         with Echod() as d:
             o = self.load(target_of(d), "--rate", "1e-10", "--duration", 0.2)
             self.assertEqual((o["messages_sent"], o["messages_verified"]), (1, 1))
@@ -332,7 +335,6 @@ class Load(Client):
 
     def test_interrupt_twice(self):
         """a second ^C ends it at once; what was on its way is not called verified"""
-        # Fails in the status: messages that a second ^C cuts off are neither lost nor verified.
         with liars.Recorder() as server:
             server.echo = server.drain
             server.talk = lambda s, number: server.heard.update({number: s.recv(64)}) or s.recv(1)
@@ -359,9 +361,8 @@ class Load(Client):
 
     def test_cannot_start(self):
         """without descriptors for itself it says so, and ends"""
-        # Fails: it waits for threads that were never started.
         p = self.start("load", "--messages", 1, "127.0.0.1:9",
-                       preexec_fn=lambda: __import__("resource").setrlimit(7, (5, 5)))
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)))
         r = self.finish(p, 10)
         self.assertEqual(r.status, 2)
         self.assertIn("Too many open files", r.err)
@@ -487,20 +488,21 @@ class Liars(Client):
         with liars.Repeats(640, 10) as server:  # in the middle of a message
             o = self.load(server.target, "--messages", 100, "--pipeline", 100, status=1)
             self.assertGreaterEqual(o["corrupt"], 1)
-            self.assertEqual(o["result"].reports[0][1], 650)
+            # Where the surplus is received together with what is before it, only its place is told.
+            self.assertIn(o["result"].reports[0][1], (650, 6400))
 
     def test_drop(self):
         """a byte that is left out is a wrong byte there, and a message that does not come back"""
         with liars.Drops(650) as server:
             o = self.load(server.target, "--duration", 1, "--timeout", 0.3, status=1)
-            self.assertEqual((o["lost"], o["messages_verified"]), (1, 10))
+            self.assertEqual((o["lost"], o["corrupt"], o["messages_verified"]), (1, 1, 10))
             connection, offset, expected, found = o["result"].reports[0]
             self.assertEqual((connection, offset), (0, 650))
             self.assertNotEqual(expected, found)
         with liars.Drops(650) as server:  # what follows completes the message
             o = self.load(server.target, "--messages", 100, "--pipeline", 100, "--duration", 1,
                           "--timeout", 0.5, status=1)
-            self.assertEqual((o["corrupt"], o["lost"]), (89, 1))
+            self.assertEqual((o["corrupt"], o["lost"]), (90, 1))
 
     def test_late(self):
         """an answer after --timeout is a lost message, though its bytes are right"""
@@ -530,7 +532,6 @@ class Liars(Client):
 
     def test_silent_messages(self):
         """--messages come to an end with a server that never answers, too"""
-        # Fails: a lost message keeps its place, and a load without --duration waits for ever.
         with liars.Silent() as server:
             r = self.finish(self.start("load", "--json", "--messages", 10, "--timeout", 0.2,
                                        server.target), 15)
@@ -566,7 +567,6 @@ class Liars(Client):
 
     def test_gone_messages(self):
         """the same with --messages"""
-        # Fails in the word about it: that depends on --duration.
         with liars.Vanishes(6400) as server:
             r = self.run_client("load", "--json", "--messages", 1000000, server.target)
             self.assertEqual(r.status, 1)
@@ -751,13 +751,17 @@ class Usage(Client):
 
     def test_targets(self):
         """a text that is no target: status 2 and a message"""
-        for target in ("", ":", ":7", "127.0.0.1:", "::1", "[::1", "[]:7", "[::1]x", "127.0.0.1:99999",
+        for target in ("", ":", ":7", "127.0.0.1:", "::1", "[::1", "[]:7", "[::1]x",
                        "127.0.0.1:7:7", "x" * 300):
             self.assertWrong("ping", "-c", "1", target)
 
+    def test_port(self):
+        """a port above 65535 is none, not that port less 65536"""
+        with Echod() as d:
+            self.assertWrong("ping", "-c", "1", f"127.0.0.1:{d.port + 65536}")
+
     def test_wrong_command(self):
         """an option of another command is named in the complaint"""
-        # Fails: its value is named when it is a word of its own.
         r = self.run_client("load", "-c", "5", "127.0.0.1:7")
         self.assertRegex(r.err.splitlines()[0], r"-c\b")
 
@@ -775,11 +779,11 @@ class Usage(Client):
 class Others(Client):
     """Echo servers that others wrote."""
 
-    def check(self, port):
+    def check(self, port, largest=1 << 20):
         target = f"127.0.0.1:{port}"
         for args in (("--connections", 5, "--messages", 500, "--size", "1-20000"),
                      ("--messages", 20, "--churn"), ("--messages", 200, "--pipeline", 20),
-                     ("--connections", 3, "--messages", 12, "--size", 1 << 20)):
+                     ("--connections", 3, "--messages", 12, "--size", largest)):
             with self.subTest(args=args):
                 self.assertAllBack(self.load(target, *args))
         self.assertEqual(self.run_client("ping", "-c", 3, "-i", 0.01, target).status, 0)
@@ -826,7 +830,8 @@ class Others(Client):
         p = self.spawn("ncat", "-l", "-k", "-e", "/bin/cat", "127.0.0.1", str(port),
                        stderr=subprocess.DEVNULL)
         self.wait_listening(p, port)
-        self.check(port)
+        # It writes to cat without reading from it, and what fits into two pipes is all it can.
+        self.check(port, largest=30000)
 
     def test_xinetd(self):
         """xinetd's own echo service"""

@@ -32,7 +32,7 @@ TEST(target, numeric)
 	check_numeric("[2001:db8::7]:8", "[2001:db8::7]:8", "[2001:db8::7]:8");
 }
 
-/* What is no target is refused, with a reason.  Fails for port 65536, which becomes 0. */
+/* What is no target is refused, with a reason. */
 TEST(target, refusals)
 {
 	static const char *const texts[] = { "",
