@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -78,6 +79,11 @@ def cpu_seconds():
     """What the children that have ended have used."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def readable(pipe):
+    """How many bytes wait in it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def is_blocking(fd):
@@ -183,19 +189,43 @@ class Pipe(Talk):
 
     def test_slow_output(self):
         """who reads the output after longer than the timeout gets all of it; nobody spins"""
-        data = os.urandom(32 << 20)
         before = cpu_seconds()
-        with Echod() as d, tempfile.TemporaryFile() as f:
-            f.write(data)
-            f.seek(0)
-            with self.start("--verify", f"127.0.0.1:{d.port}", stdin=f) as p:
-                with self.assertRaises(subprocess.TimeoutExpired):
-                    p.wait(6)
+        with contextlib.ExitStack() as stack:
+            d = stack.enter_context(Echod())
+            late = stack.enter_context(server(changer(lambda data: data)))
+            running = []
+            # What fills all buffers, and what comes when input has ended long ago.
+            for address, size in (f"127.0.0.1:{d.port}", 32 << 20), (late, 1 << 20):
+                data = os.urandom(size)
+                f = stack.enter_context(tempfile.TemporaryFile())
+                f.write(data)
+                f.seek(0)
+                p = stack.enter_context(self.start("--verify", address, stdin=f))
+                running.append((p, data))
+            with self.assertRaises(subprocess.TimeoutExpired):
+                running[-1][0].wait(6)
+            for p, data in running:
                 if not harness.SANITIZERS:
                     self.assertLess(resident(p.pid), 64 << 20)
-                self.assertEqual(p.stdout.read(), data)
+                output = p.stdout.read()
                 self.end(p, 0)
-                self.assertLess(cpu_seconds() - before, 3)
+                self.assertTrue(output == data)
+            self.assertLess(cpu_seconds() - before, 3)
+
+    def test_full_output(self):
+        """while nobody reads the output, input still goes out"""
+        def serve(connection):
+            connection.sendall(bytes(1 << 20))
+            connection.sendall(connection.recv(1))
+            got.set()
+
+        got = threading.Event()
+        with server(serve) as address, self.start(address) as p:
+            harness.wait_until(lambda: readable(p.stdout) >= 60000, "a full pipe")
+            os.write(p.stdin.fileno(), b"x")
+            self.assertTrue(got.wait(harness.DEADLINE))
+            self.assertEqual(len(p.stdout.read()), (1 << 20) + 1)
+            self.end(p, 1, "too much|before the end of input")
 
     def test_one_byte_writes(self):
         """a reader that takes one byte, and a slow writer at the same time"""
