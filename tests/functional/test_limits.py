@@ -67,7 +67,9 @@ class Limits(harness.Test):
                 d.wait_open(len(sources))
                 for source in sources[::100]:
                     self.assertRefused(d, source=source)
-            self.assertEqual(d.wait_open(0) and d.counters()["refused_max_connections_per_source"], 20)
+            d.wait_open(0)
+            counters = d.wait_counter("refused_max_connections_per_source", 20)
+            self.assertEqual(counters["refused_max_connections_per_source"], 20)
 
 
 class Descriptors(harness.Test):
@@ -112,7 +114,7 @@ class Descriptors(harness.Test):
             with many(d.connect() for _ in range(most)):
                 for _ in range(100):
                     self.assertRefused(d)
-                counters = d.counters()
+                counters = d.wait_counter("refused_max_connections", 100)
                 self.assertEqual(counters["open"], most)
                 self.assertEqual(counters["refused_max_connections"], 100)
                 self.assertEqual(counters["pauses"], 0)

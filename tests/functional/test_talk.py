@@ -215,17 +215,21 @@ class Pipe(Talk):
     def test_full_output(self):
         """while nobody reads the output, input still goes out"""
         def serve(connection):
+            connection.sendall(b"x")
+            begun.wait(harness.DEADLINE)
             connection.sendall(bytes(1 << 20))
-            connection.sendall(connection.recv(1))
+            connection.recv(1)
             got.set()
 
-        got = threading.Event()
+        begun, got = threading.Event(), threading.Event()
         with server(serve) as address, self.start(address) as p:
-            harness.wait_until(lambda: readable(p.stdout) >= 60000, "a full pipe")
+            harness.wait_until(lambda: readable(p.stdout) == 1, "a pipe that is not quite empty")
+            begun.set()
+            harness.wait_until(lambda: readable(p.stdout) >= 1 << 15, "a pipe that is full")
             os.write(p.stdin.fileno(), b"x")
             self.assertTrue(got.wait(harness.DEADLINE))
             self.assertEqual(len(p.stdout.read()), (1 << 20) + 1)
-            self.end(p, 1, "too much|before the end of input")
+            self.end(p, 1, "the server has closed the connection before the end of input")
 
     def test_one_byte_writes(self):
         """a reader that takes one byte, and a slow writer at the same time"""
@@ -487,9 +491,21 @@ class Failures(Talk):
             for closed, name in ("<&-", "input"), (">&-", "output"):
                 self.talk(address, status=2, message=f"^echoc: standard {name}: Bad file desc",
                           prefix=["sh", "-c", f'exec "$@" {closed}', "sh"])
+
+        def serve(connection):
+            log.extend(connection.recv(1))
+            connection.sendall(b"y")  # for which there is a message
+            log.extend(harness.read_to_end(connection))
+
         log = bytearray()
-        with server(recorder(log, lambda data: b"")) as address:  # which has a message for stderr
-            self.talk(address, data=b"x", status=1, prefix=["sh", "-c", 'exec "$@" 2>&-', "sh"])
+        ours, theirs = os.pipe()
+        try:
+            os.write(theirs, b"x")
+            with server(serve) as address:
+                self.talk("--verify", address, status=1, stdin=ours,
+                          prefix=["sh", "-c", 'exec "$@" 2>&-', "sh"])
+        finally:
+            os.close(ours), os.close(theirs)
         self.assertEqual(log, b"x")
 
 

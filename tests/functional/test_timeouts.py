@@ -44,7 +44,7 @@ class Timeouts(harness.Test):
                     while s.recv(1 << 20):
                         pass
             self.assertEchoes(other)
-            self.assertEqual(d.counters()["open"], 1)
+            d.wait_open(1)
 
     def test_slow_is_not_stalled(self):
         """who reads a little now and then is not stalled"""
@@ -66,7 +66,8 @@ class Timeouts(harness.Test):
                 sent = fill(s)
                 with d.connect() as witness:
                     self.assertEnds(witness)
-                self.assertEqual(d.counters()["closed_idle_timeout"], 1)
+                self.assertEqual(d.wait_counter("closed_idle_timeout", 1)["closed_idle_timeout"], 1)
+                d.wait_open(1)
                 self.assertEqual(harness.read_exactly(s, len(sent)), sent)
 
     def test_pause_of_the_process(self):
