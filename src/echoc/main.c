@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "descriptors.h"
 #include "load.h"
 #include "options.h"
 #include "ping.h"
@@ -19,6 +20,9 @@ int main(int argc, char *argv[])
 
 	if (status >= 0)
 		return status;
+	/* What is printed must not go into a connection; talk refuses to begin. */
+	if (options.command != COMMAND_TALK && descriptors_fill_standard() < 0)
+		return EXIT_OTHER;
 	signal(SIGPIPE, SIG_IGN);
 	if (target_resolve(&target, options.target, options.family, &reason) < 0) {
 		fprintf(stderr, "echoc: %s: %s\n", options.target, reason);

@@ -149,6 +149,7 @@ TEST(comments, stray)
 	check_stray("\"a\" * \"b\"", 1);
 	check_stray("'a\\'' *", 1);
 	check_stray("\"a\\\"\" *", 1);
+	check_stray("\"a\\\nb\" *", 2);
 }
 
 /* So are escapes by number, of which one could be the end, and variables that do not end. */

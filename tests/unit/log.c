@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -67,6 +68,23 @@ static int catch_by_socket(int type)
 	become_stderr(fds[1]);
 	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
 	return fds[0];
+}
+
+/* Puts a terminal there, which leaves the bytes as they are. */
+static int catch_by_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), slave;
+	struct termios raw;
+
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+		cr_skip_test("there are no pseudo-terminals");
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	cr_assert_geq(slave, 0);
+	cr_assert_eq(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	cr_assert_eq(tcsetattr(slave, TCSANOW, &raw), 0);
+	become_stderr(slave);
+	return master;
 }
 
 static int catch_by_file(void)
@@ -406,6 +424,24 @@ TEST(log, full_stream_socket)
 TEST(log, full_seqpacket_socket)
 {
 	check_full(catch_by_socket(SOCK_SEQPACKET));
+}
+
+/*
+ * A terminal that is stopped takes what it has room for, and nobody waits for
+ * more; once it goes on, sooner or later, it says how many lines were lost.
+ */
+TEST(log, full_terminal)
+{
+	int in = catch_by_terminal();
+	size_t size = 0;
+
+	log_init();
+	for (int i = 0; i < 10000; i++)
+		log_info("a line of some length, of which very many fill any terminal");
+	do {
+		hear_more(in, &size);
+		log_info("next");
+	} while (!strstr(text, " log lines lost: nobody read them\nechod: next\n"));
 }
 
 /* With a reader that is gone lines are lost and counted, nothing else. */
