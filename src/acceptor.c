@@ -68,10 +68,9 @@ static bool may_warn(struct acceptor *a, enum refusal kind)
  */
 static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 	char text[ADDRESS_TEXT];
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	connection_reset_on_close(fd);
 	close(fd);
 	counter_increment(&a->refused[reason]);
 	if (may_warn(a, reason))

@@ -14,7 +14,6 @@
 #include "conf.h"
 
 #include <confuse.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "comments.h"
+#include "log.h"
 #include "option.h"
 
 /* No sane configuration is larger, and no larger file is worth parsing. */
@@ -269,14 +269,6 @@ static int parse_override(cfg_t *cfg, const char *override)
 	return r;
 }
 
-/* One line, whatever the file contains. */
-static void make_one_line(char *text)
-{
-	for (; *text; text++)
-		if (iscntrl((unsigned char)*text))
-			*text = '?';
-}
-
 static void name_the_options(struct conf_error *error)
 {
 	char *text = error->text;
@@ -316,7 +308,7 @@ int conf_load(struct conf *conf, const struct conf_source *source, struct conf_e
 	cfg_free(cfg);
 	if (r < 0) {
 		name_the_options(error);
-		make_one_line(error->text);
+		log_make_printable(error->text);
 	}
 	return r;
 }

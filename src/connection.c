@@ -174,3 +174,10 @@ uint32_t connection_unacknowledged(int fd)
 	(void)ioctl(fd, SIOCOUTQ, &n); /* tcp(7); it cannot fail on a TCP socket */
 	return (uint32_t)n;
 }
+
+void connection_reset_on_close(int fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}

@@ -74,6 +74,9 @@ int connection_turn(struct connection *c, int fd, struct echo *echo);
 /* Receives and throws away, for a connection that is finished.  As a turn. */
 int connection_discard(int fd, struct echo *echo);
 
+/* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
+void connection_reset_on_close(int fd);
+
 /* Bytes that the kernel has taken from us and the client's has not, or 0. */
 uint32_t connection_unacknowledged(int fd);
 

@@ -46,9 +46,14 @@ static inline uint64_t counter_get(const counter *c)
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
+static inline void counter_add(counter *c, uint64_t n)
+{
+	counter_set(c, counter_get(c) + n);
+}
+
 static inline void counter_increment(counter *c)
 {
-	counter_set(c, counter_get(c) + 1);
+	counter_add(c, 1);
 }
 
 #endif

@@ -103,8 +103,7 @@ static int put_prefix(char *line, size_t size, enum log_level level)
 			 snprintf(line, size, "echod: %s", name);
 }
 
-/* A line stays one line, whatever a file name or a token in it contains. */
-static void make_printable(char *s)
+void log_make_printable(char *s)
 {
 	for (; *s; s++)
 		if (iscntrl((unsigned char)*s))
@@ -120,7 +119,7 @@ __attribute__((format(printf, 2, 0))) static bool emit_line(enum log_level level
 
 	if (text < 0)
 		return false;
-	make_printable(line + n);
+	log_make_printable(line + n);
 	n += (size_t)text;
 	if (n > max_line - 1)
 		n = max_line - 1;

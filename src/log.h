@@ -39,6 +39,9 @@ bool log_enabled(enum log_level level);
 /* Writes one line, without a newline in fmt.  errno is left as it was. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Replaces control characters, so that a line stays one line whatever is in it. */
+void log_make_printable(char *text);
+
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)

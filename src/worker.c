@@ -166,14 +166,6 @@ static struct connection *unqueue(struct worker *w)
 	return c;
 }
 
-/* Closes with a reset, not with a FIN that would claim the echo to be whole. */
-static void reset_on_close(int fd)
-{
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
 /*
  * Ends a connection that is not on the ready queue.  The order matters: an
  * empty record, then "nobody" with release, then close(2), after which the
@@ -188,7 +180,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 		  error ? strerrordesc_np(error) : closing_name(reason),
 		  (unsigned long long)c->echoed);
 	if (reason == CLOSED_BY_ERROR || (c->stalled && reason != CLOSED_BY_CLIENT))
-		reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
+		connection_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
 	list_remove(list_of(w, c), w->config.table, c);
 	connection_forget(c, &w->echo);
 	c->adopted = c->stalled = c->ready = c->finished = false;
@@ -215,7 +207,7 @@ static void serve(struct worker *w, struct connection *c)
 	int r = c->finished ? connection_discard(fd, &w->echo) : connection_turn(c, fd, &w->echo);
 
 	counter_set(&w->received, w->echo.received);
-	counter_set(&w->echoed, counter_get(&w->echoed) + (c->echoed - before));
+	counter_add(&w->echoed, c->echoed - before);
 	if (r == TURN_END || r < 0) {
 		end(w, c, r < 0 ? CLOSED_BY_ERROR : CLOSED_BY_CLIENT, r < 0 ? -r : 0);
 		return;

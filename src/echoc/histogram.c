@@ -30,11 +30,6 @@ static uint64_t upper_end(unsigned bucket)
 	return first + (1ull << shift) - 1;
 }
 
-static void increase(counter *c, uint64_t n)
-{
-	counter_set(c, counter_get(c) + n);
-}
-
 static void include(struct histogram *h, uint64_t min, uint64_t max)
 {
 	if (counter_get(&h->total) == 0 || min < counter_get(&h->min))
@@ -48,9 +43,9 @@ void histogram_record(struct histogram *h, int64_t ns)
 	uint64_t v = ns < 0 ? 0 : (uint64_t)ns;
 
 	include(h, v, v);
-	increase(&h->counts[bucket_of(v)], 1);
-	increase(&h->sum, v);
-	increase(&h->total, 1);
+	counter_add(&h->counts[bucket_of(v)], 1);
+	counter_add(&h->sum, v);
+	counter_add(&h->total, 1);
 }
 
 void histogram_add(struct histogram *to, const struct histogram *from)
@@ -59,17 +54,17 @@ void histogram_add(struct histogram *to, const struct histogram *from)
 		return;
 	include(to, counter_get(&from->min), counter_get(&from->max));
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-		increase(&to->counts[i], counter_get(&from->counts[i]));
-	increase(&to->sum, counter_get(&from->sum));
-	increase(&to->total, counter_get(&from->total));
+		counter_add(&to->counts[i], counter_get(&from->counts[i]));
+	counter_add(&to->sum, counter_get(&from->sum));
+	counter_add(&to->total, counter_get(&from->total));
 }
 
 void histogram_subtract(struct histogram *h, const struct histogram *earlier)
 {
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-		increase(&h->counts[i], -counter_get(&earlier->counts[i]));
-	increase(&h->sum, -counter_get(&earlier->sum));
-	increase(&h->total, -counter_get(&earlier->total));
+		counter_add(&h->counts[i], -counter_get(&earlier->counts[i]));
+	counter_add(&h->sum, -counter_get(&earlier->sum));
+	counter_add(&h->total, -counter_get(&earlier->total));
 }
 
 uint64_t histogram_quantile(const struct histogram *h, double p)

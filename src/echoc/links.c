@@ -32,11 +32,6 @@
 /* Without --duration a connection that is this many timeouts late is given up. */
 #define GIVE_UP 10
 
-static void count(counter *c, uint64_t n)
-{
-	counter_set(c, counter_get(c) + n);
-}
-
 #define options_of(l) ((l)->plan->options)
 #define phase_of(l) atomic_load(&(l)->plan->phase)
 
@@ -105,7 +100,7 @@ static void set_over(struct links *l, struct link *k)
 	k->state = OVER;
 	l->n_over++;
 	if (k->due > k->sent) /* planned, and never sent */
-		count(&l->tally.lost, k->due - k->sent);
+		counter_add(&l->tally.lost, k->due - k->sent);
 	has_tried(l, k);
 }
 
@@ -161,7 +156,7 @@ void links_connect(struct links *l, struct link *k)
 
 	if (r < 0) {
 		atomic_store(&l->error, -r);
-		count(&l->tally.connect_failures, 1);
+		counter_add(&l->tally.connect_failures, 1);
 		set_over(l, k);
 		return;
 	}
@@ -182,7 +177,7 @@ static void retry_connect(struct links *l, struct link *k, int error)
 		links_connect(l, k);
 		return;
 	}
-	count(&l->tally.connect_failures, 1);
+	counter_add(&l->tally.connect_failures, 1);
 	set_over(l, k);
 }
 
@@ -224,7 +219,7 @@ static void add_messages(struct links *l, struct link *k)
 
 		if (!planned) {
 			l->left--;
-			count(&l->tally.messages_due, 1);
+			counter_add(&l->tally.messages_due, 1);
 		}
 		stream_add(&k->stream, next_size(l), when, &l->tally);
 	}
@@ -270,7 +265,7 @@ static void end_link(struct links *l, struct link *k)
 static void break_off(struct links *l, struct link *k, counter *reason)
 {
 	if (reason)
-		count(reason, 1);
+		counter_add(reason, 1);
 	stream_expire(&k->stream, INT64_MAX, &l->tally);
 	end_link(l, k);
 }
@@ -300,7 +295,7 @@ static void on_connecting(struct links *l, struct link *k)
 	}
 	l->n_connecting--;
 	k->state = TALKING;
-	count(&l->tally.connections, 1);
+	counter_add(&l->tally.connections, 1);
 	histogram_record(&l->tally.connect, clock_ns() - k->began);
 	has_tried(l, k);
 	advance(l, k);
@@ -342,10 +337,10 @@ void links_serve(struct links *l, int fd)
 
 void links_give(struct links *l, struct link *k)
 {
-	count(&l->tally.messages_due, 1);
+	counter_add(&l->tally.messages_due, 1);
 	l->left--;
 	if (k->state == OVER) {
-		count(&l->tally.lost, 1);
+		counter_add(&l->tally.lost, 1);
 		return;
 	}
 	k->due++;

@@ -133,22 +133,17 @@ static int step(struct ping *p)
 	return r == STREAM_WAIT ? 0 : r;
 }
 
-static void count_one(counter *c)
-{
-	counter_set(c, counter_get(c) + 1);
-}
-
 static void note_end(struct ping *p, int r)
 {
 	if (r == 0)
 		return;
 	stream_expire(&p->stream, INT64_MAX, &p->tally);
 	if (r == STREAM_END) {
-		count_one(&p->tally.early_closes);
+		counter_increment(&p->tally.early_closes);
 		fprintf(stderr, "echoc: %s: the server has closed the connection\n",
 			p->target->name);
 	} else if (r != -EBADMSG) {
-		count_one(&p->tally.resets);
+		counter_increment(&p->tally.resets);
 		fprintf(stderr, "echoc: %s: %s\n", p->target->name, strerror(-r));
 	}
 }
@@ -197,7 +192,7 @@ static int begin(struct ping *p)
 	p->fd = target_connect(p->target, (int)(p->options->connect_timeout / 1000000), &peer);
 	if (p->fd < 0)
 		return p->fd;
-	count_one(&p->tally.connections);
+	counter_increment(&p->tally.connections);
 	p->start = clock_ns();
 	histogram_record(&p->tally.connect, p->start - began);
 	p->end = p->options->deadline ? p->start + p->options->deadline : INT64_MAX;

@@ -43,17 +43,12 @@ static struct message *message_at(const struct stream *s, unsigned i)
 	return &s->ring[at < s->size ? at : at - s->size];
 }
 
-static void count(counter *c, uint64_t n)
-{
-	counter_set(c, counter_get(c) + n);
-}
-
 void stream_add(struct stream *s, size_t size, int64_t planned, struct tally *tally)
 {
 	s->goal += size;
 	*message_at(s, s->count) = (struct message){ s->goal, size, planned, false };
 	s->count++;
-	count(&tally->messages_sent, 1);
+	counter_add(&tally->messages_sent, 1);
 }
 
 int stream_send(struct stream *s, int fd, const struct stream_context *context)
@@ -68,7 +63,7 @@ int stream_send(struct stream *s, int fd, const struct stream_context *context)
 		if (n < 0)
 			return errno == EAGAIN ? STREAM_WAIT : -errno;
 		s->written += (uint64_t)n;
-		count(&context->tally->bytes_sent, (uint64_t)n);
+		counter_add(&context->tally->bytes_sent, (uint64_t)n);
 	}
 	return STREAM_WAIT;
 }
@@ -82,7 +77,7 @@ static void complete(struct stream *s, const struct stream_context *context, int
 	s->first = s->first + 1 < s->size ? s->first + 1 : 0;
 	s->count--;
 	if (!s->wrong && !m->lost) {
-		count(&tally->messages_verified, 1);
+		counter_add(&tally->messages_verified, 1);
 		histogram_record(&tally->latency, now - m->planned);
 	}
 	if (context->observer)
@@ -99,14 +94,14 @@ static void compare(struct stream *s, const unsigned char *data, size_t n,
 	while (i < n) {
 		size_t right = payload_check(s->key, s->read + i, data + i, n - i);
 
-		count(&context->tally->bytes_verified, right);
+		counter_add(&context->tally->bytes_verified, right);
 		i += right;
 		if (i == n)
 			break;
 		if (!s->wrong) {
 			tally_report(s->number, s->read + i, payload_byte(s->key, s->read + i),
 				     data[i]);
-			count(&context->tally->corrupt, 1);
+			counter_add(&context->tally->corrupt, 1);
 		}
 		s->wrong = true;
 		i++;
@@ -135,7 +130,7 @@ static int verify(struct stream *s, size_t n, const struct stream_context *conte
 	if (n == 0)
 		return STREAM_WAIT;
 	tally_report(s->number, s->written, TALLY_NOTHING, *data);
-	count(&context->tally->corrupt, 1);
+	counter_add(&context->tally->corrupt, 1);
 	return -EBADMSG;
 }
 
@@ -163,7 +158,7 @@ void stream_expire(struct stream *s, int64_t before, struct tally *tally)
 		if (m->planned >= before)
 			break;
 		if (!m->lost)
-			count(&tally->lost, 1);
+			counter_add(&tally->lost, 1);
 		m->lost = true;
 	}
 }

@@ -8,7 +8,7 @@
 
 static void add(counter *to, const counter *from)
 {
-	counter_set(to, counter_get(to) + counter_get(from));
+	counter_add(to, counter_get(from));
 }
 
 void tally_add(struct tally *to, const struct tally *from)
