@@ -179,6 +179,7 @@ static void retire(struct acceptor *a, int listener)
 
 	if (r < 0 && r != -EAGAIN)
 		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
+	poller_remove(&a->poller, listener); /* the service manager may hold it too, see store.h */
 	close(listener);
 }
 

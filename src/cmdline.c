@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-static const char usage[] = "Usage: echod [-t | -p] [-c FILE] [-o NAME=VALUE]... [--trace]\n";
+static const char usage[] =
+	"Usage: echod [-t | -p] [-c FILE] [-o NAME=VALUE]... [--activated] [--trace]\n";
 
 static const char help[] =
 	"Echoes what its TCP clients send (RFC 862).\n"
@@ -15,19 +16,25 @@ static const char help[] =
 	"  -o, --option NAME=VALUE  override one option of the file; repeatable\n"
 	"  -t, --test-config        check the configuration and exit: 0 or 78\n"
 	"  -p, --print-config       print the configuration in force and exit\n"
+	"      --activated          serve only sockets that the service manager passes\n"
 	"      --trace              print each batch of events as it is handled\n"
 	"  -V, --version            print the version and exit\n"
 	"  -h, --help               print this and exit\n"
 	"\n"
 	"See echod(8) and echod.conf(5).\n";
 
-enum { OPTION_TRACE = 256 };
+enum { OPTION_ACTIVATED = 256, OPTION_TRACE };
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' },   { "option", required_argument, NULL, 'o' },
-	{ "test-config", no_argument, NULL, 't' },    { "print-config", no_argument, NULL, 'p' },
-	{ "trace", no_argument, NULL, OPTION_TRACE }, { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },	      { 0 },
+	{ "config", required_argument, NULL, 'c' },
+	{ "option", required_argument, NULL, 'o' },
+	{ "test-config", no_argument, NULL, 't' },
+	{ "print-config", no_argument, NULL, 'p' },
+	{ "activated", no_argument, NULL, OPTION_ACTIVATED },
+	{ "trace", no_argument, NULL, OPTION_TRACE },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
 };
 
 static int complain(const char *what, const char *argument)
@@ -63,17 +70,20 @@ static int take(struct cmdline *cmdline, int option, const char *argument)
 {
 	switch (option) {
 	case 'c':
-		cmdline->source.path = argument;
-		cmdline->source.may_be_missing = false;
+		cmdline->options.source.path = argument;
+		cmdline->options.source.may_be_missing = false;
 		return -1;
 	case 'o':
-		return add_override(&cmdline->source, argument);
+		return add_override(&cmdline->options.source, argument);
 	case 't':
 		return set_action(cmdline, CMDLINE_TEST);
 	case 'p':
 		return set_action(cmdline, CMDLINE_PRINT);
+	case OPTION_ACTIVATED:
+		cmdline->options.only_passed = true;
+		return -1;
 	case OPTION_TRACE:
-		cmdline->trace = true;
+		cmdline->options.trace = true;
 		return -1;
 	case 'V':
 		return print_and_exit(PACKAGE_STRING "\n", "");
@@ -90,10 +100,10 @@ int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[])
 	int option, status = -1;
 
 	memset(cmdline, 0, sizeof(*cmdline));
-	cmdline->source.path = SYSCONFDIR "/echod.conf";
-	cmdline->source.may_be_missing = true;
-	cmdline->source.overrides = calloc((size_t)argc + 1, sizeof(char *));
-	if (!cmdline->source.overrides)
+	cmdline->options.source.path = SYSCONFDIR "/echod.conf";
+	cmdline->options.source.may_be_missing = true;
+	cmdline->options.source.overrides = calloc((size_t)argc + 1, sizeof(char *));
+	if (!cmdline->options.source.overrides)
 		return EX_OSERR;
 	while (status < 0 &&
 	       (option = getopt_long(argc, argv, "c:o:tpVh", long_options, NULL)) != -1)
@@ -107,6 +117,6 @@ int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[])
 
 void cmdline_deinit(struct cmdline *cmdline)
 {
-	free(cmdline->source.overrides);
-	cmdline->source.overrides = NULL;
+	free(cmdline->options.source.overrides);
+	cmdline->options.source.overrides = NULL;
 }

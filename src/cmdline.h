@@ -4,16 +4,13 @@
 #ifndef ECHOD_CMDLINE_H
 #define ECHOD_CMDLINE_H
 
-#include <stdbool.h>
-
-#include "conf.h"
+#include "server.h"
 
 enum cmdline_action { CMDLINE_SERVE, CMDLINE_TEST, CMDLINE_PRINT };
 
 struct cmdline {
 	enum cmdline_action action;
-	struct conf_source source; /* its overrides are allocated */
-	bool trace;
+	struct server_options options; /* the source's overrides are allocated */
 };
 
 /*

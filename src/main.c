@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "activation.h"
 #include "cmdline.h"
 #include "descriptors.h"
 #include "log.h"
@@ -13,7 +14,7 @@
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
 {
 	struct server *server;
-	int status = server_start(&server, conf, &cmdline->source, cmdline->trace);
+	int status = server_start(&server, conf, &cmdline->options);
 
 	if (status != 0)
 		return status;
@@ -27,7 +28,7 @@ static int act(const struct cmdline *cmdline)
 	struct conf conf;
 	struct conf_error error;
 
-	if (conf_load(&conf, &cmdline->source, &error) < 0) {
+	if (conf_load(&conf, &cmdline->options.source, &error) < 0) {
 		log_error("%s", error.text);
 		return EX_CONFIG;
 	}
@@ -50,6 +51,7 @@ int main(int argc, char *argv[])
 	signals_block();
 	if (descriptors_fill_standard() < 0)
 		return EX_OSERR;
+	activation_receive();
 	log_init();
 	status = cmdline_parse(&cmdline, argc, argv);
 	if (status >= 0)

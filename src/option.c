@@ -34,6 +34,7 @@ const struct option option_table[OPTION_COUNT] = {
 	FIXED(send_buffer, "0", 0, 1073741823),
 	BOOLEAN(tcp_nodelay, "true"),
 	NUMBER(tcp_keepalive, "0", 0, 32767),
+	BOOLEAN(hand_over, "true"),
 	LEVEL(log_level, "info"),
 };
 /* clang-format on */

@@ -40,6 +40,12 @@ int poller_add(const struct poller *p, int fd, uint32_t events)
 	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+void poller_remove(const struct poller *p, int fd)
+{
+	(void)epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, fd,
+			NULL); /* it fails only if it was not added */
+}
+
 int poller_wait(const struct poller *p, struct epoll_event *events, int max, int timeout_ms)
 {
 	int n = epoll_wait(p->epoll_fd, events, max, timeout_ms);

@@ -28,6 +28,9 @@ void poller_deinit(struct poller *p);
 /* Watches fd; data.fd of its events is fd.  0, or -errno of epoll_ctl(2). */
 int poller_add(const struct poller *p, int fd, uint32_t events);
 
+/* Watches fd no more: others hold the same open file, so that close(2) would not do. */
+void poller_remove(const struct poller *p, int fd);
+
 /* As epoll_wait(2), with interruptions as no events: never negative. */
 int poller_wait(const struct poller *p, struct epoll_event *events, int max, int timeout_ms);
 

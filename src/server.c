@@ -25,7 +25,7 @@
 
 #include "clock.h"
 #include "descriptors.h"
-#include "listeners.h"
+#include "listening.h"
 #include "log.h"
 #include "reactor.h"
 #include "report.h"
@@ -43,20 +43,28 @@ struct server {
 	const struct conf_source *source;
 	uint32_t descriptors; /* how many we may have */
 	int signal_fd;
-	struct listeners listeners;
+	struct listening listening;
 	struct reactor reactor;
 };
 
 static int exit_status(int error)
 {
-	return error == -EACCES || error == -EPERM ? EX_NOPERM : EX_OSERR;
+	switch (error) {
+	case -ENOENT: /* no listener was passed */
+		return EX_CONFIG;
+	case -EACCES:
+	case -EPERM:
+		return EX_NOPERM;
+	default:
+		return EX_OSERR;
+	}
 }
 
 /* What max_connections means here: what is configured, if descriptors allow it. */
 static long max_connections(const struct server *s)
 {
 	long room = (long)s->descriptors - DESCRIPTORS_OWN - 2L * s->reactor.n_workers -
-		    (long)s->listeners.n;
+		    (long)s->listening.set.n;
 
 	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
 									   room;
@@ -76,56 +84,11 @@ static void apply(struct server *s)
 
 static void hand_listeners_over(struct server *s)
 {
-	struct acceptor_set set = { .n = s->listeners.n };
+	struct acceptor_set set = { .n = s->listening.set.n };
 
 	for (size_t i = 0; i < set.n; i++)
-		set.fds[i] = s->listeners.at[i].fd;
+		set.fds[i] = s->listening.set.at[i].fd;
 	reactor_listen(&s->reactor, &set);
-}
-
-static void log_bind_failure(const struct address *address, int error)
-{
-	char text[ADDRESS_TEXT];
-	unsigned port = address_port(address);
-
-	if (error == -EACCES && port > 0 && port < 1024)
-		log_error("cannot listen on %s: %s; port %u is below 1024 and needs the capability "
-			  "CAP_NET_BIND_SERVICE",
-			  address_format(address, text), strerrordesc_np(-error), port);
-	else
-		log_error("cannot listen on %s: %s", address_format(address, text),
-			  strerrordesc_np(-error));
-}
-
-/* Opens what conf names beside the listeners that we have.  0 or -errno, logged. */
-static int open_listeners(const struct server *s, const struct conf *conf, struct listeners *set)
-{
-	struct address failed;
-	char text[ADDRESS_TEXT];
-	int r = listeners_open(set, &s->listeners, conf, &failed);
-
-	if (r < 0) {
-		log_bind_failure(&failed, r);
-		return r;
-	}
-	for (size_t i = 0; i < conf->n_listen; i++)
-		if (!listeners_contain(set, &conf->listen[i]))
-			log_warning("not listening on %s: this kernel has no IPv6",
-				    address_format(&conf->listen[i], text));
-	return 0;
-}
-
-static void log_listeners(const struct listeners *set, const struct listeners *old)
-{
-	for (size_t i = 0; i < set->n; i++) {
-		struct address address;
-		char text[ADDRESS_TEXT];
-
-		if (old && listeners_contain(old, &set->at[i].address))
-			continue;
-		listener_address(&set->at[i], &address);
-		log_info("listening on %s", address_format(&address, text));
-	}
 }
 
 static void log_kept(const char *name)
@@ -133,23 +96,13 @@ static void log_kept(const char *name)
 	log_warning("reload: %s stays as it is until a restart", name);
 }
 
-static void adopt_configuration(struct server *s, struct conf *next,
+static void adopt_configuration(struct server *s, const struct conf *next,
 				const struct listeners *listeners)
 {
-	struct listeners old = s->listeners;
-
 	s->conf = *next;
-	s->listeners = *listeners;
-	for (size_t i = 0; i < listeners->n; i++) {
-		int r = listener_configure(&listeners->at[i], next);
-
-		if (r < 0)
-			log_warning("reload: cannot set the options of a listener: %s",
-				    strerrordesc_np(-r));
-	}
+	listening_adopt(&s->listening, next, listeners);
 	hand_listeners_over(s); /* the acceptor closes those that are gone */
 	apply(s);
-	log_listeners(listeners, &old);
 }
 
 static void reload(struct server *s)
@@ -168,7 +121,7 @@ static void reload(struct server *s)
 		return;
 	}
 	conf_keep_fixed(&next, &s->conf, log_kept);
-	if (open_listeners(s, &next, &listeners) < 0) {
+	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
 		log_error("reload refused, all stays as it was");
 		service_ready("Serving; the last reload was refused");
 		return;
@@ -279,30 +232,29 @@ static int start(struct server *s, bool trace)
 	return reactor_start(&s->reactor);
 }
 
-int server_start(struct server **server, const struct conf *conf, const struct conf_source *source,
-		 bool trace)
+int server_start(struct server **server, const struct conf *conf,
+		 const struct server_options *options)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	struct listeners listeners;
+	struct activation activation;
 	int r;
 
 	if (!s)
 		return EX_OSERR;
 	s->conf = *conf;
-	s->source = source;
+	s->source = &options->source;
 	s->signal_fd = -1;
-	r = open_listeners(s, conf, &listeners);
+	activation_sort(&activation);
+	r = listening_start(&s->listening, &activation, conf, options->only_passed);
 	if (r < 0)
 		goto fail;
-	s->listeners = listeners;
-	r = start(s, trace);
+	r = start(s, options->trace);
 	if (r < 0) {
 		log_error("cannot start: %s", strerrordesc_np(-r));
-		listeners_close(&s->listeners, NULL);
+		listeners_close(&s->listening.set, NULL);
 		goto fail;
 	}
 	hand_listeners_over(s); /* they are the acceptor's now */
-	log_listeners(&s->listeners, NULL);
 	log_info("ready: %u workers, at most %ld connections", s->reactor.n_workers,
 		 max_connections(s));
 	service_ready("Serving");

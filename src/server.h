@@ -10,16 +10,23 @@
 
 struct server;
 
+struct server_options {
+	struct conf_source
+		source;	  /* read again at each reload; its strings must outlive the server */
+	bool only_passed; /* serve listeners that the service manager passes, open none */
+	bool trace;	  /* see trace.h */
+};
+
 /*
- * Starts listening and all threads, and says READY.  conf is copied; source is
- * read again at each reload and must outlive the server.
+ * Starts listening and all threads, and says READY.  conf is copied; options
+ * must outlive the server.
  *
- * signals_block() must have been called.
+ * signals_block() and activation_receive() must have been called.
  *
  * Returns 0, or an exit status of sysexits.h after it has logged why.
  */
-int server_start(struct server **server, const struct conf *conf, const struct conf_source *source,
-		 bool trace);
+int server_start(struct server **server, const struct conf *conf,
+		 const struct server_options *options);
 
 /* Follows signals until the end.  Returns the exit status. */
 int server_run(struct server *server);

@@ -31,6 +31,7 @@ struct conf {
 	long send_buffer;
 	long tcp_nodelay;
 	long tcp_keepalive;
+	long hand_over;
 	long log_level;
 };
 

@@ -81,6 +81,7 @@ endif
 
 EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py $(functional_tests) $(static_tests)
 functional_tests = \
+	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \

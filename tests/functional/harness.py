@@ -103,7 +103,7 @@ class Echod:
 
     def wait_ready(self):
         self.wait_log(r"\bready: ")
-        self.ports = [int(m.group(1)) for m in map(re.compile(r"listening on .*:(\d+)$").search,
+        self.ports = [int(m.group(1)) for m in map(re.compile(r"listening on .*:(\d+)(?:,|$)").search,
                                                    self.log().splitlines()) if m]
         self.port = self.ports[0]
 

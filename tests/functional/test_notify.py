@@ -20,8 +20,12 @@ class Notify(harness.Test):
         self.manager.settimeout(harness.DEADLINE)
 
     def told(self):
-        lines = self.manager.recv(4096).decode().splitlines()
-        return dict(line.split("=", 1) for line in lines)
+        """The next message that is not about the store."""
+        while True:
+            lines = self.manager.recv(4096).decode().splitlines()
+            message = dict(line.split("=", 1) for line in lines)
+            if "FDNAME" not in message:
+                return message
 
     def test_life(self):
         """READY when it listens; RELOADING and READY, also when refused; STOPPING"""

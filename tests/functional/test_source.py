@@ -20,14 +20,15 @@ CLIENT_ROOMS = [
 ]
 ROOMS = [
     {"main"},
-    {"cmdline", "server"},
-    {"reactor", "report"},
-    {"acceptor"},
+    {"cmdline"},
+    {"server"},
+    {"reactor", "report", "listening"},
+    {"acceptor", "activation"},
     {"worker", "listeners"},
     {"list", "limiter", "listener", "poller"},
     {"table", "conf", "trace"},
     {"option", "connection"},
-    {"settings", "service"},
+    {"settings", "service", "store"},
     {"address", "clock", "comments", "counters", "descriptors", "log", "signals"},
 ]
 

@@ -1,0 +1,115 @@
+#include "activation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "store.h"
+
+/* Between activation_receive() and activation_sort(). */
+static struct {
+	int n; /* or -errno */
+	char **names;
+} received;
+
+void activation_receive(void)
+{
+	received.n = sd_listen_fds_with_names(1, &received.names);
+}
+
+static bool begins_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Returns NULL, or why the descriptor is not taken. */
+static const char *add_listener(struct listeners *set, int fd)
+{
+	struct listener listener = { .fd = fd };
+
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0 ||
+	    sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
+		return "it is not a listening TCP socket";
+	if (set->n == CONF_LISTEN_MAX)
+		return "there are too many";
+	if (set_nonblocking(fd) < 0)
+		return "it cannot be made non-blocking";
+	listener_address(&listener, &listener.address);
+	set->at[set->n++] = listener;
+	return NULL;
+}
+
+static const char *add_carrier(struct activation *a, int fd, const char *number)
+{
+	char *end;
+	unsigned long i = strtoul(number, &end, 10);
+
+	if (!*number || *end || i >= ACTIVATION_CARRIERS || a->carriers[i] >= 0)
+		return "it is not one of ours";
+	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 0) <= 0)
+		return "it is not what carries connections";
+	if (set_nonblocking(fd) < 0)
+		return "it cannot be made non-blocking";
+	a->carriers[i] = fd;
+	return NULL;
+}
+
+static const char *add_state(struct activation *a, int fd)
+{
+	if (a->state >= 0)
+		return "there is another one";
+	a->state = fd;
+	return NULL;
+}
+
+static const char *add(struct activation *a, int fd, const char *name)
+{
+	if (!begins_with(name, STORE_PREFIX))
+		return add_listener(&a->passed, fd);
+	if (begins_with(name, STORE_LISTENER))
+		return add_listener(&a->stored, fd);
+	if (begins_with(name, STORE_CARRIER))
+		return add_carrier(a, fd, name + strlen(STORE_CARRIER));
+	if (strcmp(name, STORE_STATE) == 0)
+		return add_state(a, fd);
+	return "its name is unknown";
+}
+
+void activation_sort(struct activation *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->state = -1;
+	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
+		a->carriers[i] = -1;
+	if (received.n < 0)
+		log_warning("cannot take the descriptors that were passed: %s",
+			    strerrordesc_np(-received.n));
+	for (int i = 0; i < received.n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+		const char *name = received.names[i];
+		const char *trouble = add(a, fd, name);
+
+		if (trouble) {
+			log_warning("descriptor %d (%s) was passed, but %s: closed", fd, name,
+				    trouble);
+			if (begins_with(name, STORE_PREFIX))
+				store_remove(name);
+			close(fd);
+		}
+		free(received.names[i]);
+	}
+	free(received.names);
+	memset(&received, 0, sizeof(received));
+}

@@ -1,0 +1,184 @@
+#include "listening.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "store.h"
+
+static void log_bind_failure(const struct address *address, int error)
+{
+	char text[ADDRESS_TEXT];
+	unsigned port = address_port(address);
+
+	if (error == -EACCES && port > 0 && port < 1024)
+		log_error("cannot listen on %s: %s; port %u is below 1024 and needs the capability "
+			  "CAP_NET_BIND_SERVICE",
+			  address_format(address, text), strerrordesc_np(-error), port);
+	else
+		log_error("cannot listen on %s: %s", address_format(address, text),
+			  strerrordesc_np(-error));
+}
+
+static int open_configured(const struct listeners *old, const struct conf *conf,
+			   struct listeners *set)
+{
+	struct address failed;
+	char text[ADDRESS_TEXT];
+	int r = listeners_open(set, old, conf, &failed);
+
+	if (r < 0) {
+		log_bind_failure(&failed, r);
+		return r;
+	}
+	for (size_t i = 0; i < conf->n_listen; i++)
+		if (!listeners_contain(set, &conf->listen[i]))
+			log_warning("not listening on %s: this kernel has no IPv6",
+				    address_format(&conf->listen[i], text));
+	return 0;
+}
+
+/* Says where we listen, except for what is in old. */
+static void log_listeners(const struct listeners *set, const struct listeners *old, const char *how)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		struct address address;
+		char text[ADDRESS_TEXT];
+
+		if (old && listeners_contain(old, &set->at[i].address))
+			continue;
+		listener_address(&set->at[i], &address);
+		log_info("listening on %s%s", address_format(&address, text), how);
+	}
+}
+
+static void unstore(const struct listener *listener)
+{
+	struct address address;
+
+	listener_address(listener, &address);
+	store_remove_listener(&address);
+}
+
+/* The same one stored twice is stored once: the manager compares. */
+static void store_all(const struct listening *l)
+{
+	for (size_t i = 0; i < l->set.n; i++) {
+		struct address address;
+
+		listener_address(&l->set.at[i], &address);
+		store_add_listener(&address, l->set.at[i].fd);
+	}
+}
+
+static void configure_all(const struct listeners *set, const struct conf *conf)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		int r = listener_configure(&set->at[i], conf);
+
+		if (r < 0)
+			log_warning("cannot set the options of a listener: %s",
+				    strerrordesc_np(-r));
+	}
+}
+
+static bool is_configured(const struct conf *conf, const struct address *address)
+{
+	for (size_t i = 0; i < conf->n_listen; i++)
+		if (address_equal(&conf->listen[i], address))
+			return true;
+	return false;
+}
+
+/*
+ * Closes stored listeners that conf does not name any more, for their
+ * addresses may overlap with those that it does name.
+ */
+static void drop_unwanted(struct listeners *stored, const struct conf *conf)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < stored->n; i++) {
+		const struct listener *l = &stored->at[i];
+
+		if (is_configured(conf, &l->address)) {
+			stored->at[n++] = *l;
+		} else {
+			unstore(l);
+			close(l->fd);
+		}
+	}
+	if (n < stored->n)
+		store_barrier(); /* until then the address is taken */
+	stored->n = n;
+}
+
+static int start_passed(struct listening *l, const struct activation *a, const struct conf *conf)
+{
+	for (size_t i = 0; i < a->stored.n; i++) {
+		unstore(&a->stored.at[i]); /* from a time without a socket unit */
+		close(a->stored.at[i].fd);
+	}
+	l->set = a->passed;
+	l->passed = true;
+	configure_all(&l->set, conf);
+	log_listeners(&l->set, NULL, ", passed by the service manager");
+	return 0;
+}
+
+int listening_start(struct listening *l, const struct activation *a, const struct conf *conf,
+		    bool only_passed)
+{
+	struct listeners stored = a->stored;
+	int r;
+
+	if (a->passed.n > 0)
+		return start_passed(l, a, conf);
+	if (only_passed) {
+		log_error("no listening socket was passed; with systemd, start echod.socket, which "
+			  "starts this service");
+		return -ENOENT;
+	}
+	drop_unwanted(&stored, conf);
+	r = open_configured(&stored, conf, &l->set);
+	if (r < 0) {
+		listeners_close(&stored, NULL);
+		return r;
+	}
+	configure_all(&stored, conf);
+	if (conf->hand_over)
+		store_all(l);
+	log_listeners(&l->set, &stored, "");
+	log_listeners(&stored, NULL, ", as before");
+	return 0;
+}
+
+int listening_prepare(const struct listening *l, const struct conf *conf, struct listeners *next)
+{
+	if (!l->passed)
+		return open_configured(&l->set, conf, next);
+	*next = l->set;
+	return 0;
+}
+
+void listening_adopt(struct listening *l, const struct conf *conf, const struct listeners *next)
+{
+	struct listeners old = l->set;
+
+	l->set = *next;
+	configure_all(&l->set, conf);
+	log_listeners(&l->set, &old, "");
+	for (size_t i = 0; i < old.n; i++)
+		if (!l->passed &&
+		    (!conf->hand_over || !listeners_contain(next, &old.at[i].address)))
+			unstore(&old.at[i]);
+	if (!l->passed && conf->hand_over)
+		store_all(l);
+}
+
+void listening_forget(const struct listening *l)
+{
+	for (size_t i = 0; i < l->set.n && !l->passed; i++)
+		unstore(&l->set.at[i]);
+}

@@ -1,0 +1,52 @@
+#include "store.h"
+
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+
+#define BARRIER_USEC 1000000
+
+#define NAME_SIZE (sizeof(STORE_LISTENER) + ADDRESS_TEXT)
+
+void store_add(const char *name, int fd)
+{
+	char text[NAME_SIZE + 64];
+
+	/* FDPOLL=0: the other end of a carrier is closed, which is no reason to drop it. */
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	(void)sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
+
+void store_remove(const char *name)
+{
+	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+void store_barrier(void)
+{
+	(void)sd_notify_barrier(0, BARRIER_USEC);
+}
+
+static char *listener_name(const struct address *address, char name[static NAME_SIZE])
+{
+	char text[ADDRESS_TEXT];
+
+	snprintf(name, NAME_SIZE, STORE_LISTENER "%s", address_format(address, text));
+	for (char *c = name; *c; c++)
+		if (*c == ':') /* it separates names, see sd_listen_fds_with_names(3) */
+			*c = '_';
+	return name;
+}
+
+void store_add_listener(const struct address *address, int fd)
+{
+	char name[NAME_SIZE];
+
+	store_add(listener_name(address, name), fd);
+}
+
+void store_remove_listener(const struct address *address)
+{
+	char name[NAME_SIZE];
+
+	store_remove(listener_name(address, name));
+}

@@ -1,0 +1,36 @@
+/*
+ * store: descriptors that the service manager keeps for us over a restart
+ * (FileDescriptorStoreMax=, sd_pid_notify_with_fds(3)).
+ *
+ * Names say what a descriptor is; they all begin with STORE_PREFIX, so that
+ * they are told from those of socket units.  The manager holds the same open
+ * file description: close(2) neither ends a stored socket nor takes it out of
+ * an epoll instance.
+ *
+ * Without a manager, or without a store, these do nothing, and nobody says so
+ * (systemd 252 has no word for it); what is asked is in manager.h.
+ * Main thread only.
+ */
+#ifndef ECHOD_STORE_H
+#define ECHOD_STORE_H
+
+#include "address.h"
+
+#define STORE_PREFIX "stored."
+#define STORE_LISTENER STORE_PREFIX "listener." /* with the address, ":" as "_" */
+#define STORE_CARRIER STORE_PREFIX "carrier."	/* with a number from 0 on */
+#define STORE_STATE STORE_PREFIX "state"
+
+/* Has the manager keep fd under that name, whatever becomes of it. */
+void store_add(const char *name, int fd);
+
+/* Has the manager close all of that name. */
+void store_remove(const char *name);
+
+/* Waits until the manager has done all that; at most a second. */
+void store_barrier(void);
+
+void store_add_listener(const struct address *address, int fd);
+void store_remove_listener(const struct address *address);
+
+#endif

@@ -1,0 +1,174 @@
+"""Listening sockets from a service manager, real and wrong ones."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+import harness
+from harness import Echod
+
+# Puts the named descriptors where sd_listen_fds(3) expects them, and says so.
+PASS = """
+import fcntl, os, sys
+numbers, names, count, pid, *command = sys.argv[1:]
+high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",")]
+os.closerange(3, 1000)
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+os.environ["LISTEN_FDS"] = count or str(len(high))
+os.environ["LISTEN_PID"] = pid or str(os.getpid())
+if names:
+    os.environ["LISTEN_FDNAMES"] = names
+os.closerange(1000, 1000 + len(high))
+os.execv(command[0], command)
+"""
+
+
+def listener(family=socket.AF_INET, address=("127.0.0.1", 0)):
+    s = socket.socket(family, socket.SOCK_STREAM)
+    s.bind(address)
+    s.listen()
+    return s
+
+
+class Passed(Echod):
+    """An echod to which the given sockets are passed as descriptors 3 and on."""
+
+    def __init__(self, *args, passed=(), names="", fds="", pid="", **options):
+        numbers = [s.fileno() for s in passed]
+        prefix = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
+        super().__init__(*args, prefix=prefix, pass_fds=numbers, **options)
+
+
+class Activation(harness.Test):
+    def listener(self, *args, **options):
+        s = listener(*args, **options)
+        self.addCleanup(s.close)
+        return s
+
+    def test_passed(self):
+        """passed listeners are served, and `listen` is not opened"""
+        a, b = self.listener(), self.listener()
+        with Passed("--activated", passed=[a, b], listen="127.0.0.1:1") as d:
+            self.assertEqual(d.ports, [a.getsockname()[1], b.getsockname()[1]])
+            for port in d.ports:
+                self.assertServes(d, port=port)
+            self.assertEqual(d.counters()["accepted"], 2)
+
+    def test_names(self):
+        """the names of a socket unit do not matter"""
+        a, b = self.listener(), self.listener()
+        with Passed(passed=[a, b], names="echod.socket:weird name") as d:
+            self.assertServes(d, port=a.getsockname()[1])
+            self.assertServes(d, port=b.getsockname()[1])
+
+    def test_blocking(self):
+        """a listener that blocks does not make the acceptor block"""
+        a, b = self.listener(), self.listener()
+        a.setblocking(True)
+        with Passed(passed=[a, b]) as d:
+            self.assertServes(d, port=a.getsockname()[1])
+            self.assertServes(d, port=b.getsockname()[1])
+
+    def test_reload(self):
+        """a reload leaves passed listeners alone, whatever `listen` says, and sets their options"""
+        a = self.listener()
+        with Passed(passed=[a], conf="", listen=None) as d:
+            with d.connect() as s:
+                d.write_conf('listen = "127.0.0.1:1"\ntcp_nodelay = false')
+                d.signal(signal.SIGHUP)
+                d.wait_log("reloaded")
+                self.assertEchoes(s)
+            self.assertServes(d)
+            self.assertEqual(a.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), 0)
+
+    def test_none(self):
+        """--activated without a socket says so, and exits 78"""
+        status, _, stderr = harness.run("-c", "/dev/null", "--activated")
+        self.assertEqual(status, 78)
+        self.assertIn("no listening socket was passed; with systemd, start echod.socket", stderr)
+
+    def wrong_ones(self):
+        datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagram.bind(("127.0.0.1", 0))
+        unbound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        server = self.listener()
+        connected = socket.create_connection(server.getsockname())
+        path = os.path.join(tempfile.mkdtemp(), "socket")
+        unix = self.listener(socket.AF_UNIX, path)
+        file = tempfile.TemporaryFile()
+        pipe = os.fdopen(os.pipe()[0], "rb")
+        wrong = {"datagram": datagram, "not listening": unbound, "connected": connected,
+                 "UNIX": unix, "file": file, "pipe": pipe}
+        for s in wrong.values():
+            self.addCleanup(s.close)
+        return wrong
+
+    def test_wrong(self):
+        """each descriptor that is no listening TCP socket is closed with a warning; the rest serve"""
+        for what, wrong in self.wrong_ones().items():
+            with self.subTest(what):
+                good = self.listener()
+                with Passed(passed=[wrong, good], names="x:y",
+                            expect=[r"descriptor 3 \(x\) was passed, but it is not a listening"]) as d:
+                    d.wait_log("descriptor 3 ")
+                    self.assertServes(d)
+
+    def test_wrong_stored(self):
+        """what is under the names of our own store, and is not ours, is closed with a warning"""
+        names = ("stored.state", "stored.carrier.0", "stored.carrier.1x", "stored.carrier.",
+                 "stored.carrier.16", "stored.carrier.-1", "stored.", "stored.new", "stored.listener.")
+        for what, wrong in self.wrong_ones().items():
+            for name in names:
+                with self.subTest(what, name=name):
+                    good = self.listener()
+                    with Passed(passed=[wrong, good], names=name + ":y", expect=["stored"]) as d:
+                        self.assertServes(d)
+
+    def test_too_many(self):
+        """more listeners than there may be are closed, one by one"""
+        some = [self.listener() for _ in range(70)]
+        with Passed(passed=some, expect=["there are too many: closed"]) as d:
+            d.wait_log("there are too many", 6)
+            self.assertEqual(len(d.ports), 64)
+            self.assertServes(d, port=d.ports[-1])
+
+    def test_nonsense(self):
+        """no count, process or name makes it crash, or take what is not passed"""
+        cases = [{"fds": n} for n in ("0", "-1", "99999", "2147483647", "99999999999", "x", "2")]
+        cases += [{"pid": "1"}, {"pid": "x"}, {"names": "a:b:c"}, {"names": ":"},
+                  {"names": "x" * 300}, {"names": "\x01"}]
+        for case in cases:
+            with self.subTest(**case):
+                good = self.listener()
+                with Passed(passed=[good], expect=["cannot take the descriptors"], **case) as d:
+                    self.assertServes(d)
+                    taken = d.port == good.getsockname()[1]
+                    self.assertEqual(taken, case.get("names") not in (None, "a:b:c", ":"))
+
+    @harness.needs("systemd-socket-activate")
+    def test_socket_activate(self):
+        """systemd's own way to pass a listener works, from the first connection on"""
+        probe = self.listener()
+        port = probe.getsockname()[1]
+        probe.close()
+        p = subprocess.Popen(["systemd-socket-activate", "-l", f"127.0.0.1:{port}", harness.ECHOD,
+                              "-c", "/dev/null", "--activated"], stderr=subprocess.PIPE)
+        lines = iter(p.stderr.readline, b"")
+        next(line for line in lines if b"Listening" in line)
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            self.assertEchoes(s)
+        reader = threading.Thread(target=p.stderr.read)
+        reader.start()
+        p.terminate()
+        self.assertEqual(p.wait(harness.DEADLINE), 0)
+        reader.join()
+        p.stderr.close()
+
+
+if __name__ == "__main__":
+    harness.main()
