@@ -195,14 +195,17 @@ static void watch(struct acceptor *a, int listener)
 static bool obey(struct acceptor *a)
 {
 	struct acceptor_set old = a->set;
-	bool stop;
+	bool stop, leave;
 
 	pthread_mutex_lock(&a->lock);
 	a->set = a->wanted;
 	stop = a->stop;
+	leave = a->leave;
 	a->pending = false;
 	pthread_cond_signal(&a->taken_over);
 	pthread_mutex_unlock(&a->lock);
+	if (leave)
+		return false;
 	for (size_t i = 0; i < a->set.n; i++)
 		if (!contains(&old, a->set.fds[i]))
 			watch(a, a->set.fds[i]);
@@ -274,4 +277,13 @@ void acceptor_stop(struct acceptor *a)
 
 	tell(a, &nothing, true);
 	pthread_join(a->thread, NULL);
+}
+
+bool acceptor_leave(struct acceptor *a, const struct timespec *deadline)
+{
+	pthread_mutex_lock(&a->lock);
+	a->leave = true; /* a set that is pending is void: others have its listeners too */
+	pthread_mutex_unlock(&a->lock);
+	poller_wake(&a->poller);
+	return pthread_clockjoin_np(a->thread, NULL, CLOCK_MONOTONIC, deadline) == 0;
 }

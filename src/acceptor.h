@@ -3,13 +3,14 @@
  * in turn.
  *
  * Life: acceptor_init(), acceptor_start(), acceptor_listen() as often as the
- * listeners change, acceptor_stop(), acceptor_deinit(), all by main.
+ * listeners change, acceptor_stop() or acceptor_leave(), acceptor_deinit(), all by main.
  */
 #ifndef ECHOD_ACCEPTOR_H
 #define ECHOD_ACCEPTOR_H
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "counters.h"
 #include "limiter.h"
@@ -38,10 +39,11 @@ struct acceptor {
 	pthread_t thread;
 	struct poller poller; /* woken to look at wanted and stop */
 
-	pthread_mutex_t lock; /* guards the next four */
+	pthread_mutex_t lock; /* guards the next five */
 	pthread_cond_t taken_over;
 	struct acceptor_set wanted;
 	bool stop;
+	bool leave;
 	bool pending; /* wanted and stop have not been taken over yet */
 
 	/* the acceptor writes, anyone reads */
@@ -68,6 +70,13 @@ int acceptor_start(struct acceptor *a);
  * it has not taken over the set before this one yet.
  */
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
+
+/*
+ * Ends the thread at once; what waits in the queues stays there, and the
+ * listeners stay open.  Waits until the deadline (CLOCK_MONOTONIC); false if
+ * the thread has not ended by then.
+ */
+bool acceptor_leave(struct acceptor *a, const struct timespec *deadline);
 
 /* Serves what waits in the queues, closes the listeners, and ends the thread. */
 void acceptor_stop(struct acceptor *a);

@@ -82,6 +82,14 @@ void connection_forget(struct connection *c, struct echo *echo)
 	c->pending = NULL;
 }
 
+void connection_clear(struct connection *c, struct echo *echo)
+{
+	connection_forget(c, echo);
+	c->adopted = c->stalled = c->ready = c->finished = false;
+	c->source = NULL;
+	c->echoed = 0;
+}
+
 /* Sends what is pending.  Returns 0 when none is left, TURN_STALLED or -errno. */
 static int flush(struct connection *c, int fd, struct echo *echo)
 {

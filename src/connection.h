@@ -83,4 +83,7 @@ uint32_t connection_unacknowledged(int fd);
 /* Frees the pending bytes, if any, and gives their budget back. */
 void connection_forget(struct connection *c, struct echo *echo);
 
+/* Empties the record of a connection that is over, all but its owner. */
+void connection_clear(struct connection *c, struct echo *echo);
+
 #endif

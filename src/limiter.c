@@ -161,17 +161,23 @@ static int take_token(struct limiter *limiter, struct source *s, int64_t now)
 	return 0;
 }
 
+/* The source, new if need be; NULL without memory. */
+static struct source *source_get(struct limiter *limiter, const struct key *key, int64_t now)
+{
+	struct source *s;
+
+	HASH_FIND(hh, limiter->sources, key, sizeof(*key), s);
+	return s ? s : source_new(limiter, key, now);
+}
+
 static int admit_source(struct limiter *limiter, const struct address *peer, int64_t now,
 			struct source **source)
 {
 	struct key key = key_of(limiter, peer);
 	long per_source = setting(&limiter->settings.per_source);
-	struct source *s;
+	struct source *s = source_get(limiter, &key, now);
 	int r;
 
-	HASH_FIND(hh, limiter->sources, &key, sizeof(key), s);
-	if (!s)
-		s = source_new(limiter, &key, now);
 	if (!s)
 		return REFUSED_RESOURCES + 1;
 	if (per_source && atomic_load_explicit(&s->open, memory_order_relaxed) >= per_source)
@@ -184,6 +190,11 @@ static int admit_source(struct limiter *limiter, const struct address *peer, int
 	return 0;
 }
 
+static bool keeps_sources(const struct limiter *limiter)
+{
+	return setting(&limiter->settings.per_source) || setting(&limiter->settings.rate);
+}
+
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source)
 {
@@ -193,11 +204,50 @@ int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t n
 	*source = NULL;
 	if (max && atomic_load_explicit(&limiter->open, memory_order_relaxed) >= max)
 		return REFUSED_MAX_CONNECTIONS + 1;
-	if (setting(&limiter->settings.per_source) || setting(&limiter->settings.rate))
+	if (keeps_sources(limiter))
 		r = admit_source(limiter, peer, now, source);
 	if (r == 0)
 		atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
 	return r;
+}
+
+void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
+		   struct source **source)
+{
+	struct key key = key_of(limiter, peer);
+
+	*source = keeps_sources(limiter) ? source_get(limiter, &key, now) : NULL;
+	if (*source)
+		atomic_fetch_add_explicit(&(*source)->open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
+}
+
+void limiter_save(const struct limiter *limiter, int64_t now,
+		  void (*each)(void *context, const struct limiter_memory *memory), void *context)
+{
+	for (const struct source *s = limiter->sources; s; s = s->hh.next) {
+		struct limiter_memory memory = { .due = s->due };
+
+		if (s->due <= now)
+			continue;
+		memcpy(memory.address, &s->key.address, sizeof(memory.address));
+		each(context, &memory);
+	}
+}
+
+void limiter_restore(struct limiter *limiter, int64_t now, const struct limiter_memory *memory)
+{
+	struct key key;
+	struct source *s;
+
+	if (!keeps_sources(limiter))
+		return;
+	memset(&key, 0, sizeof(key));
+	key.salt = limiter->salt;
+	memcpy(&key.address, memory->address, sizeof(key.address));
+	s = source_get(limiter, &key, now);
+	if (s)
+		s->due = memory->due; /* a due too late is cut when it is used */
 }
 
 void limiter_release(struct limiter *limiter, struct source *source)

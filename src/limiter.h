@@ -7,6 +7,9 @@
  * smallest block that a provider hands out.  Sources are kept only while one
  * of the two limits by source is on.
  *
+ * Only one thread at a time may call these functions, the acceptor while it
+ * runs; limiter_release() any thread.
+ *
  * What is refused costs nothing: it counts neither as open nor for the rate.
  */
 #ifndef ECHOD_LIMITER_H
@@ -47,6 +50,27 @@ void limiter_deinit(struct limiter *limiter);
  */
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source);
+
+/*
+ * Counts a connection that is there already, whatever the limits say, and
+ * takes no token.  *source as above, or NULL without memory.
+ */
+void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
+		   struct source **source);
+
+/* What must be remembered of a source beside its open connections. */
+struct limiter_memory {
+	unsigned char address[16]; /* IPv6, of an IPv4 address mapped, of others the /64 */
+	int64_t due;		   /* ns, see limiter.c */
+};
+
+/*
+ * For a successor: calls each() for every source whose bucket is not full, and
+ * gives that back.  What cannot be remembered is forgotten.
+ */
+void limiter_save(const struct limiter *limiter, int64_t now,
+		  void (*each)(void *context, const struct limiter_memory *memory), void *context);
+void limiter_restore(struct limiter *limiter, int64_t now, const struct limiter_memory *memory);
 
 /* Any thread: an admitted connection is over. */
 void limiter_release(struct limiter *limiter, struct source *source);

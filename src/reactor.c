@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 /* How many workers: as configured, or one for each CPU that we may use. */
 static unsigned count_workers(const struct conf *conf)
 {
@@ -147,6 +149,24 @@ bool reactor_has_ended(struct reactor *r)
 	return r->n_ended == r->n_running;
 }
 
+unsigned reactor_freeze(struct reactor *r, int timeout_ms)
+{
+	int64_t end = clock_ns() + timeout_ms * INT64_C(1000000);
+	struct timespec deadline = { end / 1000000000, end % 1000000000 };
+	unsigned stuck = 0;
+
+	for (unsigned i = 0; i < r->n_running; i++)
+		worker_freeze(&r->workers[i]);
+	if (r->accepting)
+		r->accepting = !acceptor_leave(&r->acceptor, &deadline);
+	for (unsigned i = 0; i < r->n_running; i++) {
+		r->workers[i].frozen = worker_join(&r->workers[i], &deadline);
+		stuck += !r->workers[i].frozen;
+	}
+	r->n_running = 0;
+	return stuck + r->accepting;
+}
+
 void reactor_abort(struct reactor *r)
 {
 	for (unsigned i = 0; i < r->n_running; i++)
@@ -156,6 +176,6 @@ void reactor_abort(struct reactor *r)
 void reactor_join(struct reactor *r)
 {
 	for (unsigned i = 0; i < r->n_running; i++)
-		worker_join(&r->workers[i]);
+		worker_join(&r->workers[i], NULL);
 	r->n_running = 0;
 }

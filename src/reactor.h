@@ -49,6 +49,17 @@ void reactor_drain(struct reactor *r);
 /* True if all workers have ended. */
 bool reactor_has_ended(struct reactor *r);
 
+/*
+ * Ends all threads where they stand, for a successor: nothing is accepted, sent
+ * or closed any more.  Waits up to timeout_ms for all to come to a halt.  Who
+ * does not is stuck, and what it owns is not to be touched: workers that are
+ * not `frozen`, and the acceptor while the reactor is `accepting`.
+ *
+ * Returns how many are stuck; unless it is 0, call neither reactor_join() nor
+ * reactor_deinit().
+ */
+unsigned reactor_freeze(struct reactor *r, int timeout_ms);
+
 /* Has the workers close everything, and end. */
 void reactor_abort(struct reactor *r);
 

@@ -16,6 +16,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,12 +26,15 @@
 
 #include "clock.h"
 #include "descriptors.h"
+#include "handover.h"
 #include "listening.h"
 #include "log.h"
+#include "manager.h"
 #include "reactor.h"
 #include "report.h"
 #include "service.h"
 #include "signals.h"
+#include "takeover.h"
 
 /* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
 #define DESCRIPTORS_UNASKED (1 << 20)
@@ -171,8 +175,47 @@ static bool wait_for_end(struct server *s)
 	return true;
 }
 
+/*
+ * Gives everything to the next process.  The threads halt within a round; who
+ * has not halted after a second never will.
+ */
+static void hand_over(struct server *s)
+{
+	int64_t begin = clock_ns();
+	unsigned stuck = reactor_freeze(&s->reactor, 1000);
+	uint32_t lost;
+	int64_t carried = handover_give(&s->reactor, &lost);
+
+	if (carried < 0)
+		log_error("cannot hand over: %s; %u connections are lost",
+			  strerrordesc_np((int)-carried), lost);
+	else
+		log_info("handed over %" PRId64 " connections in %" PRId64 " us", carried,
+			 (clock_ns() - begin) / 1000);
+	if (carried >= 0 && lost > 0)
+		log_warning("%u connections are lost", lost);
+	if (stuck > 0)
+		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+}
+
+/* True if this is a restart, and the next process can have what we have. */
+static bool may_hand_over(const struct server *s)
+{
+	int r;
+
+	if (!s->conf.hand_over || !service_is_managed())
+		return false;
+	r = manager_is_restarting();
+	if (r < 0)
+		log_warning("cannot ask the service manager whether this is a restart: %s; "
+			    "connections end",
+			    strerrordesc_np(-r));
+	return r > 0;
+}
+
 static void stop(struct server *s)
 {
+	listening_forget(&s->listening);
 	reactor_drain(&s->reactor);
 	if (!wait_for_end(s))
 		reactor_abort(&s->reactor);
@@ -190,6 +233,11 @@ int server_run(struct server *s)
 			report(s);
 		else if (signal == SIGTERM || signal == SIGINT)
 			break;
+	}
+	if (may_hand_over(s)) {
+		service_stopping();
+		hand_over(s);
+		return EX_OK;
 	}
 	log_info("stopping");
 	service_stopping();
@@ -214,8 +262,28 @@ static uint32_t raise_descriptors(const struct conf *conf)
 								DESCRIPTORS_UNASKED);
 }
 
+static void take_over(struct server *s, struct activation *activation)
+{
+	int64_t begin = clock_ns();
+	uint32_t lost;
+	int64_t carried = takeover_run(&s->reactor, activation, &lost);
+
+	if (carried > 0)
+		log_info("took over %" PRId64 " connections in %" PRId64 " us", carried,
+			 (clock_ns() - begin) / 1000);
+	if (carried == -EPROTONOSUPPORT)
+		log_error("cannot take over %u connections: their state is of a newer version",
+			  lost);
+	else if (carried < 0)
+		log_error("cannot take over %u connections: %s", lost,
+			  carried == -EBADMSG ? "their state is damaged" :
+						strerrordesc_np((int)-carried));
+	else if (lost > 0)
+		log_warning("%u connections were lost on the way", lost);
+}
+
 /* Everything that serves.  0, or -errno with nothing left running. */
-static int start(struct server *s, bool trace)
+static int start(struct server *s, struct activation *activation, bool trace)
 {
 	int r;
 
@@ -229,6 +297,7 @@ static int start(struct server *s, bool trace)
 	if (r < 0)
 		return r;
 	apply(s);
+	take_over(s, activation);
 	return reactor_start(&s->reactor);
 }
 
@@ -244,11 +313,12 @@ int server_start(struct server **server, const struct conf *conf,
 	s->conf = *conf;
 	s->source = &options->source;
 	s->signal_fd = -1;
+	log_set_level((enum log_level)conf->log_level);
 	activation_sort(&activation);
 	r = listening_start(&s->listening, &activation, conf, options->only_passed);
 	if (r < 0)
 		goto fail;
-	r = start(s, options->trace);
+	r = start(s, &activation, options->trace);
 	if (r < 0) {
 		log_error("cannot start: %s", strerrordesc_np(-r));
 		listeners_close(&s->listening.set, NULL);

@@ -1,9 +1,15 @@
 #include "service.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <systemd/sd-daemon.h>
 
 #include "clock.h"
+
+bool service_is_managed(void)
+{
+	return getenv("NOTIFY_SOCKET") != NULL;
+}
 
 void service_ready(const char *status)
 {

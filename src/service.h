@@ -8,6 +8,11 @@
 #ifndef ECHOD_SERVICE_H
 #define ECHOD_SERVICE_H
 
+#include <stdbool.h>
+
+/* True if there is a service manager to be told. */
+bool service_is_managed(void);
+
 /* Serving, after a start or a reload; status is one line for systemctl(1). */
 void service_ready(const char *status);
 

@@ -26,6 +26,26 @@ void store_barrier(void)
 	(void)sd_notify_barrier(0, BARRIER_USEC);
 }
 
+static char *carrier_name(size_t i, char name[static NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, STORE_CARRIER "%zu", i);
+	return name;
+}
+
+void store_add_carrier(size_t i, int fd)
+{
+	char name[NAME_SIZE];
+
+	store_add(carrier_name(i, name), fd);
+}
+
+void store_remove_carrier(size_t i)
+{
+	char name[NAME_SIZE];
+
+	store_remove(carrier_name(i, name));
+}
+
 static char *listener_name(const struct address *address, char name[static NAME_SIZE])
 {
 	char text[ADDRESS_TEXT];

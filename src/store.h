@@ -14,6 +14,8 @@
 #ifndef ECHOD_STORE_H
 #define ECHOD_STORE_H
 
+#include <stddef.h>
+
 #include "address.h"
 
 #define STORE_PREFIX "stored."
@@ -29,6 +31,10 @@ void store_remove(const char *name);
 
 /* Waits until the manager has done all that; at most a second. */
 void store_barrier(void);
+
+/* The i-th carrier, see carrier.h. */
+void store_add_carrier(size_t i, int fd);
+void store_remove_carrier(size_t i);
 
 void store_add_listener(const struct address *address, int fd);
 void store_remove_listener(const struct address *address);

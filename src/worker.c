@@ -32,6 +32,10 @@
  * longer than stall_timeout for one step, so before it is closed the kernel is
  * asked whether less is unacknowledged than when the time began.
  *
+ * Freezing.  The thread ends between two rounds, so every record says all there
+ * is to say, and its connections, with their unread events, are another
+ * process's to serve: a new registration reports anew what is ready.
+ *
  * Draining.  The acceptor has ended before, so `accepted` stands still, and the
  * thread ends when as many connections have been closed.  Each one is served
  * until EAGAIN, then gets our FIN; what its client still sends is thrown away
@@ -55,7 +59,10 @@
 /* Events in a batch: enough that the wait costs each echo little. */
 #define BATCH 512
 
-enum order { SERVE, DRAIN, ABORT };
+/* What a worker watches in every socket. */
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+enum order { SERVE, DRAIN, ABORT, FREEZE };
 
 int worker_init(struct worker *w, const struct worker_config *config)
 {
@@ -97,7 +104,7 @@ int worker_adopt(struct worker *w, int fd)
 	int r;
 
 	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
-	r = poller_add(&w->poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	r = poller_add(&w->poller, fd, EVENTS);
 	if (r == 0)
 		counter_increment(&w->accepted);
 	else
@@ -142,28 +149,9 @@ static void file(struct worker *w, struct connection *c, bool stalled)
 	list_append(list_of(w, c), w->config.table, c);
 }
 
-static void queue(struct worker *w, struct connection *c)
+static void make_ready(struct worker *w, struct connection *c)
 {
-	uint32_t index = table_index(w->config.table, c);
-
-	if (c->ready)
-		return;
-	c->ready = true;
-	c->next_ready = 0;
-	if (w->ready_head)
-		at(w, w->ready_tail)->next_ready = index;
-	else
-		w->ready_head = index;
-	w->ready_tail = index;
-}
-
-static struct connection *unqueue(struct worker *w)
-{
-	struct connection *c = at(w, w->ready_head);
-
-	w->ready_head = c->next_ready;
-	c->ready = false;
-	return c;
+	queue_put(&w->ready, w->config.table, c);
 }
 
 /*
@@ -182,10 +170,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 	if (reason == CLOSED_BY_ERROR || (c->stalled && reason != CLOSED_BY_CLIENT))
 		connection_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
 	list_remove(list_of(w, c), w->config.table, c);
-	connection_forget(c, &w->echo);
-	c->adopted = c->stalled = c->ready = c->finished = false;
-	c->source = NULL;
-	c->echoed = 0;
+	connection_clear(c, &w->echo);
 	atomic_store_explicit(&c->owner, 0, memory_order_release);
 	close(fd);
 	limiter_release(w->config.limiter, source);
@@ -215,7 +200,7 @@ static void serve(struct worker *w, struct connection *c)
 	if (c->echoed != before || c->stalled != (r == TURN_STALLED))
 		file(w, c, r == TURN_STALLED);
 	if (r == TURN_MORE)
-		queue(w, c);
+		make_ready(w, c);
 	else if (r == TURN_IDLE && w->obeyed == DRAIN && !c->finished)
 		finish(c, fd);
 }
@@ -223,10 +208,10 @@ static void serve(struct worker *w, struct connection *c)
 /* One turn for each connection that is ready now; new ones wait for the next round. */
 static void serve_ready(struct worker *w)
 {
-	uint32_t last = w->ready_tail;
+	uint32_t last = w->ready.tail;
 
-	while (w->ready_head) {
-		struct connection *c = unqueue(w);
+	while (w->ready.head) {
+		struct connection *c = queue_take(&w->ready, w->config.table);
 		uint32_t index = table_index(w->config.table, c);
 
 		serve(w, c);
@@ -257,14 +242,14 @@ static void collect(struct worker *w, const struct epoll_event *events, int n)
 		if (!c->adopted)
 			adopt(w, c);
 		if (c->stalled || w->obeyed != SERVE || (events[i].events & ~(uint32_t)EPOLLOUT))
-			queue(w, c);
+			make_ready(w, c);
 	}
 }
 
-static void queue_all(struct worker *w, const struct list *list)
+static void make_all_ready(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head; i; i = at(w, i)->age.next)
-		queue(w, at(w, i));
+		make_ready(w, at(w, i));
 }
 
 static void end_all(struct worker *w, const struct list *list)
@@ -279,11 +264,11 @@ static void obey(struct worker *w)
 
 	w->echo.budget = atomic_load(&w->pending_memory);
 	if (order == DRAIN && w->obeyed == SERVE) {
-		queue_all(w, &w->idle);
-		queue_all(w, &w->stalled);
+		make_all_ready(w, &w->idle);
+		make_all_ready(w, &w->stalled);
 	}
 	if (order == ABORT) {
-		w->ready_head = 0;
+		w->ready.head = 0;
 		end_all(w, &w->idle);
 		end_all(w, &w->stalled);
 	}
@@ -326,7 +311,7 @@ static int patience(const struct worker *w)
 	int64_t stalled = due(w, &w->stalled, atomic_load(&w->stall_ms));
 	int64_t next = idle < stalled ? idle : stalled;
 
-	if (w->ready_head)
+	if (w->ready.head)
 		return 0;
 	if (next == INT64_MAX)
 		return -1;
@@ -334,9 +319,29 @@ static int patience(const struct worker *w)
 	return next < 0 ? 0 : next > INT_MAX ? INT_MAX : (int)next;
 }
 
+/*
+ * It is in its list at once: if it can neither be read nor written, no event
+ * comes to tell of it, and yet it has a timeout.
+ */
+int worker_resume(struct worker *w, int fd)
+{
+	struct connection *c = at(w, (uint32_t)fd);
+	int r = poller_add(&w->poller, fd, EVENTS);
+
+	if (r < 0)
+		return r;
+	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
+	c->adopted = true;
+	if (c->pending)
+		w->echo.held += c->pending->size;
+	list_append(list_of(w, c), w->config.table, c);
+	counter_increment(&w->accepted);
+	return 0;
+}
+
 static bool is_done(const struct worker *w)
 {
-	return w->obeyed != SERVE && counter_get(&w->closed_total) == counter_get(&w->accepted);
+	return w->obeyed == FREEZE || (w->obeyed != SERVE && worker_open(w) == 0);
 }
 
 static void *run(void *arg)
@@ -345,6 +350,7 @@ static void *run(void *arg)
 	struct epoll_event events[BATCH];
 
 	pthread_setname_np(pthread_self(), w->name);
+	w->now = clock_ms();
 	obey(w);
 	while (!is_done(w)) {
 		int n = poller_wait(&w->poller, events, BATCH, patience(w));
@@ -366,9 +372,9 @@ int worker_start(struct worker *w)
 	return -pthread_create(&w->thread, NULL, run, w);
 }
 
-static void give_order(struct worker *w, enum order order)
+static void give_order(struct worker *w, int order)
 {
-	atomic_store(&w->order, (int)order);
+	atomic_store(&w->order, order);
 	poller_wake(&w->poller);
 }
 
@@ -377,12 +383,19 @@ void worker_drain(struct worker *w)
 	give_order(w, DRAIN);
 }
 
+void worker_freeze(struct worker *w)
+{
+	give_order(w, FREEZE);
+}
+
 void worker_abort(struct worker *w)
 {
 	give_order(w, ABORT);
 }
 
-void worker_join(struct worker *w)
+bool worker_join(struct worker *w, const struct timespec *deadline)
 {
-	pthread_join(w->thread, NULL);
+	if (deadline)
+		return pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, deadline) == 0;
+	return pthread_join(w->thread, NULL) == 0;
 }

@@ -1,20 +1,23 @@
 /*
  * worker: a thread with an epoll instance of its own, which echoes.
  *
- * Life: worker_init(), worker_start(), then worker_drain() and perhaps
- * worker_abort(), worker_join(), worker_deinit(), all by main.  Between start
- * and drain the acceptor gives it connections with worker_adopt().
+ * Life: worker_init(), perhaps worker_resume(), worker_start(), then either
+ * worker_drain() and perhaps worker_abort(), or worker_freeze(); worker_join(),
+ * worker_deinit(), all by main.  Between start and drain the acceptor gives it
+ * connections with worker_adopt().
  */
 #ifndef ECHOD_WORKER_H
 #define ECHOD_WORKER_H
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "counters.h"
 #include "limiter.h"
 #include "list.h"
 #include "poller.h"
+#include "queue.h"
 
 /* How a worker is set up; the pointers must outlive it. */
 struct worker_config {
@@ -38,6 +41,7 @@ struct worker {
 	char name[16];
 	pthread_t thread;
 	struct poller poller; /* woken to look at order and settings */
+	bool frozen;	      /* main's: see reactor_freeze() */
 
 	/* main writes, the worker reads */
 	_Atomic int order;
@@ -53,10 +57,10 @@ struct worker {
 
 	/* the worker's alone */
 	struct echo echo;
-	struct list idle, stalled;	 /* every adopted connection is in one */
-	uint32_t ready_head, ready_tail; /* connections to be served now */
-	int obeyed;			 /* the order that it is following */
-	int64_t now;			 /* ms, read once a batch */
+	struct list idle, stalled; /* every adopted connection is in one */
+	struct queue ready;	   /* to be served now */
+	int obeyed;		   /* the order that it is following */
+	int64_t now;		   /* ms, read once a batch */
 };
 
 /* 0 or -errno; after an error there is nothing to undo. */
@@ -79,6 +83,19 @@ void worker_set(struct worker *w, const struct worker_settings *settings);
 int worker_adopt(struct worker *w, int fd);
 
 /*
+ * main, before the start: gives the worker a connection of a predecessor, whose
+ * record is filled but for what is the worker's own.  The connections must come
+ * in the order of `since`.  0, or -errno, and all is still the caller's.
+ */
+int worker_resume(struct worker *w, int fd);
+
+/*
+ * main: end after this round, with every connection and its record as they
+ * are, for a successor.
+ */
+void worker_freeze(struct worker *w);
+
+/*
  * main, once the acceptor has ended: echo what has arrived, send FIN to
  * everyone, and end when all have answered.
  */
@@ -87,8 +104,11 @@ void worker_drain(struct worker *w);
 /* main, after worker_drain(): close everything and end. */
 void worker_abort(struct worker *w);
 
-/* main: waits for the thread to end. */
-void worker_join(struct worker *w);
+/*
+ * main: waits for the thread to end, until the deadline (CLOCK_MONOTONIC), or
+ * for ever if it is NULL.  False if it has not ended.
+ */
+bool worker_join(struct worker *w, const struct timespec *deadline);
 
 /* Any thread: connections that it has now. */
 uint64_t worker_open(const struct worker *w);

@@ -126,7 +126,8 @@ class Activation(harness.Test):
             for name in names:
                 with self.subTest(what, name=name):
                     good = self.listener()
-                    with Passed(passed=[wrong, good], names=name + ":y", expect=["stored"]) as d:
+                    with Passed(passed=[wrong, good], names=name + ":y",
+                                expect=["stored", "state is damaged"]) as d:
                         self.assertServes(d)
 
     def test_too_many(self):

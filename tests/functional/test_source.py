@@ -22,13 +22,14 @@ ROOMS = [
     {"main"},
     {"cmdline"},
     {"server"},
+    {"handover", "takeover"},
     {"reactor", "report", "listening"},
     {"acceptor", "activation"},
     {"worker", "listeners"},
-    {"list", "limiter", "listener", "poller"},
+    {"list", "queue", "limiter", "listener", "poller"},
     {"table", "conf", "trace"},
     {"option", "connection"},
-    {"settings", "service", "store"},
+    {"settings", "service", "store", "carrier", "manager", "state"},
     {"address", "clock", "comments", "counters", "descriptors", "log", "signals"},
 ]
 

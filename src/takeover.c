@@ -1,0 +1,218 @@
+/*
+ * The new registration in an epoll instance reports what is ready now, so
+ * whatever edge the predecessor had not served comes again.  Stored
+ * descriptors are removed from the store before they are looked at: if they
+ * should be our end, they are so once only.
+ *
+ * The records are in the order of their last progress, for that is the order
+ * of a worker's lists, and the sockets come in the order of the records.  A
+ * number that does not ascend is a forgery, one that is missing a loss.
+ */
+#include "takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "carrier.h"
+#include "clock.h"
+#include "state.h"
+#include "store.h"
+
+struct taking {
+	struct reactor *reactor;
+	struct state state; /* without connections if it was not understood */
+	uint32_t next;	    /* record */
+	size_t pending;	    /* offset of its bytes */
+	int64_t now, last;  /* ms: since must be between these */
+	uint32_t carried, dropped;
+};
+
+static void restore_counters(struct reactor *r, const struct state *s)
+{
+	const uint64_t *value = s->refused;
+
+	for (uint32_t i = 0; i < s->header.n_refused; i++)
+		counter_set(&r->acceptor.refused[i], *value++);
+	counter_set(&r->acceptor.pauses, *value);
+	value = s->workers;
+	for (uint32_t i = 0; i < s->header.n_workers; i++) {
+		struct worker *w = &r->workers[i % r->n_workers];
+
+		for (uint32_t j = 0; j < s->header.n_closed; j++) {
+			counter_add(&w->accepted, *value);
+			counter_add(&w->closed_total, *value);
+			counter_add(&w->closed[j], *value++);
+		}
+		w->echo.received += *value++;
+		counter_set(&w->received, w->echo.received);
+		counter_add(&w->echoed, *value++);
+	}
+}
+
+static void restore_sources(struct reactor *r, const struct state *s)
+{
+	int64_t now = clock_ns();
+
+	for (uint32_t i = 0; i < s->header.n_sources; i++) {
+		struct limiter_memory memory = { .due = s->sources[i].due };
+
+		memcpy(memory.address, s->sources[i].address, sizeof(memory.address));
+		limiter_restore(&r->limiter, now, &memory);
+	}
+}
+
+/* 0 if it is a connected TCP socket; makes it non-blocking. */
+static int check_socket(int fd, struct address *peer)
+{
+	int protocol = 0;
+	socklen_t size = sizeof(protocol);
+
+	peer->size = sizeof(peer->v6);
+	if (getpeername(fd, &peer->any, &peer->size) < 0)
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
+		return -errno;
+	if (protocol != IPPROTO_TCP)
+		return -EPROTOTYPE;
+	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* A copy of the record's pending bytes in *pending, NULL if there are none. */
+static int copy_pending(const struct taking *t, const struct state_record *record,
+			struct pending **pending)
+{
+	*pending = NULL;
+	if (record->pending == 0)
+		return 0;
+	*pending = malloc(sizeof(**pending) + record->pending);
+	if (!*pending)
+		return -ENOMEM;
+	(*pending)->size = record->pending;
+	(*pending)->sent = 0;
+	memcpy((*pending)->data, t->state.pending + t->pending, record->pending);
+	return 0;
+}
+
+static struct worker *worker_of(const struct taking *t, const struct state_record *record)
+{
+	struct reactor *r = t->reactor;
+	bool same = t->state.header.n_workers == r->n_workers && record->worker < r->n_workers;
+
+	return &r->workers[same ? record->worker : t->next % r->n_workers];
+}
+
+/* Puts one connection to work.  0, or -errno and nothing was done. */
+static int resume(struct taking *t, const struct state_record *record, int fd)
+{
+	struct limiter *limiter = &t->reactor->limiter;
+	struct address peer;
+	struct connection *c;
+	int r;
+
+	if ((uint32_t)fd >= t->reactor->table.size)
+		return -EMFILE;
+	r = check_socket(fd, &peer);
+	if (r < 0)
+		return r;
+	c = table_at(&t->reactor->table, (uint32_t)fd);
+	r = copy_pending(t, record, &c->pending);
+	if (r < 0)
+		return r;
+	c->since = t->last;
+	c->echoed = record->echoed;
+	c->stalled = record->stalled;
+	c->unacknowledged = record->unacknowledged;
+	limiter_count(limiter, &peer, clock_ns(), &c->source);
+	r = worker_resume(worker_of(t, record), fd);
+	if (r < 0) {
+		limiter_release(limiter, c->source);
+		free(c->pending);
+		memset(c, 0, sizeof(*c));
+	}
+	return r;
+}
+
+static void pass_record(struct taking *t)
+{
+	t->pending += t->state.records[t->next++].pending;
+}
+
+static void take_socket(void *context, uint32_t number, int fd)
+{
+	struct taking *t = context;
+	const struct state_record *record;
+	int r = -EBADMSG;
+
+	while (t->next < number && t->next < t->state.header.n_connections)
+		pass_record(t);
+	if (number == t->next && number < t->state.header.n_connections) {
+		record = &t->state.records[number];
+		if (record->since > t->last)
+			t->last = record->since < t->now ? record->since : t->now;
+		r = resume(t, record, fd);
+		pass_record(t);
+	}
+	if (r == 0) {
+		t->carried++;
+		return;
+	}
+	t->dropped++;
+	connection_reset_on_close(fd); /* it is not ours to say that its echo is whole */
+	close(fd);
+}
+
+/* What is lost was accepted, and has ended by an error. */
+static void count_lost(struct reactor *r, uint32_t lost)
+{
+	counter_add(&r->workers[0].accepted, lost);
+	counter_add(&r->workers[0].closed_total, lost);
+	counter_add(&r->workers[0].closed[CLOSED_BY_ERROR], lost);
+}
+
+static void take_all(struct taking *t, struct activation *a)
+{
+	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++) {
+		if (a->carriers[i] < 0)
+			continue;
+		carrier_unpack(a->carriers[i], take_socket, t);
+		close(a->carriers[i]);
+		a->carriers[i] = -1;
+	}
+}
+
+static void remove_from_store(const struct activation *a)
+{
+	if (a->state >= 0)
+		store_remove(STORE_STATE);
+	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
+		if (a->carriers[i] >= 0)
+			store_remove_carrier(i);
+}
+
+int64_t takeover_run(struct reactor *r, struct activation *a, uint32_t *lost)
+{
+	struct taking t = { .reactor = r, .now = clock_ms() };
+	int error = 0;
+
+	remove_from_store(a);
+	if (a->state >= 0) {
+		error = state_open(&t.state, a->state);
+		close(a->state);
+		a->state = -1;
+	}
+	if (t.state.map) {
+		restore_counters(r, &t.state);
+		restore_sources(r, &t.state);
+	}
+	take_all(&t, a);
+	if (t.state.header.n_connections > t.carried + t.dropped)
+		t.dropped = t.state.header.n_connections - t.carried;
+	count_lost(r, t.dropped);
+	state_close(&t.state);
+	*lost = t.dropped;
+	return error < 0 ? error : (int64_t)t.carried;
+}
