@@ -32,9 +32,8 @@
  * longer than stall_timeout for one step, so before it is closed the kernel is
  * asked whether less is unacknowledged than when the time began.
  *
- * Freezing.  The thread ends between two rounds, so every record says all there
- * is to say, and its connections, with their unread events, are another
- * process's to serve: a new registration reports anew what is ready.
+ * Freezing.  The thread ends between two rounds, so the records say all there is
+ * to say.  A new registration reports anew what is ready, see takeover.c.
  *
  * Draining.  The acceptor has ended before, so `accepted` stands still, and the
  * thread ends when as many connections have been closed.  Each one is served
