@@ -190,7 +190,7 @@ static int admit_source(struct limiter *limiter, const struct address *peer, int
 	return 0;
 }
 
-static bool keeps_sources(const struct limiter *limiter)
+bool limiter_keeps_sources(const struct limiter *limiter)
 {
 	return setting(&limiter->settings.per_source) || setting(&limiter->settings.rate);
 }
@@ -204,7 +204,7 @@ int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t n
 	*source = NULL;
 	if (max && atomic_load_explicit(&limiter->open, memory_order_relaxed) >= max)
 		return REFUSED_MAX_CONNECTIONS + 1;
-	if (keeps_sources(limiter))
+	if (limiter_keeps_sources(limiter))
 		r = admit_source(limiter, peer, now, source);
 	if (r == 0)
 		atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
@@ -214,9 +214,12 @@ int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t n
 void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
 		   struct source **source)
 {
-	struct key key = key_of(limiter, peer);
+	*source = NULL;
+	if (peer && limiter_keeps_sources(limiter)) {
+		struct key key = key_of(limiter, peer);
 
-	*source = keeps_sources(limiter) ? source_get(limiter, &key, now) : NULL;
+		*source = source_get(limiter, &key, now);
+	}
 	if (*source)
 		atomic_fetch_add_explicit(&(*source)->open, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
@@ -240,7 +243,7 @@ void limiter_restore(struct limiter *limiter, int64_t now, const struct limiter_
 	struct key key;
 	struct source *s;
 
-	if (!keeps_sources(limiter))
+	if (!limiter_keeps_sources(limiter))
 		return;
 	memset(&key, 0, sizeof(key));
 	key.salt = limiter->salt;

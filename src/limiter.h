@@ -16,6 +16,7 @@
 #define ECHOD_LIMITER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,9 +52,13 @@ void limiter_deinit(struct limiter *limiter);
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source);
 
+/* True if limits by source are on. */
+bool limiter_keeps_sources(const struct limiter *limiter);
+
 /*
  * Counts a connection that is there already, whatever the limits say, and
- * takes no token.  *source as above, or NULL without memory.
+ * takes no token.  *source as above; NULL too if the peer is not known (NULL),
+ * or without memory.
  */
 void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
 		   struct source **source);

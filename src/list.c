@@ -24,3 +24,16 @@ void list_remove(struct list *list, const struct table *table, struct connection
 		list->tail = c->age.prev;
 	c->age = (struct link){ 0 };
 }
+
+struct connection *list_overdue(const struct list *list, const struct table *table, int64_t timeout,
+				int64_t asof)
+{
+	struct connection *c = list->head ? table_at(table, list->head) : NULL;
+
+	return timeout && c && !c->ready && c->since + timeout <= asof ? c : NULL;
+}
+
+int64_t list_due(const struct list *list, const struct table *table, int64_t timeout)
+{
+	return timeout && list->head ? table_at(table, list->head)->since + timeout : INT64_MAX;
+}

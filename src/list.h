@@ -20,4 +20,14 @@ void list_append(struct list *list, const struct table *table, struct connection
 /* Takes c out of the list, in which it is. */
 void list_remove(struct list *list, const struct table *table, struct connection *c);
 
+/*
+ * The head, if it is not ready and nothing has happened there for the timeout
+ * before `asof`; else NULL.  All in ms; a timeout of 0 is none.
+ */
+struct connection *list_overdue(const struct list *list, const struct table *table, int64_t timeout,
+				int64_t asof);
+
+/* When the head is overdue, in ms of the clock; INT64_MAX: never. */
+int64_t list_due(const struct list *list, const struct table *table, int64_t timeout);
+
 #endif

@@ -27,6 +27,7 @@ static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool 
 		.buffer_size = buffer_size,
 		.table = &r->table,
 		.limiter = &r->limiter,
+		.started = &r->started,
 		.done_fd = r->done_fd,
 		.trace = trace,
 	};
@@ -63,6 +64,7 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	int e;
 
 	memset(r, 0, sizeof(*r));
+	sem_init(&r->started, 0, 0);
 	r->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->done_fd < 0)
 		return -errno;
@@ -87,6 +89,7 @@ void reactor_deinit(struct reactor *r)
 	table_deinit(&r->table);
 	if (r->done_fd > 0)
 		close(r->done_fd);
+	sem_destroy(&r->started);
 }
 
 void reactor_set(struct reactor *r, const struct conf *conf, long max_connections)
@@ -115,6 +118,9 @@ int reactor_start(struct reactor *r)
 		if (e == 0)
 			r->n_running++;
 	}
+	for (unsigned i = 0; i < r->n_running; i++)
+		while (sem_wait(&r->started) < 0)
+			continue; /* a debugger's interruption */
 	if (e == 0)
 		e = acceptor_start(&r->acceptor);
 	if (e == 0) {

@@ -22,6 +22,7 @@ struct reactor {
 	unsigned n_running; /* that have a thread */
 	unsigned n_ended;   /* of these, that have said so */
 	bool accepting;	    /* the acceptor has a thread */
+	sem_t started;	    /* posted by each worker when it serves */
 	int done_fd;	    /* readable when a worker has ended: call reactor_has_ended() */
 };
 
@@ -37,7 +38,10 @@ void reactor_deinit(struct reactor *r);
 /* New settings, in force at once; max_connections as it is really meant. */
 void reactor_set(struct reactor *r, const struct conf *conf, long max_connections);
 
-/* Starts the threads.  0, or -errno after those that ran have ended again. */
+/*
+ * Starts the threads, and returns when all that the workers resume is served.
+ * 0, or -errno after those that ran have ended again.
+ */
 int reactor_start(struct reactor *r);
 
 /* Gives the acceptor its listeners, see acceptor_listen(). */

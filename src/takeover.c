@@ -65,20 +65,31 @@ static void restore_sources(struct reactor *r, const struct state *s)
 	}
 }
 
-/* 0 if it is a connected TCP socket; makes it non-blocking. */
-static int check_socket(int fd, struct address *peer)
+/*
+ * 0 if it is a TCP socket; makes it non-blocking.  Whether it is connected, the
+ * first recv(2) tells.
+ */
+static int check_socket(int fd)
 {
 	int protocol = 0;
 	socklen_t size = sizeof(protocol);
 
-	peer->size = sizeof(peer->v6);
-	if (getpeername(fd, &peer->any, &peer->size) < 0)
-		return -errno;
 	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
 		return -errno;
 	if (protocol != IPPROTO_TCP)
 		return -EPROTOTYPE;
 	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Counts it for the limits. */
+static void count(struct limiter *limiter, int fd, struct source **source)
+{
+	struct address peer = { .size = sizeof(peer.v6) };
+
+	if (!limiter_keeps_sources(limiter) || getpeername(fd, &peer.any, &peer.size) < 0)
+		limiter_count(limiter, NULL, 0, source);
+	else
+		limiter_count(limiter, &peer, clock_ns(), source);
 }
 
 /* A copy of the record's pending bytes in *pending, NULL if there are none. */
@@ -108,14 +119,12 @@ static struct worker *worker_of(const struct taking *t, const struct state_recor
 /* Puts one connection to work.  0, or -errno and nothing was done. */
 static int resume(struct taking *t, const struct state_record *record, int fd)
 {
-	struct limiter *limiter = &t->reactor->limiter;
-	struct address peer;
 	struct connection *c;
 	int r;
 
 	if ((uint32_t)fd >= t->reactor->table.size)
 		return -EMFILE;
-	r = check_socket(fd, &peer);
+	r = check_socket(fd);
 	if (r < 0)
 		return r;
 	c = table_at(&t->reactor->table, (uint32_t)fd);
@@ -126,14 +135,9 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	c->echoed = record->echoed;
 	c->stalled = record->stalled;
 	c->unacknowledged = record->unacknowledged;
-	limiter_count(limiter, &peer, clock_ns(), &c->source);
-	r = worker_resume(worker_of(t, record), fd);
-	if (r < 0) {
-		limiter_release(limiter, c->source);
-		free(c->pending);
-		memset(c, 0, sizeof(*c));
-	}
-	return r;
+	count(&t->reactor->limiter, fd, &c->source);
+	worker_resume(worker_of(t, record), fd);
+	return 0;
 }
 
 static void pass_record(struct taking *t)

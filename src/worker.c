@@ -274,22 +274,14 @@ static void obey(struct worker *w)
 	w->obeyed = order;
 }
 
-/* The head of the list, if nothing has happened there for the timeout before `asof`. */
-static struct connection *overdue(const struct worker *w, const struct list *list, int64_t timeout,
-				  int64_t asof)
-{
-	struct connection *c = list->head ? at(w, list->head) : NULL;
-
-	return timeout && c && !c->ready && c->since + timeout <= asof ? c : NULL;
-}
-
 static void expire(struct worker *w, int64_t asof)
 {
+	const struct table *table = w->config.table;
 	struct connection *c;
 
-	while ((c = overdue(w, &w->idle, atomic_load(&w->idle_ms), asof)))
+	while ((c = list_overdue(&w->idle, table, atomic_load(&w->idle_ms), asof)))
 		end(w, c, CLOSED_IDLE, 0);
-	while ((c = overdue(w, &w->stalled, atomic_load(&w->stall_ms), asof))) {
+	while ((c = list_overdue(&w->stalled, table, atomic_load(&w->stall_ms), asof))) {
 		if (connection_unacknowledged(fd_of(w, c)) < c->unacknowledged)
 			file(w, c, true);
 		else
@@ -297,17 +289,11 @@ static void expire(struct worker *w, int64_t asof)
 	}
 }
 
-/* When the head of a list is due, or INT64_MAX. */
-static int64_t due(const struct worker *w, const struct list *list, int64_t timeout)
-{
-	return timeout && list->head ? at(w, list->head)->since + timeout : INT64_MAX;
-}
-
 /* How long to wait, in milliseconds; -1: for ever. */
 static int patience(const struct worker *w)
 {
-	int64_t idle = due(w, &w->idle, atomic_load(&w->idle_ms));
-	int64_t stalled = due(w, &w->stalled, atomic_load(&w->stall_ms));
+	int64_t idle = list_due(&w->idle, w->config.table, atomic_load(&w->idle_ms));
+	int64_t stalled = list_due(&w->stalled, w->config.table, atomic_load(&w->stall_ms));
 	int64_t next = idle < stalled ? idle : stalled;
 
 	if (w->ready.head)
@@ -322,20 +308,28 @@ static int patience(const struct worker *w)
  * It is in its list at once: if it can neither be read nor written, no event
  * comes to tell of it, and yet it has a timeout.
  */
-int worker_resume(struct worker *w, int fd)
+void worker_resume(struct worker *w, int fd)
 {
 	struct connection *c = at(w, (uint32_t)fd);
-	int r = poller_add(&w->poller, fd, EVENTS);
 
-	if (r < 0)
-		return r;
 	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
 	c->adopted = true;
 	if (c->pending)
 		w->echo.held += c->pending->size;
 	list_append(list_of(w, c), w->config.table, c);
 	counter_increment(&w->accepted);
-	return 0;
+}
+
+/* Watches what worker_resume() has put into a list. */
+static void watch_all(struct worker *w, const struct list *list)
+{
+	for (uint32_t i = list->head, next; i; i = next) {
+		int r = poller_add(&w->poller, (int)i, EVENTS);
+
+		next = at(w, i)->age.next;
+		if (r < 0)
+			end(w, at(w, i), CLOSED_BY_ERROR, -r);
+	}
 }
 
 static bool is_done(const struct worker *w)
@@ -350,6 +344,9 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), w->name);
 	w->now = clock_ms();
+	watch_all(w, &w->idle);
+	watch_all(w, &w->stalled);
+	sem_post(w->config.started);
 	obey(w);
 	while (!is_done(w)) {
 		int n = poller_wait(&w->poller, events, BATCH, patience(w));

@@ -10,6 +10,7 @@
 #define ECHOD_WORKER_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -25,8 +26,9 @@ struct worker_config {
 	size_t buffer_size;
 	const struct table *table;
 	struct limiter *limiter;
-	int done_fd; /* an eventfd; 1 is added to it when the thread ends */
-	bool trace;  /* see trace.h */
+	sem_t *started; /* posted when the thread serves all that it has */
+	int done_fd;	/* an eventfd; 1 is added to it when the thread ends */
+	bool trace;	/* see trace.h */
 };
 
 /* May change at any time, see worker_set(). */
@@ -85,9 +87,9 @@ int worker_adopt(struct worker *w, int fd);
 /*
  * main, before the start: gives the worker a connection of a predecessor, whose
  * record is filled but for what is the worker's own.  The connections must come
- * in the order of `since`.  0, or -errno, and all is still the caller's.
+ * in the order of `since`.
  */
-int worker_resume(struct worker *w, int fd);
+void worker_resume(struct worker *w, int fd);
 
 /*
  * main: end after this round, with every connection and its record as they
