@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "activation.h"
 #include "carrier.h"
 #include "clock.h"
+#include "log.h"
 #include "state.h"
 #include "store.h"
 
@@ -223,7 +225,8 @@ static void free_pending(struct reactor *r, const struct parcel *parcels, uint32
 	}
 }
 
-int64_t handover_give(struct reactor *r, uint32_t *lost)
+/* Returns how many connections were stored, or -errno; the number of the others in *lost. */
+static int64_t give(struct reactor *r, uint32_t *lost)
 {
 	uint64_t open = count_open(r);
 	struct parcel *parcels = calloc(open + 1, sizeof(*parcels));
@@ -245,4 +248,22 @@ int64_t handover_give(struct reactor *r, uint32_t *lost)
 	free_pending(r, parcels, n);
 	free(parcels);
 	return state < 0 ? state : (int64_t)carried;
+}
+
+unsigned handover_run(struct reactor *r, int timeout_ms)
+{
+	int64_t begin = clock_ns();
+	unsigned stuck = reactor_freeze(r, timeout_ms);
+	uint32_t lost;
+	int64_t carried = give(r, &lost);
+
+	if (carried < 0)
+		log_error("cannot hand over: %s; %u connections are lost",
+			  strerrordesc_np((int)-carried), lost);
+	else
+		log_info("handed over %" PRId64 " connections in %" PRId64 " us", carried,
+			 (clock_ns() - begin) / 1000);
+	if (carried >= 0 && lost > 0)
+		log_warning("%u connections are lost", lost);
+	return stuck;
 }

@@ -137,6 +137,26 @@ void reactor_listen(struct reactor *r, const struct acceptor_set *set)
 	acceptor_listen(&r->acceptor, set);
 }
 
+void reactor_ask(struct reactor *r)
+{
+	poller_ask(&r->acceptor.poller);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		poller_ask(&r->workers[i].poller);
+}
+
+const char *reactor_unanswered(const struct reactor *r, unsigned *i)
+{
+	for (; *i <= r->n_workers; ++*i) {
+		const struct poller *p = *i ? &r->workers[*i - 1].poller : &r->acceptor.poller;
+
+		if (!poller_has_answered(p)) {
+			++*i;
+			return p->name;
+		}
+	}
+	return NULL;
+}
+
 void reactor_drain(struct reactor *r)
 {
 	if (r->accepting)

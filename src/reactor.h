@@ -47,6 +47,12 @@ int reactor_start(struct reactor *r);
 /* Gives the acceptor its listeners, see acceptor_listen(). */
 void reactor_listen(struct reactor *r, const struct acceptor_set *set);
 
+/* Asks every thread for a sign of life. */
+void reactor_ask(struct reactor *r);
+
+/* The name of a thread that has not answered yet, the first from *i on; or NULL. */
+const char *reactor_unanswered(const struct reactor *r, unsigned *i);
+
 /* Stops accepting, waits until the queues are served, and lets the workers drain. */
 void reactor_drain(struct reactor *r);
 

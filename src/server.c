@@ -30,8 +30,10 @@
 #include "listening.h"
 #include "log.h"
 #include "manager.h"
+#include "pulse.h"
 #include "reactor.h"
 #include "report.h"
+#include "rescue.h"
 #include "service.h"
 #include "signals.h"
 #include "takeover.h"
@@ -49,6 +51,7 @@ struct server {
 	int signal_fd;
 	struct listening listening;
 	struct reactor reactor;
+	struct pulse pulse;
 };
 
 static int exit_status(int error)
@@ -109,6 +112,14 @@ static void adopt_configuration(struct server *s, const struct conf *next,
 	apply(s);
 }
 
+static void say_ready(struct server *s, const char *remark)
+{
+	char text[128];
+
+	s->pulse.remark = remark;
+	service_ready(pulse_status(&s->pulse, &s->reactor, text, sizeof(text)));
+}
+
 static void reload(struct server *s)
 {
 	struct conf next;
@@ -121,18 +132,18 @@ static void reload(struct server *s)
 		source.may_be_missing = false;
 	if (conf_load(&next, &source, &error) < 0) {
 		log_error("reload refused, all stays as it was: %s", error.text);
-		service_ready("Serving; the last reload was refused");
+		say_ready(s, "the last reload was refused");
 		return;
 	}
 	conf_keep_fixed(&next, &s->conf, log_kept);
 	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
 		log_error("reload refused, all stays as it was");
-		service_ready("Serving; the last reload was refused");
+		say_ready(s, "the last reload was refused");
 		return;
 	}
 	adopt_configuration(s, &next, &listeners);
 	log_info("reloaded");
-	service_ready("Serving");
+	say_ready(s, NULL);
 }
 
 static void report(const struct server *s)
@@ -175,29 +186,6 @@ static bool wait_for_end(struct server *s)
 	return true;
 }
 
-/*
- * Gives everything to the next process.  The threads halt within a round; who
- * has not halted after a second never will.
- */
-static void hand_over(struct server *s)
-{
-	int64_t begin = clock_ns();
-	unsigned stuck = reactor_freeze(&s->reactor, 1000);
-	uint32_t lost;
-	int64_t carried = handover_give(&s->reactor, &lost);
-
-	if (carried < 0)
-		log_error("cannot hand over: %s; %u connections are lost",
-			  strerrordesc_np((int)-carried), lost);
-	else
-		log_info("handed over %" PRId64 " connections in %" PRId64 " us", carried,
-			 (clock_ns() - begin) / 1000);
-	if (carried >= 0 && lost > 0)
-		log_warning("%u connections are lost", lost);
-	if (stuck > 0)
-		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
-}
-
 /* True if this is a restart, and the next process can have what we have. */
 static bool may_hand_over(const struct server *s)
 {
@@ -222,25 +210,41 @@ static void stop(struct server *s)
 	reactor_join(&s->reactor);
 }
 
-int server_run(struct server *s)
+/* Gives everything to the next process; who has not halted after a second never will. */
+static void hand_over(struct server *s)
+{
+	if (handover_run(&s->reactor, 1000) > 0)
+		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+}
+
+/* Waits for a signal that ends the process, and follows the others. */
+static void serve(struct server *s)
 {
 	for (;;) {
-		int signal = next_signal(s, -1);
+		int signal = next_signal(s, pulse_wait(&s->pulse));
 
+		pulse_beat(&s->pulse, &s->reactor);
 		if (signal == SIGHUP)
 			reload(s);
 		else if (signal == SIGUSR1)
 			report(s);
 		else if (signal == SIGTERM || signal == SIGINT)
-			break;
+			return;
 	}
-	if (may_hand_over(s)) {
-		service_stopping();
+}
+
+int server_run(struct server *s)
+{
+	bool over;
+
+	serve(s);
+	over = may_hand_over(s);
+	service_stopping(over ? 0 : s->conf.shutdown_timeout * 1000);
+	if (over) {
 		hand_over(s);
 		return EX_OK;
 	}
 	log_info("stopping");
-	service_stopping();
 	stop(s);
 	report(s);
 	return EX_OK;
@@ -298,7 +302,11 @@ static int start(struct server *s, struct activation *activation, bool trace)
 		return r;
 	apply(s);
 	take_over(s, activation);
-	return reactor_start(&s->reactor);
+	r = reactor_start(&s->reactor);
+	if (r == 0)
+		r = rescue_start(&s->reactor);
+	pulse_start(&s->pulse, &s->reactor);
+	return r;
 }
 
 int server_start(struct server **server, const struct conf *conf,
@@ -327,10 +335,11 @@ int server_start(struct server **server, const struct conf *conf,
 	hand_listeners_over(s); /* they are the acceptor's now */
 	log_info("ready: %u workers, at most %ld connections", s->reactor.n_workers,
 		 max_connections(s));
-	service_ready("Serving");
+	say_ready(s, NULL);
 	*server = s;
 	return 0;
 fail:
+	service_failed(r);
 	server_free(s);
 	return exit_status(r);
 }

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "clock.h"
@@ -21,7 +22,33 @@ void service_reloading(void)
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_ns() / 1000);
 }
 
-void service_stopping(void)
+void service_status(const char *status)
 {
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+	(void)sd_notifyf(0, "STATUS=%s", status);
+}
+
+/* A grace beyond what we need ourselves, for the threads to end and the log to be written. */
+#define GRACE_MS 5000
+
+void service_stopping(int64_t timeout_ms)
+{
+	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=%" PRId64,
+			 (timeout_ms + GRACE_MS) * 1000);
+}
+
+void service_failed(int error)
+{
+	(void)sd_notifyf(0, "ERRNO=%d\nSTATUS=Cannot start: %s", -error, strerrordesc_np(-error));
+}
+
+int64_t service_watchdog_ms(void)
+{
+	uint64_t usec = 0;
+
+	return sd_watchdog_enabled(0, &usec) > 0 ? (int64_t)(usec / 1000) : 0;
+}
+
+void service_alive(void)
+{
+	(void)sd_notify(0, "WATCHDOG=1");
 }

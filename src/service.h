@@ -9,6 +9,7 @@
 #define ECHOD_SERVICE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* True if there is a service manager to be told. */
 bool service_is_managed(void);
@@ -19,7 +20,19 @@ void service_ready(const char *status);
 /* A reload begins; service_ready() must follow, whatever becomes of it. */
 void service_reloading(void);
 
-/* The end has begun. */
-void service_stopping(void);
+/* What systemctl(1) shows; one line. */
+void service_status(const char *status);
+
+/* The end has begun, and may take so long. */
+void service_stopping(int64_t timeout_ms);
+
+/* The end, by an error: -errno. */
+void service_failed(int error);
+
+/* The milliseconds in which a sign of life is awaited again and again; 0: none is. */
+int64_t service_watchdog_ms(void);
+
+/* The sign of life. */
+void service_alive(void);
 
 #endif

@@ -21,6 +21,7 @@ void signals_block(void)
 	sigset_t set;
 
 	make_set(&set);
+	sigaddset(&set, SIGABRT); /* for rescue.h; abort(3) unblocks it */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* nohup(1) and "&" in a script ignore some, and so would the signalfd. */
 	for (size_t i = 0; i < N_OBEYED; i++)

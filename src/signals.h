@@ -5,7 +5,7 @@
 #define ECHOD_SIGNALS_H
 
 /*
- * Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1, and has them delivered even if
+ * Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGABRT, and has them delivered even if
  * our parent ignored them; ignores SIGPIPE.  Call it first of all, before any
  * thread: a signal that comes before is fatal, one that comes after is obeyed.
  */

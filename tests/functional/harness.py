@@ -6,6 +6,7 @@ only a broken daemon meets.
 """
 
 import contextlib
+import ctypes
 import os
 import re
 import resource
@@ -269,6 +270,56 @@ class Echod:
             return
         self.kill()
         sys.stderr.write(self.log() + "\n")
+
+
+# Puts the named descriptors where sd_listen_fds(3) expects them, and says so.
+PASS = """
+import fcntl, os, sys
+numbers, names, count, pid, *command = sys.argv[1:]
+high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",")]
+os.closerange(3, 1000)
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+os.environ["LISTEN_FDS"] = count or str(len(high))
+os.environ["LISTEN_PID"] = pid or str(os.getpid())
+if names:
+    os.environ["LISTEN_FDNAMES"] = names
+os.closerange(1000, 1000 + len(high))
+os.execv(command[0], command)
+"""
+
+
+class Passed(Echod):
+    """An echod to which the given sockets are passed as descriptors 3 and on."""
+
+    def __init__(self, *args, passed=(), names="", fds="", pid="", **options):
+        numbers = [s.fileno() for s in passed]
+        prefix = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
+        super().__init__(*args, prefix=prefix, pass_fds=numbers, **options)
+
+
+class Stuck:
+    """A context in which one thread of a process stands still, as a debugger stops it."""
+
+    PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, tid):
+        self.tid = tid
+
+    def ptrace(self, request):
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.ptrace.argtypes = [ctypes.c_long] * 4
+        if libc.ptrace(request, self.tid, 0, 0) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        self.ptrace(self.PTRACE_SEIZE)
+        self.ptrace(self.PTRACE_INTERRUPT)
+        os.waitpid(self.tid, self.WALL)
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):  # it is gone
+            self.ptrace(self.PTRACE_DETACH)
 
 
 def run(*args, **options):

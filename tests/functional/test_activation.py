@@ -4,44 +4,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 
 import harness
-from harness import Echod
-
-# Puts the named descriptors where sd_listen_fds(3) expects them, and says so.
-PASS = """
-import fcntl, os, sys
-numbers, names, count, pid, *command = sys.argv[1:]
-high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",")]
-os.closerange(3, 1000)
-for i, fd in enumerate(high):
-    os.dup2(fd, 3 + i)
-os.environ["LISTEN_FDS"] = count or str(len(high))
-os.environ["LISTEN_PID"] = pid or str(os.getpid())
-if names:
-    os.environ["LISTEN_FDNAMES"] = names
-os.closerange(1000, 1000 + len(high))
-os.execv(command[0], command)
-"""
-
+from harness import Passed
 
 def listener(family=socket.AF_INET, address=("127.0.0.1", 0)):
     s = socket.socket(family, socket.SOCK_STREAM)
     s.bind(address)
     s.listen()
     return s
-
-
-class Passed(Echod):
-    """An echod to which the given sockets are passed as descriptors 3 and on."""
-
-    def __init__(self, *args, passed=(), names="", fds="", pid="", **options):
-        numbers = [s.fileno() for s in passed]
-        prefix = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
-        super().__init__(*args, prefix=prefix, pass_fds=numbers, **options)
 
 
 class Activation(harness.Test):

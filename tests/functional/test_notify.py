@@ -1,5 +1,6 @@
 """What the service manager is told, by a manager that only listens."""
 
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,8 @@ from harness import Echod
 
 # Who is not a unit of a real manager cannot ask it.
 NO_MANAGER = "cannot ask the service manager whether this is a restart"
+
+SERVING = "Connections: 0, refused: 0"
 
 
 class Notify(harness.Test):
@@ -42,14 +45,62 @@ class Notify(harness.Test):
             told = self.told()
             self.assertEqual(told["RELOADING"], "1")
             self.assertGreater(int(told["MONOTONIC_USEC"]), 0)
-            self.assertEqual(self.told(), {"READY": "1", "STATUS": "Serving"})
+            self.assertEqual(self.told(), {"READY": "1", "STATUS": SERVING})
             d.write_conf("nonsense")
             d.signal(signal.SIGHUP)
             self.assertEqual(self.told()["RELOADING"], "1")
             self.assertEqual(self.told(), {"READY": "1",
-                                           "STATUS": "Serving; the last reload was refused"})
+                                           "STATUS": SERVING + "; the last reload was refused"})
             d.signal(signal.SIGTERM)
-            self.assertEqual(self.told()["STOPPING"], "1")
+            told = self.told()
+            self.assertEqual(told["STOPPING"], "1")
+            self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 10_000_000)  # shutdown_timeout
+
+    def test_status(self):
+        """the status follows the connections, and is not told again while nothing changes"""
+        with Echod("-o", "max_connections=2", env={"NOTIFY_SOCKET": self.path},
+                   expect=[NO_MANAGER, "refused"]) as d:
+            self.assertEqual(self.told()["STATUS"], SERVING)
+            with d.connect() as a, d.connect() as b:
+                self.assertEchoes(a)
+                self.assertEchoes(b)
+                self.assertRefused(d)
+                self.assertEqual(self.told(), {"STATUS": "Connections: 2, refused: 1"})
+            self.assertEqual(self.told(), {"STATUS": "Connections: 0, refused: 1"})
+            with d.connect() as a:
+                self.assertEchoes(a)
+                self.assertEqual(self.told(), {"STATUS": "Connections: 1, refused: 1"})
+
+    def fed(self, timeout):
+        """True if the watchdog is fed within that time, whatever else is told."""
+        self.manager.settimeout(timeout)
+        try:
+            while "WATCHDOG" not in self.told():
+                pass
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            self.manager.settimeout(harness.DEADLINE)
+
+    def test_watchdog(self):
+        """the watchdog is fed while all threads answer, asleep or busy, and not while one is stuck"""
+        with Echod("-o", "workers=2", env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "400000"},
+                   expect=[NO_MANAGER, "does not answer"]) as d:
+            self.assertTrue(self.fed(harness.DEADLINE))
+            tids = {name: tid for tid, name in d.threads().items()}
+            self.assertEqual(set(tids), {"echod", "acceptor", "worker/0", "worker/1", "rescue"})
+            for i, name in enumerate(("acceptor", "worker/0", "worker/1")):
+                with self.subTest(name), harness.Stuck(tids[name]):
+                    d.wait_log(f"watchdog: {name} does not answer")
+                    while self.fed(0.01):  # what it was fed before
+                        pass
+                    self.assertFalse(self.fed(0.6))
+                self.assertTrue(self.fed(harness.DEADLINE))
+            with harness.Stuck(tids["echod"]):
+                while self.fed(0.01):
+                    pass
+                self.assertFalse(self.fed(0.6))
 
     def test_ready_means_listening(self):
         """at READY the port is open, although the acceptor may not run yet"""
@@ -70,6 +121,9 @@ class Notify(harness.Test):
                                    taken.getsockname()[1],
                                    env={**os.environ, "NOTIFY_SOCKET": self.path})
         self.assertEqual(status, 71)
+        told = self.told()
+        self.assertNotIn("READY", told)
+        self.assertEqual(int(told["ERRNO"]), errno.EADDRINUSE)
         self.manager.setblocking(False)
         with self.assertRaises(BlockingIOError):
             self.manager.recv(4096)

@@ -1,0 +1,47 @@
+#include "rescue.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "handover.h"
+#include "log.h"
+#include "service.h"
+
+/* Whoever is not stuck comes round in a moment. */
+#define TIMEOUT_MS 200
+
+static void make_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGABRT);
+}
+
+static void *run(void *arg)
+{
+	sigset_t set;
+	int signal;
+
+	pthread_setname_np(pthread_self(), "rescue");
+	make_set(&set);
+	sigwait(&set, &signal);
+	log_error("SIGABRT: handing over what is not stuck, then aborting");
+	handover_run(arg, TIMEOUT_MS);
+	abort();
+}
+
+int rescue_start(struct reactor *r)
+{
+	pthread_t thread;
+	int e;
+
+	if (service_watchdog_ms() == 0) {
+		sigset_t set;
+
+		make_set(&set);
+		return -pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* it ends us, as ever */
+	}
+	e = pthread_create(&thread, NULL, run, r);
+	if (e == 0)
+		pthread_detach(thread);
+	return -e;
+}
