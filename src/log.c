@@ -1,4 +1,11 @@
 /*
+ * The journal takes a record as one datagram of FIELD=value lines, see
+ * https://systemd.io/JOURNAL_NATIVE_PROTOCOL; values have no newline, so the
+ * form without lengths is enough.  sd_journal_send(3) would wait while the
+ * journal hangs.  Each record is sent to the socket's path, so that a journal
+ * that was gone is found again.  A full queue means that it hangs: then the
+ * record is lost, for stderr leads to the same reader.
+ *
  * How to write to stderr without ever waiting.
  *
  * O_NONBLOCK belongs to the open file description, which we share with the
@@ -24,9 +31,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /* The line with the counters of very many workers is the longest. */
 #define LINE_SIZE 16384
@@ -34,7 +45,8 @@
 static int sink = STDERR_FILENO;
 static bool must_poll;
 static size_t max_line = LINE_SIZE; /* a pipe takes no more than PIPE_BUF as a whole */
-static bool journal;
+static bool journal;		    /* stderr leads there */
+static int journal_fd = -1;	    /* and so does this, for records */
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic unsigned long lost;
 
@@ -55,6 +67,8 @@ void log_init(void)
 	if (fstat(STDERR_FILENO, &st) < 0)
 		return;
 	journal = is_journal(&st);
+	if (journal)
+		journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (S_ISFIFO(st.st_mode))
 		max_line = PIPE_BUF;
 	else if (!S_ISCHR(st.st_mode))
@@ -83,7 +97,7 @@ static bool has_room(void)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
-static bool emit(const char *line, size_t size)
+static bool emit_line(const char *line, size_t size)
 {
 	ssize_t n = send(sink, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -92,14 +106,14 @@ static bool emit(const char *line, size_t size)
 	return n == (ssize_t)size;
 }
 
-static int put_prefix(char *line, size_t size, enum log_level level)
+static int put_prefix(char *line, size_t size, int level)
 {
 	const char *name = level == LOG_LEVEL_ERROR   ? "error: " :
 			   level == LOG_LEVEL_WARNING ? "warning: " :
 			   level == LOG_LEVEL_DEBUG   ? "debug: " :
 							"";
 
-	return journal ? snprintf(line, size, "<%d>", (int)level) :
+	return journal ? snprintf(line, size, "<%d>", level) :
 			 snprintf(line, size, "echod: %s", name);
 }
 
@@ -110,52 +124,155 @@ void log_make_printable(char *s)
 			*s = '?';
 }
 
-__attribute__((format(printf, 2, 0))) static bool emit_line(enum log_level level, const char *fmt,
-							    va_list ap)
+static void put_field(struct log_record *r, const char *name, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+
+static void put_field(struct log_record *r, const char *name, const char *fmt, va_list ap)
+{
+	char *at = r->fields + r->size;
+	size_t room = sizeof(r->fields) - r->size;
+
+	if (journal_fd < 0 || strlen(name) + strlen("=\n") >= room)
+		return;
+	while (*name)
+		*at++ = (char)toupper((unsigned char)*name++);
+	*at++ = '=';
+	if (vsnprintf(at, (size_t)(r->fields + sizeof(r->fields) - at), fmt, ap) < 0)
+		return;
+	log_make_printable(at);
+	at += strlen(at);
+	*at++ = '\n'; /* in the place of the final NUL */
+	r->size = (size_t)(at - r->fields);
+}
+
+void log_field(struct log_record *r, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	put_field(r, name, fmt, ap);
+	va_end(ap);
+}
+
+void log_errno(struct log_record *r, int error)
+{
+	log_field(r, "ERRNO", "%d", error);
+	log_field(r, "ECHOD_ERROR", "%s", strerrordesc_np(error));
+}
+
+static void begin(struct log_record *r, int level)
+{
+	r->level = level;
+	r->size = 0;
+	log_field(r, "PRIORITY", "%d", level);
+	log_field(r, "SYSLOG_IDENTIFIER", "echod");
+}
+
+void log_begin(struct log_record *r, enum event event)
+{
+	const struct event_kind *kind = &event_kinds[event];
+
+	begin(r, kind->level);
+	log_field(r, "MESSAGE_ID", "%s", kind->id);
+	log_field(r, "ECHOD_EVENT", "%s", kind->name);
+}
+
+/* Gives the record and its text, which ends with a newline, to the journal.  0 or -errno. */
+static int emit_record(struct log_record *r, char *text, size_t size)
+{
+	static struct sockaddr_un journal_socket = { .sun_family = AF_UNIX,
+						     .sun_path = JOURNAL_SOCKET };
+	static char name[] = "MESSAGE=";
+	struct iovec parts[] = { { r->fields, r->size }, { name, strlen(name) }, { text, size } };
+	struct msghdr message = {
+		.msg_name = &journal_socket,
+		.msg_namelen = sizeof(journal_socket),
+		.msg_iov = parts,
+		.msg_iovlen = 3,
+	};
+
+	return sendmsg(journal_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+__attribute__((format(printf, 2, 0))) static bool emit(struct log_record *r, const char *fmt,
+						       va_list ap)
 {
 	char line[LINE_SIZE];
-	size_t n = (size_t)put_prefix(line, sizeof(line), level);
-	int text = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+	size_t prefix = (size_t)put_prefix(line, sizeof(line), r->level), n;
 
-	if (text < 0)
+	if (vsnprintf(line + prefix, sizeof(line) - prefix, fmt, ap) < 0)
 		return false;
-	log_make_printable(line + n);
-	n += (size_t)text;
+	log_make_printable(line + prefix);
+	n = strlen(line);
 	if (n > max_line - 1)
 		n = max_line - 1;
 	line[n++] = '\n'; /* in the place of the final NUL, or of what is too much */
-	return emit(line, n);
+	if (journal_fd >= 0) {
+		int e = emit_record(r, line + prefix, n - prefix);
+
+		if (e == 0 || e == -EAGAIN)
+			return e == 0;
+	}
+	return emit_line(line, n);
 }
 
-static bool emit_format(enum log_level level, const char *fmt, ...)
+static bool emit_format(struct log_record *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-static bool emit_format(enum log_level level, const char *fmt, ...)
+static bool emit_format(struct log_record *r, const char *fmt, ...)
 {
 	va_list ap;
 	bool done;
 
 	va_start(ap, fmt);
-	done = emit_line(level, fmt, ap);
+	done = emit(r, fmt, ap);
 	va_end(ap);
 	return done;
 }
 
-void log_write(enum log_level level, const char *fmt, ...)
+static bool emit_lost(unsigned long lines)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_LINES_LOST);
+	log_field(&r, "ECHOD_LINES", "%lu", lines);
+	return emit_format(&r, "%lu log lines lost: nobody read them", lines);
+}
+
+__attribute__((format(printf, 2, 0))) static void end(struct log_record *r, const char *fmt,
+						      va_list ap)
 {
 	int saved_errno = errno;
 	unsigned long missing;
+
+	if (!log_enabled((enum log_level)r->level))
+		return;
+	missing = atomic_exchange(&lost, 0);
+	if (missing && !emit_lost(missing))
+		atomic_fetch_add(&lost, missing);
+	if (!emit(r, fmt, ap))
+		atomic_fetch_add(&lost, 1);
+	errno = saved_errno;
+}
+
+void log_end(struct log_record *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	end(r, fmt, ap);
+	va_end(ap);
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+	struct log_record r;
 	va_list ap;
 
 	if (!log_enabled(level))
 		return;
-	missing = atomic_exchange(&lost, 0);
-	if (missing &&
-	    !emit_format(LOG_LEVEL_WARNING, "%lu log lines lost: nobody read them", missing))
-		atomic_fetch_add(&lost, missing);
+	begin(&r, (int)level);
 	va_start(ap, fmt);
-	if (!emit_line(level, fmt, ap))
-		atomic_fetch_add(&lost, 1);
+	end(&r, fmt, ap);
 	va_end(ap);
-	errno = saved_errno;
 }

@@ -1,13 +1,15 @@
 /*
- * log: one line to stderr, with its level.
+ * log: lines to stderr, records to the journal.
  *
  * A line never waits for its reader: when stderr is a pipe, a socket or a
- * terminal that takes no more, the line is dropped and counted, and the next
- * one that gets through says how many were lost.  An echo must not stop
- * because nobody reads the log.
+ * terminal that takes no more, or the journal hangs, the line is dropped and
+ * counted, and the next one that gets through says how many were lost.  An
+ * echo must not stop because nobody reads the log.
  *
- * Under systemd (JOURNAL_STREAM names our stderr) a line begins with "<N>",
- * see sd-daemon(3); elsewhere with "echod: " and the level's name.
+ * Under systemd (JOURNAL_STREAM names our stderr) each line is a record of the
+ * journal, with its fields.  A record that the journal's socket cannot take
+ * goes to stderr as a line, begun with "<N>", see sd-daemon(3).  Elsewhere a
+ * line begins with "echod: " and the level's name, and fields are not shown.
  *
  * All functions but log_init() may be called by any thread.
  */
@@ -15,6 +17,9 @@
 #define ECHOD_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "event.h"
 
 /* The values are those of syslog(3), which the journal understands. */
 enum log_level {
@@ -25,8 +30,9 @@ enum log_level {
 };
 
 /*
- * Finds out what stderr is.  Call it once, before any thread is started;
- * without it lines go to stderr all the same, as text.
+ * Finds out what stderr is, and opens a socket if it is the journal.  Call it
+ * once, before any thread is started; without it lines go to stderr all the
+ * same, as text.
  */
 void log_init(void);
 
@@ -36,8 +42,28 @@ void log_set_level(enum log_level level);
 /* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
 
-/* Writes one line, without a newline in fmt.  errno is left as it was. */
+/* A line of no kind; without a newline in fmt.  errno is left as it was. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Something of a kind in event.h, as it is put together; on the caller's stack. */
+struct log_record {
+	int level;
+	size_t size;
+	char fields[4096]; /* what the journal is told besides the text */
+};
+
+/*
+ * log_begin(), any number of fields, log_end() with the text: one line without
+ * a newline in fmt.  name is put in upper case; a name twice is two fields.
+ * What has no room in the record is cut or left out.  errno is left as it was.
+ */
+void log_begin(struct log_record *record, enum event event);
+void log_field(struct log_record *record, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void log_end(struct log_record *record, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ERRNO and, as text, ECHOD_ERROR; error is positive. */
+void log_errno(struct log_record *record, int error);
 
 /* Replaces control characters, so that a line stays one line whatever is in it. */
 void log_make_printable(char *text);

@@ -32,6 +32,7 @@ ROOMS = [
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "manager", "state"},
     {"address", "clock", "comments", "counters", "descriptors", "log", "signals"},
+    {"event"},
 ]
 
 

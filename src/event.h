@@ -1,0 +1,50 @@
+/*
+ * event: the kinds of things that happen to the service.
+ *
+ * A record in the journal names its kind by MESSAGE_ID, for which
+ * systemd/echod.catalog has the explanation, and by ECHOD_EVENT.  Scripts and
+ * filters rely on both: an id or a name is never given to another kind, and
+ * never changed.  A new one comes from "systemd-id128 new"; it needs its entry
+ * in the catalog and in echod(8), JOURNAL.
+ */
+#ifndef ECHOD_EVENT_H
+#define ECHOD_EVENT_H
+
+enum event {
+	EVENT_LISTENING,
+	EVENT_READY,
+	EVENT_STOPPING,
+	EVENT_STOPPED,
+	EVENT_START_FAILED,
+	EVENT_BIND_FAILED,
+	EVENT_NO_IPV6,
+	EVENT_CONFIGURATION_REFUSED,
+	EVENT_RELOADED,
+	EVENT_RELOAD_REFUSED,
+	EVENT_OPTION_KEPT,
+	EVENT_CONNECTIONS_LIMITED,
+	EVENT_REFUSED,
+	EVENT_PAUSED,
+	EVENT_COUNTERS,
+	EVENT_LINES_LOST,
+	EVENT_HANDED_OVER,
+	EVENT_HAND_OVER_FAILED, /* the sender's: no bus, no store */
+	EVENT_TAKEN_OVER,
+	EVENT_STATE_REFUSED, /* the receiver's: damaged, or of a newer version */
+	EVENT_DESCRIPTOR_REFUSED,
+	EVENT_SOCKET_MISSING,
+	EVENT_THREAD_STUCK,
+	EVENTS
+};
+
+struct event_kind {
+	const char *id;	    /* 128 bits in hexadecimal */
+	const char *name;   /* for people and scripts */
+	int level;	    /* as in syslog(3) */
+	const char *fields; /* that its records can have; '*' is any word */
+};
+
+/* Indexed by enum event. */
+extern const struct event_kind event_kinds[EVENTS];
+
+#endif
