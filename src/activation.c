@@ -87,6 +87,17 @@ static const char *add(struct activation *a, int fd, const char *name)
 	return "its name is unknown";
 }
 
+static void log_refusal(int fd, const char *name, const char *why)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_DESCRIPTOR_REFUSED);
+	log_field(&r, "ECHOD_DESCRIPTOR", "%d", fd);
+	log_field(&r, "ECHOD_NAME", "%s", name);
+	log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_end(&r, "descriptor %d (%s) was passed, but %s: closed", fd, name, why);
+}
+
 void activation_sort(struct activation *a)
 {
 	memset(a, 0, sizeof(*a));
@@ -102,8 +113,7 @@ void activation_sort(struct activation *a)
 		const char *trouble = add(a, fd, name);
 
 		if (trouble) {
-			log_warning("descriptor %d (%s) was passed, but %s: closed", fd, name,
-				    trouble);
+			log_refusal(fd, name, trouble);
 			if (begins_with(name, STORE_PREFIX))
 				store_remove(name);
 			close(fd);

@@ -91,11 +91,11 @@ const struct event_kind event_kinds[EVENTS] = {
 	},
 	[EVENT_DESCRIPTOR_REFUSED] = {
 		"d940e4f67b4f4aa7bbd31b5d717f0d5d", "descriptor_refused", LOG_WARNING,
-		"ECHOD_DESCRIPTOR ECHOD_NAME ECHOD_ERROR ERRNO",
+		"ECHOD_DESCRIPTOR ECHOD_NAME ECHOD_ERROR",
 	},
 	[EVENT_SOCKET_MISSING] = {
 		"016c9c32da0d4aabaf748c817e2ed967", "socket_missing", LOG_ERR,
-		"ECHOD_ERROR",
+		"",
 	},
 	[EVENT_THREAD_STUCK] = {
 		"48f75842c61d403f9bc94b87aec6c844", "thread_stuck", LOG_ERR,

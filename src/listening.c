@@ -1,31 +1,47 @@
 #include "listening.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "store.h"
 
-static void log_bind_failure(const struct address *address, int error)
+/* A record about one address, whose text is put between the two others. */
+static void log_address(enum event event, const char *what, const struct address *address,
+			const char *more)
 {
 	char text[ADDRESS_TEXT];
+	struct log_record r;
+
+	address_format(address, text);
+	log_begin(&r, event);
+	log_field(&r, "ECHOD_ADDRESS", "%s", text);
+	log_end(&r, "%s %s%s", what, text, more);
+}
+
+static void log_bind_failure(const struct address *address, int error)
+{
+	static const char advice[] =
+		"; port %u is below 1024 and needs the capability CAP_NET_BIND_SERVICE";
+	char text[ADDRESS_TEXT], more[sizeof(advice) + 8] = "";
 	unsigned port = address_port(address);
+	struct log_record r;
 
 	if (error == -EACCES && port > 0 && port < 1024)
-		log_error("cannot listen on %s: %s; port %u is below 1024 and needs the capability "
-			  "CAP_NET_BIND_SERVICE",
-			  address_format(address, text), strerrordesc_np(-error), port);
-	else
-		log_error("cannot listen on %s: %s", address_format(address, text),
-			  strerrordesc_np(-error));
+		snprintf(more, sizeof(more), advice, port);
+	address_format(address, text);
+	log_begin(&r, EVENT_BIND_FAILED);
+	log_field(&r, "ECHOD_ADDRESS", "%s", text);
+	log_errno(&r, -error);
+	log_end(&r, "cannot listen on %s: %s%s", text, strerrordesc_np(-error), more);
 }
 
 static int open_configured(const struct listeners *old, const struct conf *conf,
 			   struct listeners *set)
 {
 	struct address failed;
-	char text[ADDRESS_TEXT];
 	int r = listeners_open(set, old, conf, &failed);
 
 	if (r < 0) {
@@ -34,8 +50,8 @@ static int open_configured(const struct listeners *old, const struct conf *conf,
 	}
 	for (size_t i = 0; i < conf->n_listen; i++)
 		if (!listeners_contain(set, &conf->listen[i]))
-			log_warning("not listening on %s: this kernel has no IPv6",
-				    address_format(&conf->listen[i], text));
+			log_address(EVENT_NO_IPV6, "not listening on", &conf->listen[i],
+				    ": this kernel has no IPv6");
 	return 0;
 }
 
@@ -44,12 +60,11 @@ static void log_listeners(const struct listeners *set, const struct listeners *o
 {
 	for (size_t i = 0; i < set->n; i++) {
 		struct address address;
-		char text[ADDRESS_TEXT];
 
 		if (old && listeners_contain(old, &set->at[i].address))
 			continue;
 		listener_address(&set->at[i], &address);
-		log_info("listening on %s%s", address_format(&address, text), how);
+		log_address(EVENT_LISTENING, "listening on", &address, how);
 	}
 }
 
@@ -136,7 +151,8 @@ int listening_start(struct listening *l, const struct activation *a, const struc
 	if (a->passed.n > 0)
 		return start_passed(l, a, conf);
 	if (only_passed) {
-		log_error("no listening socket was passed; with systemd, start echod.socket, which "
+		log_event(EVENT_SOCKET_MISSING,
+			  "no listening socket was passed; with systemd, start echod.socket, which "
 			  "starts this service");
 		return -ENOENT;
 	}

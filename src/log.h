@@ -65,6 +65,14 @@ void log_end(struct log_record *record, const char *fmt, ...) __attribute__((for
 /* ERRNO and, as text, ECHOD_ERROR; error is positive. */
 void log_errno(struct log_record *record, int error);
 
+/* A record of a kind without fields. */
+#define log_event(event, ...)                       \
+	do {                                        \
+		struct log_record log_record_;      \
+		log_begin(&log_record_, event);     \
+		log_end(&log_record_, __VA_ARGS__); \
+	} while (0)
+
 /* Replaces control characters, so that a line stays one line whatever is in it. */
 void log_make_printable(char *text);
 

@@ -23,13 +23,22 @@ static int serve(const struct conf *conf, const struct cmdline *cmdline)
 	return status;
 }
 
+static void log_refusal(const struct conf_error *error)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_CONFIGURATION_REFUSED);
+	log_field(&r, "ECHOD_ERROR", "%s", error->text);
+	log_end(&r, "%s", error->text);
+}
+
 static int act(const struct cmdline *cmdline)
 {
 	struct conf conf;
 	struct conf_error error;
 
 	if (conf_load(&conf, &cmdline->options.source, &error) < 0) {
-		log_error("%s", error.text);
+		log_refusal(&error);
 		return EX_CONFIG;
 	}
 	switch (cmdline->action) {

@@ -3,6 +3,73 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+void report_ready(unsigned workers, long max_connections)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_READY);
+	log_field(&r, "ECHOD_WORKERS", "%u", workers);
+	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%ld", max_connections);
+	log_end(&r, "ready: %u workers, at most %ld connections", workers, max_connections);
+}
+
+void report_start_failed(int error)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_START_FAILED);
+	log_errno(&r, error);
+	log_end(&r, "cannot start: %s", strerrordesc_np(error));
+}
+
+void report_limited(long wanted, long max_connections, unsigned descriptors)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_CONNECTIONS_LIMITED);
+	log_field(&r, "ECHOD_WANTED", "%ld", wanted);
+	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%ld", max_connections);
+	log_field(&r, "ECHOD_DESCRIPTORS", "%u", descriptors);
+	log_end(&r, "max_connections is %ld, but %u descriptors allow only %ld", wanted,
+		descriptors, max_connections);
+}
+
+void report_kept(const char *option)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_OPTION_KEPT);
+	log_field(&r, "ECHOD_OPTION", "%s", option);
+	log_end(&r, "reload: %s stays as it is until a restart", option);
+}
+
+void report_reload_refused(const char *why)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_RELOAD_REFUSED);
+	if (why)
+		log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_end(&r, "reload refused, all stays as it was%s%s", why ? ": " : "", why ? why : "");
+}
+
+struct report {
+	struct log_record record;
+	FILE *line;
+};
+
+static void put(struct report *r, const char *kind, const char *name, uint64_t value)
+{
+	char field[64];
+
+	fprintf(r->line, " %s%s=%" PRIu64, kind, name, value);
+	snprintf(field, sizeof(field), "ECHOD_%s%s", kind, name);
+	log_field(&r->record, field, "%" PRIu64, value);
+}
 
 static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closing reason)
 {
@@ -13,7 +80,7 @@ static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closin
 	return sum;
 }
 
-static void put_totals(FILE *out, const struct worker *workers, unsigned n)
+static void put_totals(struct report *r, const struct worker *workers, unsigned n)
 {
 	uint64_t accepted = 0, open = 0, received = 0, echoed = 0;
 
@@ -23,32 +90,46 @@ static void put_totals(FILE *out, const struct worker *workers, unsigned n)
 		received += counter_get(&workers[i].received);
 		echoed += counter_get(&workers[i].echoed);
 	}
-	fprintf(out, "accepted=%" PRIu64 " open=%" PRIu64 " received=%" PRIu64 " echoed=%" PRIu64,
-		accepted, open, received, echoed);
+	put(r, "", "accepted", accepted);
+	put(r, "", "open", open);
+	put(r, "", "received", received);
+	put(r, "", "echoed", echoed);
 }
 
-char *report_counters(const struct acceptor *acceptor, const struct worker *workers, unsigned n)
+static void put_all(struct report *r, const struct acceptor *acceptor, const struct worker *workers,
+		    unsigned n)
 {
-	char *line = NULL;
-	size_t size;
-	FILE *out = open_memstream(&line, &size);
-
-	if (!out)
-		return NULL;
-	put_totals(out, workers, n);
+	put_totals(r, workers, n);
 	for (int i = 0; i < REFUSALS; i++)
-		fprintf(out, " refused_%s=%" PRIu64, refusal_name((enum refusal)i),
-			counter_get(&acceptor->refused[i]));
+		put(r, "refused_", refusal_name((enum refusal)i),
+		    counter_get(&acceptor->refused[i]));
 	for (int i = 0; i < CLOSINGS; i++)
-		fprintf(out, " closed_%s=%" PRIu64, closing_name((enum closing)i),
-			sum_closed(workers, n, (enum closing)i));
-	fprintf(out, " pauses=%" PRIu64, counter_get(&acceptor->pauses));
+		put(r, "closed_", closing_name((enum closing)i),
+		    sum_closed(workers, n, (enum closing)i));
+	put(r, "", "pauses", counter_get(&acceptor->pauses));
 	for (unsigned i = 0; i < n; i++)
-		fprintf(out, " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, workers[i].name,
+		fprintf(r->line, " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, workers[i].name,
 			worker_open(&workers[i]), counter_get(&workers[i].accepted),
 			counter_get(&workers[i].echoed));
-	if (fclose(out) == 0)
-		return line;
+}
+
+void report_counters(enum event event, const struct acceptor *acceptor,
+		     const struct worker *workers, unsigned n)
+{
+	struct report r;
+	char *line = NULL;
+	size_t size;
+
+	log_begin(&r.record, event);
+	r.line = open_memstream(&line, &size);
+	if (r.line) {
+		put_all(&r, acceptor, workers, n);
+		if (fclose(r.line) != 0) {
+			free(line);
+			line = NULL;
+		}
+	}
+	log_end(&r.record, "%scounters:%s", event == EVENT_STOPPED ? "stopped, " : "",
+		line ? line : " no memory");
 	free(line);
-	return NULL;
 }

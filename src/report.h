@@ -1,17 +1,33 @@
 /*
- * report: all counters in one line.
+ * report: what main tells the log, and the fields of these records, see
+ * event.c.
  *
- * Main thread; it reads what the other threads count while they go on.
+ * Main thread; it reads what the other threads count while they go on.  Errors
+ * are positive errno.
  */
 #ifndef ECHOD_REPORT_H
 #define ECHOD_REPORT_H
 
 #include "acceptor.h"
+#include "event.h"
+
+void report_ready(unsigned workers, long max_connections);
+void report_start_failed(int error);
+
+/* The descriptors that we may have allow fewer connections than are wanted. */
+void report_limited(long wanted, long max_connections, unsigned descriptors);
+
+/* A reload cannot change this option. */
+void report_kept(const char *option);
+
+/* why may be NULL, if the log has it already. */
+void report_reload_refused(const char *why);
 
 /*
- * Returns the line, which is the caller's to free, or NULL without memory.
- * Its fields are documented in echod(8), SIGUSR1.
+ * EVENT_COUNTERS or EVENT_STOPPED: all counters in one line and as fields, see
+ * SIGUSR1 in echod(8).  Those of the workers are in the line only.
  */
-char *report_counters(const struct acceptor *acceptor, const struct worker *workers, unsigned n);
+void report_counters(enum event event, const struct acceptor *acceptor,
+		     const struct worker *workers, unsigned n);
 
 #endif

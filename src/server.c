@@ -84,8 +84,7 @@ static void apply(struct server *s)
 
 	log_set_level((enum log_level)s->conf.log_level);
 	if (s->conf.max_connections > max)
-		log_warning("max_connections is %ld, but %u descriptors allow only %ld",
-			    s->conf.max_connections, s->descriptors, max);
+		report_limited(s->conf.max_connections, max, s->descriptors);
 	reactor_set(&s->reactor, &s->conf, max);
 }
 
@@ -96,11 +95,6 @@ static void hand_listeners_over(struct server *s)
 	for (size_t i = 0; i < set.n; i++)
 		set.fds[i] = s->listening.set.at[i].fd;
 	reactor_listen(&s->reactor, &set);
-}
-
-static void log_kept(const char *name)
-{
-	log_warning("reload: %s stays as it is until a restart", name);
 }
 
 static void adopt_configuration(struct server *s, const struct conf *next,
@@ -131,28 +125,26 @@ static void reload(struct server *s)
 	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
 		source.may_be_missing = false;
 	if (conf_load(&next, &source, &error) < 0) {
-		log_error("reload refused, all stays as it was: %s", error.text);
+		report_reload_refused(error.text);
 		say_ready(s, "the last reload was refused");
 		return;
 	}
-	conf_keep_fixed(&next, &s->conf, log_kept);
+	conf_keep_fixed(&next, &s->conf, report_kept);
 	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
-		log_error("reload refused, all stays as it was");
+		report_reload_refused(NULL);
 		say_ready(s, "the last reload was refused");
 		return;
 	}
 	adopt_configuration(s, &next, &listeners);
-	log_info("reloaded");
+	log_event(EVENT_RELOADED, "reloaded");
 	say_ready(s, NULL);
 }
 
-static void report(const struct server *s)
+static void report(const struct server *s, enum event event)
 {
 	const struct reactor *r = &s->reactor;
-	char *line = report_counters(&r->acceptor, r->workers, r->n_workers);
 
-	log_info("counters: %s", line ? line : "no memory");
-	free(line);
+	report_counters(event, &r->acceptor, r->workers, r->n_workers);
 }
 
 /* Waits for a signal, and returns it; 0 if time is up or a worker has ended. */
@@ -181,7 +173,7 @@ static bool wait_for_end(struct server *s)
 		if (signal == SIGTERM || signal == SIGINT)
 			return false;
 		if (signal == SIGUSR1)
-			report(s);
+			report(s, EVENT_COUNTERS);
 	}
 	return true;
 }
@@ -227,7 +219,7 @@ static void serve(struct server *s)
 		if (signal == SIGHUP)
 			reload(s);
 		else if (signal == SIGUSR1)
-			report(s);
+			report(s, EVENT_COUNTERS);
 		else if (signal == SIGTERM || signal == SIGINT)
 			return;
 	}
@@ -244,9 +236,9 @@ int server_run(struct server *s)
 		hand_over(s);
 		return EX_OK;
 	}
-	log_info("stopping");
+	log_event(EVENT_STOPPING, "stopping");
 	stop(s);
-	report(s);
+	report(s, EVENT_STOPPED);
 	return EX_OK;
 }
 
@@ -328,13 +320,12 @@ int server_start(struct server **server, const struct conf *conf,
 		goto fail;
 	r = start(s, &activation, options->trace);
 	if (r < 0) {
-		log_error("cannot start: %s", strerrordesc_np(-r));
+		report_start_failed(-r);
 		listeners_close(&s->listening.set, NULL);
 		goto fail;
 	}
 	hand_listeners_over(s); /* they are the acceptor's now */
-	log_info("ready: %u workers, at most %ld connections", s->reactor.n_workers,
-		 max_connections(s));
+	report_ready(s->reactor.n_workers, max_connections(s));
 	say_ready(s, NULL);
 	*server = s;
 	return 0;
