@@ -10,7 +10,9 @@
  * alone for a tenth of a second and tries again.  The clients wait in the
  * queue meanwhile.
  *
- * The log has at most one line of a kind in ten seconds; counters have all.
+ * The log has a line about refusals and one about pauses at most once in ten
+ * seconds; counters have all.  The wait ends when there is more to tell of
+ * refusals, and only then: idle is idle.
  */
 #include "acceptor.h"
 
@@ -27,7 +29,6 @@
 #define ROUND 64
 
 #define PAUSE_MS 100
-#define WARNING_INTERVAL_NS 10000000000
 
 int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
 {
@@ -51,32 +52,17 @@ static bool contains(const struct acceptor_set *set, int fd)
 	return false;
 }
 
-/* True if it is time for another line of this kind. */
-static bool may_warn(struct acceptor *a, enum refusal kind)
-{
-	int64_t now = clock_ns();
-
-	if (a->warned[kind] && now - a->warned[kind] < WARNING_INTERVAL_NS)
-		return false;
-	a->warned[kind] = now;
-	return true;
-}
-
 /*
  * Closes with a reset: unlike a FIN it cannot be taken for an echo that ended,
  * and it leaves no TIME_WAIT behind.
  */
 static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
 {
-	char text[ADDRESS_TEXT];
-
 	connection_reset_on_close(fd);
 	close(fd);
 	counter_increment(&a->refused[reason]);
-	if (may_warn(a, reason))
-		log_warning("refused a connection from %s: %s (%llu so far)",
-			    address_format(peer, text), refusal_name(reason),
-			    (unsigned long long)counter_get(&a->refused[reason]));
+	refusals_add(&a->refusals, reason, peer);
+	refusals_tell(&a->refusals, a->refused, clock_ns());
 }
 
 /* Gives an admitted socket to the next worker.  0 or -errno. */
@@ -161,14 +147,28 @@ static int accept_some(struct acceptor *a, int listener, size_t max)
 	return 0;
 }
 
+/* At most once in a while. */
+static void log_pause(struct acceptor *a, int error)
+{
+	int64_t now = clock_ns();
+	struct log_record r;
+
+	if (now < a->next_pause_line)
+		return;
+	a->next_pause_line = now + REFUSALS_INTERVAL_NS;
+	log_begin(&r, EVENT_PAUSED);
+	log_field(&r, "ECHOD_PAUSES", "%llu", (unsigned long long)counter_get(&a->pauses));
+	log_errno(&r, error);
+	log_end(&r, "cannot accept: %s; new connections wait, trying again every %d ms",
+		strerrordesc_np(error), PAUSE_MS);
+}
+
 static void pause_accepting(struct acceptor *a, int error)
 {
 	struct pollfd p = { .fd = a->poller.wake_fd, .events = POLLIN };
 
 	counter_increment(&a->pauses);
-	if (may_warn(a, REFUSED_RESOURCES))
-		log_warning("cannot accept: %s; new connections wait, trying again every %d ms",
-			    strerrordesc_np(error), PAUSE_MS);
+	log_pause(a, error);
 	poll(&p, 1, PAUSE_MS);
 }
 
@@ -219,10 +219,12 @@ static bool obey(struct acceptor *a)
 static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];
-	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, -1);
+	int timeout = refusals_patience(&a->refusals, clock_ns());
+	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, timeout);
 	bool woken = false;
 	int trouble = 0;
 
+	refusals_tell(&a->refusals, a->refused, clock_ns());
 	for (int i = 0; i < n; i++) {
 		int r;
 

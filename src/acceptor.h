@@ -15,6 +15,7 @@
 #include "counters.h"
 #include "limiter.h"
 #include "poller.h"
+#include "refusals.h"
 #include "settings.h"
 #include "table.h"
 #include "worker.h"
@@ -51,9 +52,10 @@ struct acceptor {
 	counter pauses;
 
 	/* the acceptor's alone */
-	struct acceptor_set set;  /* in the epoll instance */
-	unsigned next;		  /* worker */
-	int64_t warned[REFUSALS]; /* ns: the last line of this kind in the log */
+	struct acceptor_set set; /* in the epoll instance */
+	unsigned next;		 /* worker */
+	struct refusals refusals;
+	int64_t next_pause_line; /* ns: no line about a pause before this */
 };
 
 /* 0 or -errno; after an error there is nothing to undo. */

@@ -35,6 +35,7 @@ unit_tests = \
 	tests/unit/log \
 	tests/unit/option \
 	tests/unit/poller \
+	tests/unit/refusals \
 	tests/unit/trace
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
@@ -49,6 +50,7 @@ tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
+tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.

@@ -32,6 +32,10 @@ DEADLINE = float(os.environ.get("DEADLINE", 60))  # seconds; reached only when s
 FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 
 
+# What the log says of refused connections: of the first at once, of others together.
+REFUSED = r"refused (a connection|\d+ connections, the last) from "
+
+
 def wait_until(condition, what):
     """Waits until condition() is true, and returns what it returned."""
     deadline = time.monotonic() + DEADLINE

@@ -217,7 +217,7 @@ class Load(Client):
 
     def test_source(self):
         """--source makes the connections come from those addresses in turn"""
-        with Echod("-o", "max_connections_per_source=5", expect=["refused a connection"]) as d:
+        with Echod("-o", "max_connections_per_source=5", expect=[harness.REFUSED]) as d:
             o = self.load(target_of(d), "--connections", 15, "--messages", 15, "--duration", 1,
                           "--source", "127.0.0.2,127.0.0.3,127.0.0.4")
             self.assertAllBack(o)

@@ -3,11 +3,12 @@
 import os
 import resource
 import signal
+import time
 
 import harness
 from harness import Echod, many
 
-REFUSED = r"refused a connection from 127\.[\d.]+:\d+: "
+REFUSED = harness.REFUSED + r"127\.[\d.]+:\d+: "
 
 
 class Limits(harness.Test):
@@ -28,7 +29,26 @@ class Limits(harness.Test):
             self.assertEqual(counters["accepted"], 11)
             self.assertEqual(counters["refused_max_connections"], 5)
             d.wait_log(REFUSED)
-            self.assertEqual(d.log().count("refused a connection"), 1, "one line in ten seconds")
+            self.assertEqual(d.log().count("refused a connection"), 1)
+
+    def test_told_together(self):
+        """the first refusal is told at once, the others together ten seconds later, and then peace"""
+        with Echod("-o", "max_connections=2", "-o", "max_connections_per_source=1",
+                   expect=[REFUSED]) as d, d.connect(source="127.0.0.2") as first:
+            self.assertEchoes(first)
+            began = time.monotonic()
+            self.assertRefused(d, source="127.0.0.2")
+            d.wait_log(r"refused a connection from 127\.0\.0\.2:\d+: "
+                       r"max_connections_per_source \(1 so far\)$")
+            self.assertRefused(d, source="127.0.0.2")
+            with d.connect(source="127.0.0.3") as second:
+                self.assertEchoes(second)
+                for _ in range(2):
+                    self.assertRefused(d, source="127.0.0.4")
+                d.wait_log(r"refused 3 connections, the last from 127\.0\.0\.4:\d+: max_connections "
+                           r"2 \(2 so far\), max_connections_per_source 1 \(2 so far\)$")
+                self.assertGreaterEqual(time.monotonic() - began, 10)
+            self.assertEqual(d.log().count("refused a connection"), 1)
 
     def test_per_source(self):
         """one source's limit is its own: another source is served"""
@@ -108,7 +128,7 @@ class Descriptors(harness.Test):
 
     def test_few_descriptors(self):
         """max_connections is what the descriptors leave, and so they never run out"""
-        with Echod(prefix=("prlimit", "--nofile=64:64"), expect=["refused a connection"]) as d:
+        with Echod(prefix=("prlimit", "--nofile=64:64"), expect=[harness.REFUSED]) as d:
             most = int(d.wait_log(r"at most (\d+) connections").group(1))
             self.assertLess(most, 64)
             with many(d.connect() for _ in range(most)):

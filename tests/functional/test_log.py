@@ -16,7 +16,7 @@ class Log(harness.Test):
         """each level shows itself and what is graver"""
         for level, shown in (("error", ""), ("warning", "W"), ("info", "WI"), ("debug", "WID")):
             with Echod("-o", f"log_level={level}", "-o", "max_connections=1", wait=False,
-                       expect=["refused a connection"], listen="127.0.0.1:0") as d:
+                       expect=[harness.REFUSED], listen="127.0.0.1:0") as d:
                 port = harness.wait_until(lambda: self.port_of(d), "its port")
                 with d.connect(port):
                     self.assertRefused(d, port=port)

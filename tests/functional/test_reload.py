@@ -31,7 +31,7 @@ class Reload(harness.Test):
     def test_limits_and_timeouts(self):
         """limits, timeouts and the log level change at once, for old connections too"""
         with Echod(conf="idle_timeout = 0\nmax_connections = 2\n",
-                   expect=["refused a connection"]) as d, d.connect() as first:
+                   expect=[harness.REFUSED]) as d, d.connect() as first:
             self.assertEchoes(first)
             with d.connect() as second:
                 self.assertEchoes(second)
@@ -110,7 +110,7 @@ class Reload(harness.Test):
         self.addCleanup(taken.close)
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         with Echod(conf="max_connections = 1\nlisten = 127.0.0.1:0", listen=None,
-                   expect=[REFUSED, "refused a connection",
+                   expect=[REFUSED, harness.REFUSED,
                            f"cannot listen on {address}: Address already in use"]) as d:
             before = d.descriptors()
             self.reload(d, f"listen = {{127.0.0.1:0, {address}}}", REFUSED)
@@ -123,7 +123,7 @@ class Reload(harness.Test):
     def test_fixed_options(self):
         """what needs a restart is named, and the rest of the file is in force"""
         with Echod(conf="workers = 2\n", expect=["reload: .* stays as it is until a restart",
-                                                  "refused a connection"]) as d:
+                                                  harness.REFUSED]) as d:
             self.reload(d, "workers = 3\nbuffer_size = 8192\nmax_connections = 1\n")
             for name in ("workers", "buffer_size"):
                 d.wait_log(f"reload: {name} stays as it is until a restart")
@@ -135,7 +135,7 @@ class Reload(harness.Test):
     def test_overrides_stay(self):
         """-o still overrides the file after a reload"""
         with Echod("-o", "max_connections=1", conf="max_connections = 5",
-                   expect=["refused a connection"]) as d, d.connect() as s:
+                   expect=[harness.REFUSED]) as d, d.connect() as s:
             self.assertEchoes(s)
             self.reload(d, "max_connections = 7")
             self.assertRefused(d)
@@ -180,7 +180,7 @@ class BrokenFile(harness.Test):
 
     def check(self, breakage, pattern):
         """Breaks the file, reloads, and looks; then mends it, reloads, and looks again."""
-        with Echod(conf=self.GOOD, expect=[REFUSED, "refused a connection"]) as d:
+        with Echod(conf=self.GOOD, expect=[REFUSED, harness.REFUSED]) as d:
             with d.connect() as s:
                 self.assertEchoes(s)
                 breakage(d)

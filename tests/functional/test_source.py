@@ -27,7 +27,7 @@ ROOMS = [
     {"reactor", "report", "listening"},
     {"acceptor", "activation"},
     {"worker", "listeners"},
-    {"list", "queue", "limiter", "listener", "poller"},
+    {"list", "queue", "limiter", "listener", "poller", "refusals"},
     {"table", "conf", "trace"},
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "manager", "state"},

@@ -1,0 +1,117 @@
+#include "refusals.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "log.h"
+
+#define SECOND INT64_C(1000000000)
+
+static struct refusals refusals;
+static counter totals[REFUSALS];
+static int heard_fd;
+
+/* The log is what a pipe at stderr gets. */
+static void begin(void)
+{
+	int fds[2];
+
+	unsetenv("JOURNAL_STREAM");
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	heard_fd = fds[0];
+}
+
+static void end(void)
+{
+	cr_assert_geq(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO), 0);
+}
+
+TestSuite(refusals, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+static void check_told(const char *expected)
+{
+	char text[4096];
+	ssize_t n = read(heard_fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	cr_assert_str_eq(text, expected, "told: %s", text);
+}
+
+static void refuse(enum refusal reason, const char *client, int64_t now)
+{
+	struct address address = helper_address(client);
+
+	counter_increment(&totals[reason]);
+	refusals_add(&refusals, reason, &address);
+	refusals_tell(&refusals, totals, now);
+}
+
+/* The first is told at once, whatever the clock shows. */
+TEST(refusals, first)
+{
+	cr_assert_eq(refusals_patience(&refusals, 5), -1);
+	refuse(REFUSED_RESOURCES, "192.0.2.1:1000", 5);
+	check_told(
+		"echod: warning: refused a connection from 192.0.2.1:1000: resources (1 so far)\n");
+	cr_assert_eq(refusals_patience(&refusals, 5), -1);
+}
+
+/* What follows is told when the interval is over, and once. */
+TEST(refusals, together)
+{
+	int64_t now = 1000 * SECOND;
+
+	refuse(REFUSED_MAX_CONNECTIONS, "192.0.2.1:1000", now);
+	check_told("echod: warning: refused a connection from 192.0.2.1:1000: "
+		   "max_connections (1 so far)\n");
+	for (int i = 0; i < 4; i++)
+		refuse(REFUSED_MAX_CONNECTIONS, "192.0.2.1:1000", now + SECOND);
+	refuse(REFUSED_CONNECTION_RATE_PER_SOURCE, "192.0.2.2:1000", now + SECOND);
+	cr_assert_eq(refusals_patience(&refusals, now + SECOND), 9000);
+	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND - 1), 1);
+	refusals_tell(&refusals, totals, now + 10 * SECOND - 1);
+	check_told("");
+	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND), 0);
+	refusals_tell(&refusals, totals, now + 10 * SECOND);
+	check_told("echod: warning: refused 5 connections, the last from 192.0.2.2:1000: "
+		   "max_connections 4 (5 so far), connection_rate_per_source 1 (1 so far)\n");
+	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND), -1);
+	refusals_tell(&refusals, totals, now + 20 * SECOND);
+	check_told("");
+}
+
+/* After an interval without any the next one is a first again. */
+TEST(refusals, again)
+{
+	refuse(REFUSED_MAX_CONNECTIONS_PER_SOURCE, "192.0.2.1:1000", 1);
+	refuse(REFUSED_MAX_CONNECTIONS_PER_SOURCE, "[2001:db8::1]:2", 1 + 10 * SECOND);
+	check_told("echod: warning: refused a connection from 192.0.2.1:1000: "
+		   "max_connections_per_source (1 so far)\n"
+		   "echod: warning: refused a connection from [2001:db8::1]:2: "
+		   "max_connections_per_source (2 so far)\n");
+}
+
+/* The longest text there can be is whole. */
+TEST(refusals, many)
+{
+	struct address address = helper_address("[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
+
+	refuse(REFUSED_RESOURCES, "192.0.2.1:1000", 1);
+	check_told(
+		"echod: warning: refused a connection from 192.0.2.1:1000: resources (1 so far)\n");
+	refusals_add(&refusals, REFUSED_RESOURCES, &address);
+	for (int i = 0; i < REFUSALS; i++) {
+		refusals.untold[i] = UINT64_MAX / REFUSALS;
+		counter_set(&totals[i], UINT64_MAX);
+	}
+	refusals_tell(&refusals, totals, 1 + 10 * SECOND);
+#define N " 4611686018427387903 (18446744073709551615 so far)"
+	check_told("echod: warning: refused 18446744073709551612 connections, the last from "
+		   "[2001:db8:1111:2222:3333:4444:5555:6666]:65535: max_connections" N
+		   ", max_connections_per_source" N ", connection_rate_per_source" N ", resources" N
+		   "\n");
+}
