@@ -29,6 +29,7 @@ unit_tests = \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
+	tests/unit/event \
 	tests/unit/limiter \
 	tests/unit/list \
 	tests/unit/listeners \
@@ -44,6 +45,7 @@ tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
+tests_unit_event_SOURCES = tests/unit/event.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
 tests_unit_list_SOURCES = tests/unit/list.c $(unit_helper)
 tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
@@ -55,6 +57,9 @@ tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+
+# The journal of the machine has no part in a test.
+tests_unit_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sendmsg
 
 # Those of the client.
 client_tests = \
@@ -88,6 +93,7 @@ functional_tests = \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
 	tests/functional/test_idle.py \
+	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \
 	tests/functional/test_notify.py \

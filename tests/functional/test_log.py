@@ -54,25 +54,6 @@ class Log(harness.Test):
             lines = [l for l in d.log().splitlines() if "counters: " not in l]
             self.assertEqual(len(lines), 2, lines)
 
-    def test_journal_prefix(self):
-        """under systemd, lines begin with their level in angle brackets"""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            st = os.fstat(theirs.fileno())
-            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
-                                  "log_level=debug"], stdin=subprocess.DEVNULL, stderr=theirs,
-                                 env={**os.environ, "JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}"})
-            theirs.close()
-            ours.settimeout(harness.DEADLINE)
-            text = b""
-            while b"ready: " not in text:
-                text += ours.recv(4096)
-            p.send_signal(signal.SIGTERM)
-            self.assertEqual(p.wait(harness.DEADLINE), 0)
-            text += harness.read_to_end(ours)
-            for line in text.decode().splitlines():
-                self.assertRegex(line, r"^<[3467]>[a-z]")
-
     def test_foreign_journal_stream(self):
         """JOURNAL_STREAM that names another stream changes nothing"""
         with Echod(env={"JOURNAL_STREAM": "1:2"}) as d:

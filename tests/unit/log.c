@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -18,6 +19,41 @@
 #define PAGE 4096
 
 static char text[1 << 20]; /* what was read last */
+
+/* The journal: it is not there unless a test has one. */
+static int journal_error = ENOENT;
+static char journal[1 << 20];
+static size_t journal_size;
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	const struct sockaddr_un *address = message->msg_name;
+	size_t before = journal_size;
+
+	cr_assert_geq(fd, 3);
+	cr_assert_str_eq(address->sun_path, "/run/systemd/journal/socket");
+	cr_assert_eq(flags, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (journal_error) {
+		errno = journal_error;
+		return -1;
+	}
+	for (size_t i = 0; i < message->msg_iovlen; i++) {
+		memcpy(journal + journal_size, message->msg_iov[i].iov_base,
+		       message->msg_iov[i].iov_len);
+		journal_size += message->msg_iov[i].iov_len;
+	}
+	journal[journal_size] = '\0';
+	return (ssize_t)(journal_size - before);
+}
+
+static void check_journal(const char *expected)
+{
+	cr_assert_str_eq(journal, expected, "the journal has: %s", journal);
+	journal_size = 0;
+	journal[0] = '\0';
+}
 
 static void give_up(int signal)
 {
@@ -184,6 +220,179 @@ TEST(log, journal_pipe)
 	log_init();
 	say_each_level();
 	check_heard(in, as_journal);
+}
+
+#define ECHOD "SYSLOG_IDENTIFIER=echod\n"
+
+/* The kind that the tests take for an example. */
+#define KEPT "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=option_kept\n"
+
+static const char *kept(const char *rest)
+{
+	static char record[8192];
+
+	snprintf(record, sizeof(record), KEPT "%s", event_kinds[EVENT_OPTION_KEPT].id, rest);
+	return record;
+}
+
+/* A journal that takes records, unless error is not 0, and a pipe for what is not one. */
+static int catch_by_journal(int error)
+{
+	int in = catch_by_pipe();
+
+	set_journal_stream(0);
+	journal_error = error;
+	log_init();
+	return in;
+}
+
+/* To the journal each line is a record, and stderr gets nothing. */
+TEST(log, records)
+{
+	int in = catch_by_journal(0);
+
+	say_each_level();
+	check_journal("PRIORITY=3\n" ECHOD "MESSAGE=1\n"
+		      "PRIORITY=4\n" ECHOD "MESSAGE=two\n"
+		      "PRIORITY=6\n" ECHOD "MESSAGE=t3\n"
+		      "PRIORITY=7\n" ECHOD "MESSAGE=four\n");
+	check_heard(in, "");
+}
+
+static void say_kept(void)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_OPTION_KEPT);
+	log_field(&r, "ECHOD_OPTION", "%s", "workers");
+	log_field(&r, "ECHOD_lower_2", "%d", -1);
+	log_errno(&r, EADDRINUSE);
+	log_end(&r, "%s stays", "workers");
+}
+
+/* A record has its kind, level and fields. */
+TEST(log, record_of_a_kind)
+{
+	int in = catch_by_journal(0);
+
+	say_kept();
+	check_journal(kept("ECHOD_OPTION=workers\n"
+			   "ECHOD_LOWER_2=-1\n"
+			   "ERRNO=98\n"
+			   "ECHOD_ERROR=Address already in use\n"
+			   "MESSAGE=workers stays\n"));
+	log_event(EVENT_OPTION_KEPT, "%d", 2);
+	check_journal(kept("MESSAGE=2\n"));
+	check_heard(in, "");
+}
+
+/* Where there is no journal it is a line as any other. */
+TEST(log, record_as_text)
+{
+	int in = catch_by_pipe();
+
+	unsetenv("JOURNAL_STREAM");
+	say_kept();
+	log_init();
+	say_kept();
+	check_heard(in, "echod: warning: workers stays\nechod: warning: workers stays\n");
+}
+
+TEST(log, record_below_level)
+{
+	int in = catch_by_journal(0);
+
+	log_set_level(LOG_LEVEL_ERROR);
+	say_kept();
+	check_journal("");
+	check_heard(in, "");
+}
+
+/* No value makes a line of its own, and so a field that was not meant. */
+TEST(log, record_is_printable)
+{
+	struct log_record r;
+
+	catch_by_journal(0);
+	log_begin(&r, EVENT_OPTION_KEPT);
+	log_field(&r, "ECHOD_OPTION", "%s", "a\nPRIORITY=0\r\1");
+	log_field(&r, "ECHOD_EMPTY", "%s", "");
+	log_end(&r, "%s", "b\nPRIORITY=0\n\n");
+	check_journal(kept("ECHOD_OPTION=a?PRIORITY=0??\nECHOD_EMPTY=\nMESSAGE=b?PRIORITY=0??\n"));
+}
+
+/* What has no room is cut or left out, and the rest is as it should be. */
+TEST(log, long_record)
+{
+	static char value[5001];
+	size_t head;
+
+	catch_by_journal(0);
+	log_event(EVENT_OPTION_KEPT, "x");
+	head = journal_size - strlen("MESSAGE=x\n");
+	memset(value, 'v', sizeof(value) - 1);
+	for (size_t size = 3700; size < 5000; size++) {
+		struct log_record r;
+		size_t room = sizeof(r.fields) - head - strlen("ECHOD_OPTION=\n");
+		size_t expected = size < room ? size : room;
+		bool second = size + strlen("ECHOD_SECOND=\n") < room;
+		char *at = journal + head;
+
+		journal_size = 0;
+		log_begin(&r, EVENT_OPTION_KEPT);
+		log_field(&r, "ECHOD_OPTION", "%s", value + sizeof(value) - 1 - size);
+		log_field(&r, "ECHOD_SECOND", "%d", 2);
+		log_end(&r, "text");
+		cr_assert_eq(strncmp(at, "ECHOD_OPTION=v", 14), 0);
+		cr_assert_eq(strspn(at + 13, "v"), expected, "of %zu: %zu", size,
+			     strspn(at + 13, "v"));
+		cr_assert_str_eq(at + 13 + expected,
+				 second ? "\nECHOD_SECOND=2\nMESSAGE=text\n" : "\nMESSAGE=text\n");
+	}
+}
+
+/* A journal that takes no more: lost, counted and told, as with any reader. */
+TEST(log, journal_hangs)
+{
+	int in = catch_by_journal(EAGAIN);
+	char expected[512];
+
+	errno = ECHILD;
+	say_kept();
+	cr_assert_eq(errno, ECHILD);
+	log_info("lost");
+	check_journal("");
+	journal_error = 0;
+	log_info("next");
+	snprintf(expected, sizeof(expected),
+		 "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=lines_lost\nECHOD_LINES=2\n"
+		 "MESSAGE=2 log lines lost: nobody read them\n"
+		 "PRIORITY=6\n" ECHOD "MESSAGE=next\n",
+		 event_kinds[EVENT_LINES_LOST].id);
+	check_journal(expected);
+	log_info("next");
+	check_journal("PRIORITY=6\n" ECHOD "MESSAGE=next\n");
+	check_heard(in, "");
+}
+
+/* What its socket cannot take, as none is there, goes to its stream; then to the socket again. */
+TEST(log, journal_is_gone)
+{
+	static const int errors[] = { ENOENT, ECONNREFUSED, EMSGSIZE, EACCES, ENOBUFS };
+	int in = catch_by_journal(0);
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		journal_error = errors[i];
+		errno = ECHILD;
+		say_kept();
+		cr_assert_eq(errno, ECHILD);
+		check_heard(in, "<4>workers stays\n");
+		check_journal("");
+		journal_error = 0;
+		log_info("x");
+		check_heard(in, "");
+		check_journal("PRIORITY=6\n" ECHOD "MESSAGE=x\n");
+	}
 }
 
 /* Where it names something else, as after a redirection, or nothing, it does not count. */
