@@ -78,16 +78,24 @@ const struct event_kind event_kinds[EVENTS] = {
 		"ECHOD_CONNECTIONS ECHOD_MICROSECONDS",
 	},
 	[EVENT_HAND_OVER_FAILED] = {
-		"e2833180cfa24c0ca1124df9568eca3a", "hand_over_failed", LOG_WARNING,
-		"ECHOD_CONNECTIONS ECHOD_ERROR ERRNO",
+		"e2833180cfa24c0ca1124df9568eca3a", "hand_over_failed", LOG_ERR,
+		"ECHOD_LOST ECHOD_ERROR ERRNO",
+	},
+	[EVENT_RESTART_UNKNOWN] = {
+		"59ea86e5da264484b17b7677d3f25bc4", "restart_unknown", LOG_WARNING,
+		"ECHOD_ERROR ERRNO",
 	},
 	[EVENT_TAKEN_OVER] = {
 		"e21792ad155a4717b0e90f71ce014966", "taken_over", LOG_INFO,
-		"ECHOD_CONNECTIONS ECHOD_DROPPED ECHOD_MICROSECONDS",
+		"ECHOD_CONNECTIONS ECHOD_MICROSECONDS",
 	},
-	[EVENT_STATE_REFUSED] = {
-		"7f2fbaeacee64eb1985e5dd79845ddf0", "state_refused", LOG_WARNING,
-		"ECHOD_CONNECTIONS ECHOD_ERROR ERRNO",
+	[EVENT_TAKE_OVER_FAILED] = {
+		"7f2fbaeacee64eb1985e5dd79845ddf0", "take_over_failed", LOG_ERR,
+		"ECHOD_LOST ECHOD_ERROR",
+	},
+	[EVENT_CONNECTIONS_LOST] = {
+		"532cd38d4455418cb753d17fbbc8f515", "connections_lost", LOG_WARNING,
+		"ECHOD_LOST",
 	},
 	[EVENT_DESCRIPTOR_REFUSED] = {
 		"d940e4f67b4f4aa7bbd31b5d717f0d5d", "descriptor_refused", LOG_WARNING,
@@ -99,7 +107,7 @@ const struct event_kind event_kinds[EVENTS] = {
 	},
 	[EVENT_THREAD_STUCK] = {
 		"48f75842c61d403f9bc94b87aec6c844", "thread_stuck", LOG_ERR,
-		"ECHOD_THREAD ECHOD_SECONDS",
+		"ECHOD_THREAD",
 	},
 };
 /* clang-format on */

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,9 +53,88 @@ void report_reload_refused(const char *why)
 	struct log_record r;
 
 	log_begin(&r, EVENT_RELOAD_REFUSED);
-	if (why)
-		log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_field(&r, "ECHOD_ERROR", "%s", why ? why : "an address cannot be opened");
 	log_end(&r, "reload refused, all stays as it was%s%s", why ? ": " : "", why ? why : "");
+}
+
+static void log_carried(enum event event, const char *what, int64_t carried, int64_t microseconds)
+{
+	struct log_record r;
+
+	log_begin(&r, event);
+	log_field(&r, "ECHOD_CONNECTIONS", "%" PRId64, carried);
+	log_field(&r, "ECHOD_MICROSECONDS", "%" PRId64, microseconds);
+	log_end(&r, "%s %" PRId64 " connections in %" PRId64 " us", what, carried, microseconds);
+}
+
+static void log_lost(uint32_t lost)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_CONNECTIONS_LOST);
+	log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
+	log_end(&r, "%" PRIu32 " connections were lost on the way", lost);
+}
+
+void report_handed_over(int64_t carried, uint32_t lost, int64_t microseconds)
+{
+	struct log_record r;
+
+	if (carried < 0) {
+		log_begin(&r, EVENT_HAND_OVER_FAILED);
+		log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
+		log_errno(&r, (int)-carried);
+		log_end(&r, "cannot hand over: %s; %" PRIu32 " connections are lost",
+			strerrordesc_np((int)-carried), lost);
+		return;
+	}
+	log_carried(EVENT_HANDED_OVER, "handed over", carried, microseconds);
+	if (lost > 0)
+		log_lost(lost);
+}
+
+static void log_take_over_failed(int error, uint32_t lost)
+{
+	const char *why = error == EPROTONOSUPPORT ? "their state is of a newer version" :
+			  error == EBADMSG	   ? "their state is damaged" :
+						     strerrordesc_np(error);
+	struct log_record r;
+
+	log_begin(&r, EVENT_TAKE_OVER_FAILED);
+	log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
+	log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_end(&r, "cannot take over %" PRIu32 " connections: %s", lost, why);
+}
+
+void report_taken_over(int64_t carried, uint32_t lost, int64_t microseconds)
+{
+	if (carried < 0) {
+		log_take_over_failed((int)-carried, lost);
+		return;
+	}
+	if (carried > 0)
+		log_carried(EVENT_TAKEN_OVER, "took over", carried, microseconds);
+	if (lost > 0)
+		log_lost(lost);
+}
+
+void report_restart_unknown(int error)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_RESTART_UNKNOWN);
+	log_errno(&r, error);
+	log_end(&r, "cannot ask the service manager whether this is a restart: %s; connections end",
+		strerrordesc_np(error));
+}
+
+void report_stuck(const char *thread)
+{
+	struct log_record r;
+
+	log_begin(&r, EVENT_THREAD_STUCK);
+	log_field(&r, "ECHOD_THREAD", "%s", thread);
+	log_end(&r, "%s is stuck: it does not answer", thread);
 }
 
 struct report {

@@ -24,6 +24,19 @@ void report_kept(const char *option);
 void report_reload_refused(const char *why);
 
 /*
+ * A restart, on either side of it: how many connections were carried, or
+ * -errno; and how many were lost.
+ */
+void report_handed_over(int64_t carried, uint32_t lost, int64_t microseconds);
+void report_taken_over(int64_t carried, uint32_t lost, int64_t microseconds);
+
+/* Nobody could say whether this is a restart. */
+void report_restart_unknown(int error);
+
+/* A thread does not answer. */
+void report_stuck(const char *thread);
+
+/*
  * EVENT_COUNTERS or EVENT_STOPPED: all counters in one line and as fields, see
  * SIGUSR1 in echod(8).  Those of the workers are in the line only.
  */

@@ -16,7 +16,6 @@
 #include "server.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -187,9 +186,7 @@ static bool may_hand_over(const struct server *s)
 		return false;
 	r = manager_is_restarting();
 	if (r < 0)
-		log_warning("cannot ask the service manager whether this is a restart: %s; "
-			    "connections end",
-			    strerrordesc_np(-r));
+		report_restart_unknown(-r);
 	return r > 0;
 }
 
@@ -264,18 +261,7 @@ static void take_over(struct server *s, struct activation *activation)
 	uint32_t lost;
 	int64_t carried = takeover_run(&s->reactor, activation, &lost);
 
-	if (carried > 0)
-		log_info("took over %" PRId64 " connections in %" PRId64 " us", carried,
-			 (clock_ns() - begin) / 1000);
-	if (carried == -EPROTONOSUPPORT)
-		log_error("cannot take over %u connections: their state is of a newer version",
-			  lost);
-	else if (carried < 0)
-		log_error("cannot take over %u connections: %s", lost,
-			  carried == -EBADMSG ? "their state is damaged" :
-						strerrordesc_np((int)-carried));
-	else if (lost > 0)
-		log_warning("%u connections were lost on the way", lost);
+	report_taken_over(carried, lost, (clock_ns() - begin) / 1000);
 }
 
 /* Everything that serves.  0, or -errno with nothing left running. */
