@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import typing
 import unittest
 
 SRCDIR = os.environ.get("SRCDIR", os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
@@ -34,6 +35,24 @@ FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 
 # What the log says of refused connections: of the first at once, of others together.
 REFUSED = r"refused (a connection|\d+ connections, the last) from "
+
+
+class Kind(typing.NamedTuple):
+    """A row of the table in src/event.c."""
+    id: str
+    level: str
+    fields: list  # names, "*" for any word
+
+
+def kinds():
+    """The kinds of records in the journal by their names, in their order."""
+    with open(os.path.join(SRCDIR, "src/event.c")) as f:
+        head, table = f.read().split("event_kinds[EVENTS]")
+    counters = " ".join(re.findall('"(ECHOD_.*?)"', head))
+    rows = re.findall(r'"(\w+)", "(\w+)", LOG_(\w+),\s*("(.*?)"|COUNTER_FIELDS)', table)
+    return {name: Kind(i, {"ERR": "error"}.get(level, level.lower()),
+                       (counters if fields == "COUNTER_FIELDS" else inner).split())
+            for i, name, level, fields, inner in rows}
 
 
 def wait_until(condition, what):

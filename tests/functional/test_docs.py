@@ -4,6 +4,7 @@ The pages are read as their mdoc source, so most tests need no mandoc.  An
 option's entry in echod.conf(5) has a fixed form, see OPTION below.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -333,6 +334,35 @@ class Manual(harness.Test):
         self.assertEqual(names.count("worker/N"), 2)
         signals = section(page("echod.8"), "SIGNALS")
         self.assertEqual(re.findall(r"^\.It Ic (\S+)$", signals, re.M), names[:-1])
+
+    def test_kinds(self):
+        """echod(8) has each kind of record as src/event.c has it, and explains each field once"""
+        journal = section(page("echod.8"), "JOURNAL")
+        entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
+                             journal, re.M)
+        shown = {name: harness.Kind(i, level, re.findall(r"[A-Z][A-Z_*]+", fields))
+                 for name, level, i, fields in entries}
+        self.assertEqual(list(shown.items()), list(harness.kinds().items()))
+        explained = re.findall(r"^\.It Va (.*)$", journal, re.M)
+        fields = [field for line in explained for field in line.split(" , ")]
+        self.assertEqual(len(fields), len(set(fields)))
+        self.assertEqual(set(fields), {f for kind in shown.values() for f in kind.fields})
+
+    def test_catalog(self):
+        """the catalog has each kind, in order, and only fields that its records have"""
+        text = read(harness.SRCDIR, "systemd/echod.catalog")
+        entries = re.split(r"^-- (\w+)\n", text, flags=re.M)[1:]
+        kinds = harness.kinds()
+        self.assertEqual(entries[0::2], [kind.id for kind in kinds.values()])
+        for kind, entry in zip(kinds.values(), entries[1::2]):
+            head, what, *rest = entry.strip().split("\n\n")
+            self.assertRegex(head, r"\ASubject: .*\nDefined-By: echod\nDocumentation: man:echod\(8\) "
+                                   r"man:echod.conf\(5\)\Z")
+            self.assertTrue(rest, head)  # what to do, or that nothing is to be done
+            for line in entry.splitlines():
+                self.assertLessEqual(len(line), 78, line)
+            for field in re.findall("@(.*?)@", entry):
+                self.assertTrue(any(fnmatch.fnmatchcase(field, f) for f in kind.fields), field)
 
     def test_signals(self):
         """the signals that the daemon handles are those in echod(8)"""

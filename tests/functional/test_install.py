@@ -28,17 +28,19 @@ class Install(harness.Test):
         env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         subprocess.run(["make", "-s", "-C", harness.BUILDDIR, target, f"DESTDIR={self.root}",
                         "systemdsystemunitdir=/lib/systemd/system",
-                        "sysusersdir=/usr/lib/sysusers.d"],
+                        "sysusersdir=/usr/lib/sysusers.d",
+                        "systemdcatalogdir=/usr/lib/systemd/catalog"],
                        check=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def path(self, name):
         return os.path.join(self.root, name)
 
     def test_files(self):
-        """program, manual, sample, unit and user are in their places"""
+        """program, manual, sample, unit, user and catalog are in their places"""
         for name in (f"{self.prefix}/sbin/echod", f"{self.prefix}/share/man/man8/echod.8",
                      f"{self.prefix}/share/man/man5/echod.conf.5", f"{self.sysconfdir}/echod.conf",
-                     "lib/systemd/system/echod.service", "usr/lib/sysusers.d/echod.conf"):
+                     "lib/systemd/system/echod.service", "usr/lib/sysusers.d/echod.conf",
+                     "usr/lib/systemd/catalog/echod.catalog"):
             self.assertTrue(os.path.isfile(self.path(name)), name)
 
     def test_edited_configuration(self):
@@ -77,6 +79,16 @@ class Install(harness.Test):
         subprocess.run(["systemd-sysusers", f"--root={self.root}"], check=True, capture_output=True)
         with open(self.path("etc/passwd")) as f:
             self.assertRegex(f.read(), r"(?m)^echod:")
+
+    @harness.needs("journalctl")
+    def test_catalog(self):
+        """journalctl takes the catalog, with an entry for each kind of record"""
+        os.makedirs(self.path("var/lib/systemd/catalog"), exist_ok=True)
+        subprocess.run(["journalctl", f"--root={self.root}", "--update-catalog"], check=True,
+                       capture_output=True)
+        listed = output("journalctl", f"--root={self.root}", "--list-catalog")
+        self.assertEqual({line.split()[0] for line in listed.splitlines()},
+                         {kind.id for kind in harness.kinds().values()})
 
 
 @harness.needs("readelf")

@@ -26,15 +26,7 @@ JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) && export JOURNAL_STREAM && e
 """
 
 
-def kinds():
-    """The table of src/event.c: {name: (MESSAGE_ID, PRIORITY, patterns of fields)}."""
-    with open(os.path.join(harness.SRCDIR, "src/event.c")) as f:
-        text = f.read()
-    macro = " ".join(re.findall('"(ECHOD_.*?)"', text[:text.index("event_kinds")]))
-    rows = re.findall(r'"(\w+)", "(\w+)", LOG_(\w+),\s*("(.*?)"|COUNTER_FIELDS)', text)
-    levels = {"ERR": "3", "WARNING": "4", "INFO": "6"}
-    return {name: (i, levels[level], (macro if fields == "COUNTER_FIELDS" else inner).split())
-            for i, name, level, fields, inner in rows}
+PRIORITIES = {"error": "3", "warning": "4", "info": "6", "debug": "7"}
 
 
 class Journal:
@@ -120,15 +112,15 @@ class Records(harness.Test):
 
     def assertKind(self, record, event):
         """It is a record of this kind, with the fields that the table has, and no others."""
-        message_id, priority, patterns = kinds()[event]
+        kind = harness.kinds()[event]
         self.assertEqual(record["ECHOD_EVENT"], event)
-        self.assertEqual(record["MESSAGE_ID"], message_id)
-        self.assertEqual(record["PRIORITY"], priority)
+        self.assertEqual(record["MESSAGE_ID"], kind.id)
+        self.assertEqual(record["PRIORITY"], PRIORITIES[kind.level])
         self.assertEqual(record["SYSLOG_IDENTIFIER"], "echod")
         self.assertTrue(record["MESSAGE"])
         fields = set(record) - {"ECHOD_EVENT", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER",
                                 "MESSAGE"}
-        for pattern in patterns:
+        for pattern in kind.fields:
             matching = set(fnmatch.filter(fields, pattern))
             self.assertTrue(matching, f"{event}: {pattern}")
             fields -= matching
