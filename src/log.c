@@ -26,15 +26,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
@@ -49,6 +52,8 @@ static bool journal;		    /* stderr leads there */
 static int journal_fd = -1;	    /* and so does this, for records */
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic unsigned long lost;
+
+static struct sockaddr_un journal_socket = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
 
 static bool is_journal(const struct stat *st)
 {
@@ -180,8 +185,6 @@ void log_begin(struct log_record *r, enum event event)
 /* Gives the record and its text, which ends with a newline, to the journal.  0 or -errno. */
 static int emit_record(struct log_record *r, char *text, size_t size)
 {
-	static struct sockaddr_un journal_socket = { .sun_family = AF_UNIX,
-						     .sun_path = JOURNAL_SOCKET };
 	static char name[] = "MESSAGE=";
 	struct iovec parts[] = { { r->fields, r->size }, { name, strlen(name) }, { text, size } };
 	struct msghdr message = {
@@ -262,6 +265,27 @@ void log_end(struct log_record *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	end(r, fmt, ap);
 	va_end(ap);
+}
+
+/*
+ * That a record has left the queue does not yet mean that the journal has
+ * looked for its sender.  So an empty datagram, which the journal ignores, goes
+ * behind: once that is gone too, all before it is done.
+ */
+void log_flush(int timeout_ms)
+{
+	struct timespec moment = { .tv_nsec = 100000 };
+	int unread;
+
+	if (journal_fd < 0)
+		return;
+	(void)sendto(journal_fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, &journal_socket,
+		     sizeof(journal_socket));
+	for (int i = 0; i < 10 * timeout_ms; i++) {
+		if (ioctl(journal_fd, SIOCOUTQ, &unread) < 0 || unread == 0)
+			return;
+		nanosleep(&moment, NULL);
+	}
 }
 
 void log_write(enum log_level level, const char *fmt, ...)

@@ -73,6 +73,13 @@ void log_errno(struct log_record *record, int error);
 		log_end(&log_record_, __VA_ARGS__); \
 	} while (0)
 
+/*
+ * Before the process ends: waits until the journal has read all records, but
+ * not much longer than that.  It finds whose they are by the process id, and those of
+ * a process that is gone would be missing in "journalctl -u".
+ */
+void log_flush(int timeout_ms);
+
 /* Replaces control characters, so that a line stays one line whatever is in it. */
 void log_make_printable(char *text);
 

@@ -12,6 +12,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 import harness
@@ -61,7 +63,9 @@ class Journal:
 
     def read(self):
         """The next record, as a dictionary."""
-        text = self.socket.recv(1 << 20).decode()
+        text = ""
+        while not text:  # the real one ignores empty datagrams, too
+            text = self.socket.recv(1 << 20).decode()
         if not text.endswith("\n"):
             raise AssertionError(f"the record does not end as one: {text!r}")
         pairs = [line.split("=", 1) for line in text[:-1].split("\n")]
@@ -229,6 +233,16 @@ class Records(harness.Test):
         status, records, rest = self.journal.run("-c", "/dev/null", "-o", "listen=127.0.0.1:0")
         self.assertEqual((status, rest), (71, ""))
         self.assertKind(records[-1], "start_failed")
+
+    def test_last_words(self):
+        """who ends waits until the journal has read all, but not for ever; a stop hardly waits"""
+        began = time.monotonic()
+        self.assertEqual(self.journal.run("-c", "/dev/null", "-o", "workers=many")[0], 78)
+        self.assertGreaterEqual(time.monotonic() - began, 0.5)
+        reader = threading.Thread(target=self.journal.wait, args=("configuration_refused",))
+        reader.start()
+        self.assertEqual(self.journal.run("-c", "/dev/null", "-o", "workers=many")[:2], (78, []))
+        reader.join()
 
     def test_lines_without_a_kind(self):
         """debug lines are records too, without an id"""
