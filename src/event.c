@@ -109,5 +109,9 @@ const struct event_kind event_kinds[EVENTS] = {
 		"48f75842c61d403f9bc94b87aec6c844", "thread_stuck", LOG_ERR,
 		"ECHOD_THREAD",
 	},
+	[EVENT_ABORTING] = {
+		"a870f5652fbe4d45acdcd6ff52953e7b", "aborting", LOG_ERR,
+		"",
+	},
 };
 /* clang-format on */

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@
 #include "activation.h"
 #include "carrier.h"
 #include "clock.h"
-#include "log.h"
+#include "report.h"
 #include "state.h"
 #include "store.h"
 
@@ -257,13 +256,6 @@ unsigned handover_run(struct reactor *r, int timeout_ms)
 	uint32_t lost;
 	int64_t carried = give(r, &lost);
 
-	if (carried < 0)
-		log_error("cannot hand over: %s; %u connections are lost",
-			  strerrordesc_np((int)-carried), lost);
-	else
-		log_info("handed over %" PRId64 " connections in %" PRId64 " us", carried,
-			 (clock_ns() - begin) / 1000);
-	if (carried >= 0 && lost > 0)
-		log_warning("%u connections are lost", lost);
+	report_handed_over(carried, lost, (clock_ns() - begin) / 1000);
 	return stuck;
 }

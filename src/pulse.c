@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "log.h"
+#include "report.h"
 #include "service.h"
 
 /* The status is told no more often, and so is looked at without a watchdog. */
@@ -43,7 +43,7 @@ static bool all_answered(struct pulse *p, const struct reactor *r)
 	bool all = !name;
 
 	for (; name && !p->complaining; name = reactor_unanswered(r, &i))
-		log_error("watchdog: %s does not answer", name);
+		report_stuck(name);
 	p->complaining = !all;
 	return all;
 }

@@ -134,7 +134,7 @@ void report_stuck(const char *thread)
 
 	log_begin(&r, EVENT_THREAD_STUCK);
 	log_field(&r, "ECHOD_THREAD", "%s", thread);
-	log_end(&r, "%s is stuck: it does not answer", thread);
+	log_end(&r, "watchdog: %s does not answer", thread);
 }
 
 struct report {

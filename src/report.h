@@ -2,8 +2,8 @@
  * report: what main tells the log, and the fields of these records, see
  * event.c.
  *
- * Main thread; it reads what the other threads count while they go on.  Errors
- * are positive errno.
+ * Main thread, but for a hand-over; counters are read while the others go on.
+ * Errors are positive errno.
  */
 #ifndef ECHOD_REPORT_H
 #define ECHOD_REPORT_H
@@ -33,7 +33,7 @@ void report_taken_over(int64_t carried, uint32_t lost, int64_t microseconds);
 /* Nobody could say whether this is a restart. */
 void report_restart_unknown(int error);
 
-/* A thread does not answer. */
+/* A thread does not answer, so the watchdog is not fed. */
 void report_stuck(const char *thread);
 
 /*

@@ -24,7 +24,7 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "rescue");
 	make_set(&set);
 	sigwait(&set, &signal);
-	log_error("SIGABRT: handing over what is not stuck, then aborting");
+	log_event(EVENT_ABORTING, "SIGABRT: handing over what is not stuck, then aborting");
 	handover_run(arg, TIMEOUT_MS);
 	abort();
 }
