@@ -111,10 +111,17 @@ static_tests = \
 	tests/functional/test_install.py \
 	tests/functional/test_source.py
 
+# A real systemd in a container; skipped where none can be booted.
+
+EXTRA_DIST += tests/system/machine.py $(system_tests)
+system_tests = \
+	tests/system/test_service.py \
+	tests/system/test_socket.py
+
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 if !SANITIZED
-TESTS += $(static_tests)
+TESTS += $(static_tests) $(system_tests)
 endif
 endif
 

@@ -8,6 +8,9 @@ import tempfile
 import harness
 
 
+UNITS = ("echod.service", "echod.socket", "echod-sealed.service")
+
+
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -36,11 +39,11 @@ class Install(harness.Test):
         return os.path.join(self.root, name)
 
     def test_files(self):
-        """program, manual, sample, unit, user and catalog are in their places"""
+        """program, manual, sample, units, user and catalog are in their places"""
         for name in (f"{self.prefix}/sbin/echod", f"{self.prefix}/share/man/man8/echod.8",
                      f"{self.prefix}/share/man/man5/echod.conf.5", f"{self.sysconfdir}/echod.conf",
-                     "lib/systemd/system/echod.service", "usr/lib/sysusers.d/echod.conf",
-                     "usr/lib/systemd/catalog/echod.catalog"):
+                     *(f"lib/systemd/system/{unit}" for unit in UNITS),
+                     "usr/lib/sysusers.d/echod.conf", "usr/lib/systemd/catalog/echod.catalog"):
             self.assertTrue(os.path.isfile(self.path(name)), name)
 
     def test_edited_configuration(self):
@@ -59,18 +62,29 @@ class Install(harness.Test):
         self.assertEqual(left, [conf])
 
     @harness.needs("systemd-analyze")
-    def test_unit(self):
-        """systemd finds nothing to say about the unit"""
-        unit = self.path("lib/systemd/system/echod.service")
-        with open(unit) as f:
-            text = f.read()
-        self.assertNotRegex(text, r"@\w+@")
-        with open(unit, "w") as f:  # the program that it names must exist for the check
-            f.write(text.replace(f"/{self.prefix}/sbin/echod", harness.ECHOD))
-        p = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True,
+    def test_units(self):
+        """systemd finds nothing to say about the units"""
+        units = [self.path(f"lib/systemd/system/{unit}") for unit in UNITS]
+        for unit in units:
+            with open(unit) as f:
+                text = f.read()
+            self.assertNotRegex(text, r"@\w+@")
+            with open(unit, "w") as f:  # the program that they name must exist for the check
+                f.write(text.replace(f"/{self.prefix}/sbin/echod", harness.ECHOD))
+        p = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True,
                            text=True)
-        complaints = [l for l in p.stderr.splitlines() if "echod.service" in l]
-        self.assertEqual(complaints, [])
+        self.assertEqual([l for l in p.stderr.splitlines() if "echod" in l], [])
+
+    @harness.needs("systemd-analyze")
+    def test_exposure(self):
+        """a service that binds itself is exposed to 1.4 at most, the sealed one to 0.2"""
+        for unit, threshold in (("echod.service", 14), ("echod-sealed.service", 2)):
+            p = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                                f"--threshold={threshold}",
+                                self.path(f"lib/systemd/system/{unit}")],
+                               capture_output=True, text=True)
+            self.assertEqual(p.returncode, 0, p.stdout)
+            print("#", re.search("Overall.*: [0-9.]+", p.stdout).group())
 
     @harness.needs("systemd-sysusers")
     def test_user(self):
