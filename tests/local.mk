@@ -19,6 +19,7 @@ PY_LOG_COMPILER = $(PYTHON3)
 
 TESTS =
 check_PROGRAMS =
+EXTRA_PROGRAMS =
 
 # One program for each room that can be tested apart.
 
@@ -115,19 +116,25 @@ static_tests = \
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
 system_tests = \
+	tests/system/test_sandbox.py \
 	tests/system/test_service.py \
 	tests/system/test_socket.py
+
+# What its sandbox forbids is tried by a program of its own.
+EXTRA_PROGRAMS += tests/system/probe
+tests_system_probe_LDADD =
 
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 if !SANITIZED
 TESTS += $(static_tests) $(system_tests)
+check_PROGRAMS += tests/system/probe
 endif
 endif
 
 # Built on demand: "./dev bench".
 
-EXTRA_PROGRAMS = tests/bench/bare
+EXTRA_PROGRAMS += tests/bench/bare
 tests_bench_bare_LDADD =
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/cost.py

@@ -118,15 +118,19 @@ def variable(name):
     return re.sub(r"\$\{(\w+)\}", lambda m: variable(m.group(1)), value)
 
 
+def make(*args):
+    """Runs make in the build folder as a packager does, and not as part of a running make."""
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    subprocess.run(["make", "-s", "-C", harness.BUILDDIR, *args], check=True, env=env,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
 @functools.cache
 def installed():
     """A tree with the programs, units, user and manual, as a packager installs them."""
     tree = temporary()
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    subprocess.run(["make", "-s", "-C", harness.BUILDDIR, "install", f"DESTDIR={tree}",
-                    "systemdsystemunitdir=/usr/lib/systemd/system",
-                    "sysusersdir=/usr/lib/sysusers.d"],
-                   check=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    make("install", f"DESTDIR={tree}", "systemdsystemunitdir=/usr/lib/systemd/system",
+         "sysusersdir=/usr/lib/sysusers.d")
     return tree
 
 
