@@ -437,18 +437,29 @@ class Manual(harness.Test):
         self.assertStatus(77, "-c", "/dev/null", "-o", f"listen=127.0.0.1:{min(first, 1024) - 1}",
                           prefix=prefix)
 
-    def test_unit(self):
-        """what the pages say of the unit is what it sets"""
-        unit = read(harness.SRCDIR, "systemd/echod.service.in")
-        setting = lambda name: re.search(rf"^{name}=(.*)$", unit, re.M).group(1)
-        unrestarted = re.search(r"^After (.*) the shipped unit does not restart",
+    def test_units(self):
+        """what the pages say of the units is what they set"""
+        unrestarted = re.search(r"^After (.*) the shipped units do not restart",
                                 section(page("echod.8"), "EXIT STATUS"), re.M).group(1)
-        self.assertEqual(setting("RestartPreventExitStatus").split(),
-                         re.findall(r"\d+", unrestarted))
-        seconds = re.search(r"unit gives a stop (\d+) seconds", page("echod.conf.5")).group(1)
-        self.assertEqual(setting("TimeoutStopSec"), seconds)
-        self.assertEqual(setting("CapabilityBoundingSet"), "CAP_NET_BIND_SERVICE")
-        self.assertEqual(setting("User"), "echod")
+        seconds = re.search(r"units give a stop (\d+) seconds", page("echod.conf.5")).group(1)
+        for name, capabilities in (("echod", "CAP_NET_BIND_SERVICE"), ("echod-sealed", "")):
+            unit = read(harness.SRCDIR, f"systemd/{name}.service.in")
+            setting = lambda name: re.search(rf"^{name}=(.*)$", unit, re.M).group(1)
+            self.assertEqual(setting("RestartPreventExitStatus").split(),
+                             re.findall(r"\d+", unrestarted))
+            self.assertEqual(setting("TimeoutStopSec"), seconds)
+            self.assertEqual(setting("CapabilityBoundingSet"), capabilities)
+            self.assertEqual(setting("User"), "echod")
+        tries = re.search("at most (five) tries", page("echod.8")).group(1)
+        socket_unit = read(harness.SRCDIR, "systemd/echod.socket.in")
+        self.assertIn({"five": "TriggerLimitBurst=5\n"}[tries], socket_unit)
+
+    def test_reload_of_another_file(self):
+        """the drop-in for another file reloads as the unit does"""
+        commands = lambda text: re.findall("^ExecReload=(.+)$", text, re.M)
+        unit = commands(read(harness.SRCDIR, "systemd/echod.service.in"))
+        shown = commands(text_of(section(page("echod.8"), "EXAMPLES")))
+        self.assertEqual(shown[1:], unit[1:])
 
     def test_commands(self):
         """the options in echod(8)'s example commands are accepted"""

@@ -39,7 +39,7 @@ class Life(machine.Test):
             m.systemctl("start", "echod")
             status = m.systemctl("status", "echod")
             self.assertIn("Active: active (running)", status)
-            self.assertIn('Status: "Serving', status)
+            self.assertIn('Status: "Connections: 0, refused: 0"', status)
             self.assertIn("Main PID: ", status)
             self.assertIn("listening on 0.0.0.0:7", status)
 

@@ -1,5 +1,8 @@
 """echod.socket and the sealed service that it starts, in a real systemd."""
 
+import os
+import re
+
 import machine
 from machine import CONF, ECHOD, UNITS, Machine, harness
 
@@ -72,11 +75,15 @@ class Life(machine.Test):
             self.assertEchoes(m)
 
     def test_other_ports(self):
-        """a drop-in of the socket gives it other ports and addresses"""
-        drop_in = "[Socket]\nListenStream=\nListenStream=127.0.0.1:7007\n"
-        with Machine({"etc/systemd/system/echod.socket.d/ports.conf": drop_in}) as m:
-            m.systemctl("start", "echod.socket")
+        """the drop-in of the documentation gives the socket other ports, as it says"""
+        with Machine() as m:
+            m.systemctl("start", "echod-sealed")
+            example = os.path.join(machine.variable("docdir"), "examples/ports.conf")
+            commands = re.findall("^#   (.*)$", m.read(example), re.M)
+            self.assertEqual(len(commands), 4)
+            m.do("sh", "-exc", "\n".join([f"cd {os.path.dirname(example)}", *commands]))
             self.assertEchoes(m, port=7007)
+            self.assertEchoes(m, port=7007, host="::1")
             self.assertRefuses(m)
 
 
