@@ -116,9 +116,11 @@ static_tests = \
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
 system_tests = \
+	tests/system/test_restart.py \
 	tests/system/test_sandbox.py \
 	tests/system/test_service.py \
-	tests/system/test_socket.py
+	tests/system/test_socket.py \
+	tests/system/test_watchdog.py
 
 # What its sandbox forbids is tried by a program of its own.
 EXTRA_PROGRAMS += tests/system/probe

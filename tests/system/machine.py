@@ -271,6 +271,17 @@ class Machine:
         status = self.do("cat", f"/proc/{self.show(unit, 'MainPID')}/status")
         return re.search(rf"^{field}:\s*(.*)$", status, re.M).group(1)
 
+    def threads(self, unit):
+        """The threads of a unit's process, {name: identifier as we number it}."""
+        group = f"{self.cgroup}/payload{self.show(unit, 'ControlGroup')}"
+        with open(os.path.join(group, "cgroup.procs")) as f:
+            (pid,) = f.read().split()
+        names = {}
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{tid}/comm") as f:
+                names[f.read().strip()] = int(tid)
+        return names
+
     def journal(self, *args):
         """Records of the journal, oldest first, each a dictionary."""
         self.do("journalctl", "--sync")
@@ -310,7 +321,7 @@ class Machine:
         """True if a fresh connection is echoed, False if it is refused or reset."""
         try:
             with self.connect(port, host) as s:
-                return harness.echo(s, b"hello") == b"hello"
+                return is_alive(s)
         except ConnectionError:
             return False
 
@@ -388,6 +399,14 @@ def interrupted(_number, _frame):
 
 
 signal.signal(signal.SIGTERM, interrupted)
+
+
+def is_alive(s):
+    """True if a connection is echoed, False if it has ended."""
+    try:
+        return harness.echo(s, b"are you there?") == b"are you there?"
+    except ConnectionError:
+        return False
 
 
 def result(load):

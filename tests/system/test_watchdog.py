@@ -1,0 +1,55 @@
+"""A thread that is stuck, in both services under the watchdog of a real systemd."""
+
+import os
+import time
+
+import machine
+from machine import CONF, Machine, harness
+
+WORKERS = 2
+SHORT = "[Service]\nWatchdogSec=1\n"  # in the unit it is longer, for slow machines
+
+
+class Watchdog(machine.Test):
+    def check(self, unit):
+        """Makes each thread hang in turn, and looks who survives it."""
+        with Machine({CONF: f"workers = {WORKERS}\n",
+                      f"etc/systemd/system/{unit}.service.d/short.conf": SHORT}) as m:
+            m.systemctl("start", unit)
+            for thread in ("acceptor", "worker/0", "worker/1", "echod"):
+                with self.subTest(thread), harness.many(m.connect() for _ in range(6)) as clients:
+                    self.assertTrue(all(map(machine.is_alive, clients)))
+                    self.check_thread(m, unit, thread, clients)
+
+    def check_thread(self, m, unit, thread, clients):
+        restarts = int(m.show(unit, "NRestarts"))
+        tid = m.threads(unit)[thread]
+        begin = time.monotonic()
+        with harness.Stuck(tid):
+            waiting = m.connect()
+            os.waitpid(tid, harness.Stuck.WALL)  # until the watchdog has ended it
+        m.wait_show(unit, "NRestarts", str(restarts + 1))
+        m.wait_show(unit, "ActiveState", "active")
+        print(f"# {unit}: {thread} stuck: served again after {time.monotonic() - begin:.2f} s")
+        self.assertIn(f"watchdog: {thread} does not answer" if thread != "echod" else
+                      "Watchdog timeout", m.messages(f"{unit}.service"))
+        self.assertEchoes(m)
+        lost = sum(not machine.is_alive(s) for s in clients)
+        if thread.startswith("worker"):
+            self.assertEqual(lost, len(clients) // WORKERS)
+        else:
+            self.assertEqual(lost, 0)
+            self.assertTrue(machine.is_alive(waiting))
+        waiting.close()
+
+    def test_service(self):
+        """whichever thread of echod.service is stuck, others' connections survive the restart"""
+        self.check("echod")
+
+    def test_sealed(self):
+        """whichever thread of echod-sealed.service is stuck, others' connections survive it"""
+        self.check("echod-sealed")
+
+
+if __name__ == "__main__":
+    machine.main()
