@@ -122,15 +122,21 @@ system_tests = \
 	tests/system/test_socket.py \
 	tests/system/test_watchdog.py
 
-# What its sandbox forbids is tried by a program of its own.
-EXTRA_PROGRAMS += tests/system/probe
+# What the sandbox forbids is tried by a program of its own.
+EXTRA_PROGRAMS += $(system_programs)
+system_programs = tests/system/older tests/system/probe
 tests_system_probe_LDADD =
+
+# A daemon of the time when there were no sources in what is handed over.
+tests_system_older_SOURCES = src/main.c src/state.c src/handover.c
+tests_system_older_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=1
+tests_system_older_LDADD = $(src_echod_LDADD)
 
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 if !SANITIZED
 TESTS += $(static_tests) $(system_tests)
-check_PROGRAMS += tests/system/probe
+check_PROGRAMS += $(system_programs)
 endif
 endif
 

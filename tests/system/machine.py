@@ -54,7 +54,7 @@ mount --bind cgroup /sys/fs/cgroup
 status=133  # a reboot
 while [ $status -eq 133 ]; do
     status=0
-    setpriv --pdeathsig KILL systemd-nspawn --quiet --directory=root --machine="$5" --boot \
+    setpriv --pdeathsig TERM systemd-nspawn --quiet --directory=root --machine="$5" --boot \
         --register=no --keep-unit --private-network --console=read-only --notify-ready=yes \
         --capability=all --system-call-filter='bpf @keyring' </dev/null || status=$?
 done
@@ -221,6 +221,12 @@ class Machine:
     def write(self, path, text):
         """Replaces a file as a careful administrator does: in one step."""
         write(self.root("/"), {path + ".new": text})
+        os.rename(self.root(path + ".new"), self.root(path))
+
+    def install(self, name, path):
+        """Puts a program of tests/system in the place of one in the machine, as a package manager does."""
+        make(f"tests/system/{name}")
+        shutil.copy(os.path.join(harness.BUILDDIR, "tests/system", name), self.root(path + ".new"))
         os.rename(self.root(path + ".new"), self.root(path))
 
     def command(self, *command):

@@ -6,7 +6,7 @@ import re
 import threading
 
 import machine
-from machine import CONF, Machine, harness
+from machine import CONF, ECHOD, Machine, harness
 
 UNITS = ("echod", "echod-sealed")
 
@@ -123,6 +123,35 @@ class Restart(machine.Test):
                 m.systemctl("restart", "echod.socket")
                 self.assertTrue(machine.is_alive(s))
                 self.assertEchoes(m)
+
+
+class Versions(machine.Test):
+    def test_upgrade(self):
+        """a newer version goes on with the connections of an older one"""
+        with Machine() as m:
+            m.do("cp", ECHOD, ECHOD + ".now")
+            m.install("older", ECHOD)
+            m.systemctl("start", "echod")
+            with harness.many(m.connect() for _ in range(10)) as clients:
+                self.assertTrue(all(map(machine.is_alive, clients)))
+                m.do("mv", ECHOD + ".now", ECHOD)
+                m.systemctl("restart", "echod")
+                self.assertTrue(all(map(machine.is_alive, clients)))
+            self.assertEqual(m.complaints(), [])
+
+    def test_downgrade(self):
+        """an older version ends the connections of a newer one, says why, and serves"""
+        with Machine() as m:
+            m.systemctl("start", "echod")
+            listeners = m.show("echod", "NFileDescriptorStore")
+            with harness.many(m.connect() for _ in range(10)) as clients:
+                self.assertTrue(all(map(machine.is_alive, clients)))
+                m.install("older", ECHOD)
+                m.systemctl("restart", "echod")
+                self.assertFalse(any(map(machine.is_alive, clients)))
+            self.assertRegex("\n".join(m.complaints()), "version")
+            self.assertEqual(m.show("echod", "NFileDescriptorStore"), listeners)
+            self.assertEchoes(m)
 
 
 class Stop(machine.Test):

@@ -8,7 +8,6 @@ and with all of the unit's.
 
 import os
 import re
-import shutil
 
 import machine
 from machine import UNITS, Machine, harness
@@ -85,9 +84,7 @@ class Laboratory(Machine):
 
     def __init__(self):
         super().__init__()
-        machine.make("tests/system/probe")
-        shutil.copy(os.path.join(harness.BUILDDIR, "tests/system/probe"),
-                    self.root("/usr/local/bin/probe"))
+        self.install("probe", "/usr/local/bin/probe")
         for path in ("/root/for-probe", "/tmp/for-probe"):
             self.write(path, "")
         self.do("mknod", "/dev/for-probe", "c", "1", "3")
