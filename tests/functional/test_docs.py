@@ -455,9 +455,11 @@ class Manual(harness.Test):
         self.assertIn({"five": "TriggerLimitBurst=5\n"}[tries], socket_unit)
 
     def test_reload_of_another_file(self):
-        """the drop-in for another file reloads as the unit does"""
+        """the drop-in for another file reloads as the units do"""
         commands = lambda text: re.findall("^ExecReload=(.+)$", text, re.M)
-        unit = commands(read(harness.SRCDIR, "systemd/echod.service.in"))
+        unit, sealed = (commands(read(harness.SRCDIR, f"systemd/{name}.service.in"))
+                        for name in ("echod", "echod-sealed"))
+        self.assertEqual(unit, sealed)
         shown = commands(text_of(section(page("echod.8"), "EXAMPLES")))
         self.assertEqual(shown[1:], unit[1:])
 

@@ -422,6 +422,17 @@ def result(load):
     return json.loads(output)
 
 
+def with_each_service(test):
+    """Runs a test with each way to run, started in a machine."""
+    @functools.wraps(test)
+    def run(self):
+        for unit in ("echod", "echod-sealed"):
+            with self.subTest(unit), Machine() as m:
+                m.systemctl("start", unit)
+                test(self, m, unit)
+    return run
+
+
 class Test(harness.Test):
     def assertEchoes(self, machine, **options):
         """A fresh connection is echoed."""

@@ -1,6 +1,5 @@
 """A restart in the middle of everybody's streams, in a real systemd."""
 
-import functools
 import os
 import re
 import threading
@@ -8,22 +7,9 @@ import threading
 import machine
 from machine import CONF, ECHOD, Machine, harness
 
-UNITS = ("echod", "echod-sealed")
-
 # For figures that mean something: 9900 and 20.
 CONNECTIONS = int(os.environ.get("CONNECTIONS", 1000))
 RESTARTS = int(os.environ.get("RESTARTS", 5))
-
-
-def with_each_unit(test):
-    """Runs a test with each unit, started in a machine."""
-    @functools.wraps(test)
-    def run(self):
-        for unit in UNITS:
-            with self.subTest(unit), Machine() as m:
-                m.systemctl("start", unit)
-                test(self, m, unit)
-    return run
 
 
 class Restart(machine.Test):
@@ -38,7 +24,7 @@ class Restart(machine.Test):
         self.assertGreater(result["messages_sent"], 0)
         self.assertEqual(result["messages_verified"], result["messages_sent"])
 
-    @with_each_unit
+    @machine.with_each_service
     def test_states(self, m, unit):
         """a connection in whichever state goes on as if nothing had happened, several times"""
         silent, idle, middle, slow, ending = sockets = [m.connect() for _ in range(5)]
@@ -61,7 +47,7 @@ class Restart(machine.Test):
         for s in sockets:
             s.close()
 
-    @with_each_unit
+    @machine.with_each_service
     def test_queue(self, m, unit):
         """clients that wait in the listener's queue are served by the next process"""
         m.signal(unit, "STOP")
@@ -69,7 +55,7 @@ class Restart(machine.Test):
             m.systemctl("restart", unit)
             self.assertTrue(all(map(machine.is_alive, queued)))
 
-    @with_each_unit
+    @machine.with_each_service
     def test_stream(self, m, unit):
         """a stream that never pauses comes back whole over restarts"""
         data = os.urandom(1 << 20) * 256
@@ -83,7 +69,7 @@ class Restart(machine.Test):
         self.assertTrue(echoed and echoed[0] == data)
         self.assertNothingLost(m, unit)
 
-    @with_each_unit
+    @machine.with_each_service
     def test_load(self, m, unit):
         """many connections that all talk lose, repeat and mix up no byte over many restarts"""
         load = m.echoc("load", "--connections", str(CONNECTIONS), "--rate",
@@ -102,7 +88,7 @@ class Restart(machine.Test):
         print(f"# {unit}: {CONNECTIONS} connections, {RESTARTS} restarts; latency in us:",
               {k: round(v) for k, v in result["latency_us"].items()})
 
-    @with_each_unit
+    @machine.with_each_service
     def test_new_connections(self, m, unit):
         """during restarts no connection is refused or reset"""
         load = m.echoc("load", "--churn", "--connections", "20", "--duration", "600", "--timeout",
@@ -113,6 +99,17 @@ class Restart(machine.Test):
         load.send_signal(machine.signal.SIGINT)
         result = machine.result(load)
         self.assertUnharmed(result)
+
+    @machine.with_each_service
+    def test_manager(self, m, unit):
+        """the service manager itself can be restarted between"""
+        with m.connect() as s:
+            m.systemctl("restart", unit)
+            m.systemctl("daemon-reexec")
+            self.assertTrue(machine.is_alive(s))
+            m.systemctl("restart", unit)
+            self.assertTrue(machine.is_alive(s))
+        self.assertNothingLost(m, unit)
 
     def test_socket_unit(self):
         """a restart of the socket unit drops nobody either"""

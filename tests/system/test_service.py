@@ -67,37 +67,35 @@ class Life(machine.Test):
             m.wait_show("echod", "ActiveState", "active")
             self.assertEchoes(m)
 
-    def test_power_off(self):
+    @machine.with_each_service
+    def test_power_off(self, m, unit):
         """when the machine shuts down, each client gets the echo of all that arrived, then a FIN"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            sent = {}
-            with harness.many(m.connect() for _ in range(10)) as talking, m.connect() as slow:
-                for i, s in enumerate(talking):
-                    sent[s] = bytes([i]) * 1000
-                    s.sendall(sent[s])
-                sent[slow] = harness.fill(slow)
-                load = m.echoc("load", "--connections", "50", "--duration", "600", "--json",
-                               "127.0.0.1")
-                harness.wait_until(lambda: m.connections() == 61, "61 connections")
-                arrived = {s: len(sent[s]) - unacknowledged(s) for s in sent}
-                off = m.start("systemctl", "poweroff")
-                for s in sent:
-                    echo = harness.read_to_end(s)
-                    self.assertTrue(sent[s].startswith(echo))
-                    self.assertGreaterEqual(len(echo), arrived[s])
-                    s.close()
-                result = machine.result(load)
-                off.communicate(timeout=harness.DEADLINE)
-                m.nspawn.wait(harness.DEADLINE)
-            for name, count in {"connections": 50, "early_closes": 50, "resets": 0,
-                                "corrupt": 0}.items():
-                self.assertEqual(result[name], count, result)
-            # Asked at its stop, the bus must still be there.
-            console = m.screen()
-            self.assertIn("Powering off", console)
-            self.assertLess(console.index("Stopped echod.service"),
-                            console.index("Stopping dbus.service"))
+        sent = {}
+        with harness.many(m.connect() for _ in range(10)) as talking, m.connect() as slow:
+            for i, s in enumerate(talking):
+                sent[s] = bytes([i]) * 1000
+                s.sendall(sent[s])
+            sent[slow] = harness.fill(slow)
+            load = m.echoc("load", "--connections", "50", "--duration", "600", "--json", "127.0.0.1")
+            harness.wait_until(lambda: m.connections() == 61, "61 connections")
+            arrived = {s: len(sent[s]) - unacknowledged(s) for s in sent}
+            off = m.start("systemctl", "poweroff")
+            for s in sent:
+                echo = harness.read_to_end(s)
+                self.assertTrue(sent[s].startswith(echo))
+                self.assertGreaterEqual(len(echo), arrived[s])
+                s.close()
+            result = machine.result(load)
+            off.communicate(timeout=harness.DEADLINE)
+            m.nspawn.wait(harness.DEADLINE)
+        for name, count in {"connections": 50, "early_closes": 50, "resets": 0,
+                            "corrupt": 0}.items():
+            self.assertEqual(result[name], count, result)
+        # Asked at its stop, the bus must still be there.
+        console = m.screen()
+        self.assertIn("Powering off", console)
+        self.assertLess(console.index(f"Stopped {unit}.service"),
+                        console.index("Stopping dbus.service"))
 
 
 class Reload(machine.Test):
@@ -149,6 +147,17 @@ class Reload(machine.Test):
                 self.assertRefuses(m, port=1001)
             m.write(CONF, "")
             m.systemctl("reload", "echod")
+
+    def test_refused_address(self):
+        """an address that cannot be had refuses the reload: status and journal say so"""
+        with Machine() as m:
+            m.systemctl("start", "echod")
+            m.write(CONF, 'listen += "192.0.2.1:7"\n')
+            m.systemctl("reload", "echod")
+            status = m.systemctl("status", "echod")
+            self.assertIn("the last reload was refused", status)
+            self.assertIn("cannot listen on 192.0.2.1:7: Cannot assign requested address", status)
+            self.assertEchoes(m)
 
     def test_concurrent(self):
         """of reloads at the same time each succeeds, and the last file is in force"""

@@ -81,7 +81,9 @@ class Life(machine.Test):
             example = os.path.join(machine.variable("docdir"), "examples/ports.conf")
             commands = re.findall("^#   (.*)$", m.read(example), re.M)
             self.assertEqual(len(commands), 4)
-            m.do("sh", "-exc", "\n".join([f"cd {os.path.dirname(example)}", *commands]))
+            with m.connect() as s:
+                m.do("sh", "-exc", "\n".join([f"cd {os.path.dirname(example)}", *commands]))
+                self.assertTrue(machine.is_alive(s), "connected to the old port")
             self.assertEchoes(m, port=7007)
             self.assertEchoes(m, port=7007, host="::1")
             self.assertRefuses(m)
