@@ -41,6 +41,7 @@ class Notify(harness.Test):
             self.assertEqual(self.told()["READY"], "1")
             d.wait_ready()
             self.assertServes(d)
+            d.wait_open(0)
             d.signal(signal.SIGHUP)
             told = self.told()
             self.assertEqual(told["RELOADING"], "1")

@@ -1,6 +1,7 @@
 """idle_timeout and stall_timeout: in time, not before, and only for whom they are meant."""
 
 import socket
+import signal
 import time
 
 import harness
@@ -35,9 +36,12 @@ class Timeouts(harness.Test):
 
     def test_stall(self):
         """who does not read its echo for stall_timeout is reset, and its memory is free"""
-        with Echod("-o", "stall_timeout=1", "-o", "send_buffer=4608") as d, d.connect() as other:
+        conf = "send_buffer = 4608\nstall_timeout = %d"
+        with Echod(conf=conf % 0) as d, d.connect() as other:
             with d.connect(rcvbuf=4096) as s:
                 fill(s)
+                d.write_conf(conf % 1)
+                d.signal(signal.SIGHUP)
                 while d.counters()["closed_stall_timeout"] == 0:
                     self.assertEchoes(other)
                 with self.assertRaises(ConnectionError):
