@@ -73,9 +73,9 @@ const struct event_kind event_kinds[EVENTS] = {
 		"0530f2fe8c0841f8932aff87d82c8be5", "lines_lost", LOG_WARNING,
 		"ECHOD_LINES",
 	},
-	[EVENT_HANDED_OVER] = {
-		"2eb5e9cae5bd4102a29b2e90bf51438f", "handed_over", LOG_INFO,
-		"ECHOD_CONNECTIONS ECHOD_MICROSECONDS",
+	[EVENT_HANDING_OVER] = {
+		"2eb5e9cae5bd4102a29b2e90bf51438f", "handing_over", LOG_INFO,
+		"ECHOD_CONNECTIONS",
 	},
 	[EVENT_HAND_OVER_FAILED] = {
 		"e2833180cfa24c0ca1124df9568eca3a", "hand_over_failed", LOG_ERR,

@@ -137,7 +137,7 @@ static uint32_t write_sources(FILE *out, const struct reactor *r, int64_t now)
 }
 
 static void write_state(FILE *out, const struct reactor *r, const struct parcel *parcels,
-			uint32_t n)
+			uint32_t n, int64_t frozen)
 {
 	int64_t now = clock_ns();
 	struct state_header header = {
@@ -146,6 +146,7 @@ static void write_state(FILE *out, const struct reactor *r, const struct parcel 
 		.n_workers = r->n_workers,
 		.n_connections = n,
 		.n_sources = write_sources(NULL, r, now),
+		.frozen = frozen,
 	};
 
 	state_write_header(out, &header);
@@ -172,7 +173,8 @@ static int seal(FILE *out)
 }
 
 /* Returns a sealed memfd with the state, or -errno. */
-static int make_state(const struct reactor *r, const struct parcel *parcels, uint32_t n)
+static int make_state(const struct reactor *r, const struct parcel *parcels, uint32_t n,
+		      int64_t frozen)
 {
 	int fd = memfd_create("echod-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -184,7 +186,7 @@ static int make_state(const struct reactor *r, const struct parcel *parcels, uin
 			close(fd);
 		return result;
 	}
-	write_state(out, r, parcels, n);
+	write_state(out, r, parcels, n, frozen);
 	result = seal(out);
 	fclose(out);
 	return result;
@@ -224,38 +226,42 @@ static void free_pending(struct reactor *r, const struct parcel *parcels, uint32
 	}
 }
 
-/* Returns how many connections were stored, or -errno; the number of the others in *lost. */
-static int64_t give(struct reactor *r, uint32_t *lost)
+/* 0, or -errno if there is no way to store any; how many were not stored in *lost. */
+static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 {
 	uint64_t open = count_open(r);
 	struct parcel *parcels = calloc(open + 1, sizeof(*parcels));
-	uint32_t n, carried = 0;
+	uint32_t n;
 	int state;
 
 	*lost = (uint32_t)open;
 	if (!parcels)
 		return -ENOMEM;
 	n = collect(r, parcels, open);
-	state = make_state(r, parcels, n);
+	state = make_state(r, parcels, n, frozen);
 	if (state >= 0) {
 		store_add(STORE_STATE, state);
 		close(state);
-		carried = store_sockets(parcels, n);
+		*lost -= store_sockets(parcels, n);
 		store_barrier(); /* it holds them now: this process may end */
-		*lost -= carried;
 	}
 	free_pending(r, parcels, n);
 	free(parcels);
-	return state < 0 ? state : (int64_t)carried;
+	return state < 0 ? state : 0;
 }
 
 unsigned handover_run(struct reactor *r, int timeout_ms)
 {
-	int64_t begin = clock_ns();
-	unsigned stuck = reactor_freeze(r, timeout_ms);
+	int64_t begin;
+	unsigned stuck;
 	uint32_t lost;
-	int64_t carried = give(r, &lost);
+	int error;
 
-	report_handed_over(carried, lost, (clock_ns() - begin) / 1000);
+	/* All that is said when all goes well is said before anyone has to wait. */
+	report_handing_over(count_open(r));
+	begin = clock_ns();
+	stuck = reactor_freeze(r, timeout_ms);
+	error = give(r, begin, &lost);
+	report_not_handed_over(error, lost);
 	return stuck;
 }

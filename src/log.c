@@ -52,6 +52,7 @@ static bool journal;		    /* stderr leads there */
 static int journal_fd = -1;	    /* and so does this, for records */
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic unsigned long lost;
+static atomic_bool unflushed; /* something was sent to the journal since log_flush() */
 
 static struct sockaddr_un journal_socket = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
 
@@ -194,6 +195,7 @@ static int emit_record(struct log_record *r, char *text, size_t size)
 		.msg_iovlen = 3,
 	};
 
+	atomic_store(&unflushed, true);
 	return sendmsg(journal_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -277,7 +279,7 @@ void log_flush(int timeout_ms)
 	struct timespec moment = { .tv_nsec = 100000 };
 	int unread;
 
-	if (journal_fd < 0)
+	if (!atomic_exchange(&unflushed, false))
 		return;
 	(void)sendto(journal_fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, &journal_socket,
 		     sizeof(journal_socket));

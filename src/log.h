@@ -73,6 +73,9 @@ void log_errno(struct log_record *record, int error);
 		log_end(&log_record_, __VA_ARGS__); \
 	} while (0)
 
+#define LOG_FLUSH_MS 10	       /* when all is well */
+#define LOG_FLUSH_ERROR_MS 500 /* when it is important that the reason is known */
+
 /*
  * Before the process ends: waits until the journal has read all records, but
  * not much longer than that.  It finds whose they are by the process id, and those of

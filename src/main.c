@@ -11,10 +11,6 @@
 #include "server.h"
 #include "signals.h"
 
-/* For how long the end waits for the journal; an error is worth more than a restart's silence. */
-#define FLUSH_MS 10
-#define FLUSH_ERROR_MS 500
-
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
 {
 	struct server *server;
@@ -71,6 +67,6 @@ int main(int argc, char *argv[])
 		return status;
 	status = act(&cmdline);
 	cmdline_deinit(&cmdline);
-	log_flush(status == EX_OK ? FLUSH_MS : FLUSH_ERROR_MS);
+	log_flush(status == EX_OK ? LOG_FLUSH_MS : LOG_FLUSH_ERROR_MS);
 	return status;
 }

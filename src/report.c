@@ -57,14 +57,14 @@ void report_reload_refused(const char *why)
 	log_end(&r, "reload refused, all stays as it was%s%s", why ? ": " : "", why ? why : "");
 }
 
-static void log_carried(enum event event, const char *what, int64_t carried, int64_t microseconds)
+void report_handing_over(uint64_t connections)
 {
 	struct log_record r;
 
-	log_begin(&r, event);
-	log_field(&r, "ECHOD_CONNECTIONS", "%" PRId64, carried);
-	log_field(&r, "ECHOD_MICROSECONDS", "%" PRId64, microseconds);
-	log_end(&r, "%s %" PRId64 " connections in %" PRId64 " us", what, carried, microseconds);
+	log_begin(&r, EVENT_HANDING_OVER);
+	log_field(&r, "ECHOD_CONNECTIONS", "%" PRIu64, connections);
+	log_end(&r, "handing over %" PRIu64 " connections", connections);
+	log_flush(LOG_FLUSH_MS);
 }
 
 static void log_lost(uint32_t lost)
@@ -76,46 +76,48 @@ static void log_lost(uint32_t lost)
 	log_end(&r, "%" PRIu32 " connections were lost on the way", lost);
 }
 
-void report_handed_over(int64_t carried, uint32_t lost, int64_t microseconds)
+void report_not_handed_over(int error, uint32_t lost)
 {
 	struct log_record r;
 
-	if (carried < 0) {
-		log_begin(&r, EVENT_HAND_OVER_FAILED);
-		log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
-		log_errno(&r, (int)-carried);
-		log_end(&r, "cannot hand over: %s; %" PRIu32 " connections are lost",
-			strerrordesc_np((int)-carried), lost);
+	if (error == 0) {
+		if (lost > 0)
+			log_lost(lost);
 		return;
 	}
-	log_carried(EVENT_HANDED_OVER, "handed over", carried, microseconds);
-	if (lost > 0)
-		log_lost(lost);
+	log_begin(&r, EVENT_HAND_OVER_FAILED);
+	log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
+	log_errno(&r, -error);
+	log_end(&r, "cannot hand over: %s; %" PRIu32 " connections are lost",
+		strerrordesc_np(-error), lost);
 }
 
-static void log_take_over_failed(int error, uint32_t lost)
+void report_taken_over(uint32_t connections, int64_t silence)
 {
-	const char *why = error == EPROTONOSUPPORT ? "their state is of a newer version" :
-			  error == EBADMSG	   ? "their state is damaged" :
-						     strerrordesc_np(error);
 	struct log_record r;
 
+	log_begin(&r, EVENT_TAKEN_OVER);
+	log_field(&r, "ECHOD_CONNECTIONS", "%" PRIu32, connections);
+	log_field(&r, "ECHOD_MICROSECONDS", "%" PRId64, silence);
+	log_end(&r, "took over %" PRIu32 " connections after %" PRId64 " us", connections, silence);
+}
+
+void report_not_taken_over(int error, uint32_t lost)
+{
+	const char *why = error == -EPROTONOSUPPORT ? "their state is of a newer version" :
+			  error == -EBADMSG	    ? "their state is damaged" :
+						      strerrordesc_np(-error);
+	struct log_record r;
+
+	if (error == 0) {
+		if (lost > 0)
+			log_lost(lost);
+		return;
+	}
 	log_begin(&r, EVENT_TAKE_OVER_FAILED);
 	log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
 	log_field(&r, "ECHOD_ERROR", "%s", why);
 	log_end(&r, "cannot take over %" PRIu32 " connections: %s", lost, why);
-}
-
-void report_taken_over(int64_t carried, uint32_t lost, int64_t microseconds)
-{
-	if (carried < 0) {
-		log_take_over_failed((int)-carried, lost);
-		return;
-	}
-	if (carried > 0)
-		log_carried(EVENT_TAKEN_OVER, "took over", carried, microseconds);
-	if (lost > 0)
-		log_lost(lost);
 }
 
 void report_restart_unknown(int error)

@@ -23,12 +23,13 @@ void report_kept(const char *option);
 /* why may be NULL, if the log has it already. */
 void report_reload_refused(const char *why);
 
-/*
- * A restart, on either side of it: how many connections were carried, or
- * -errno; and how many were lost.
- */
-void report_handed_over(int64_t carried, uint32_t lost, int64_t microseconds);
-void report_taken_over(int64_t carried, uint32_t lost, int64_t microseconds);
+/* A restart, on this side of it: before, and after if something went wrong (-errno). */
+void report_handing_over(uint64_t connections);
+void report_not_handed_over(int error, uint32_t lost);
+
+/* And on the other side.  silence: microseconds without service, 0 if not known. */
+void report_taken_over(uint32_t connections, int64_t silence);
+void report_not_taken_over(int error, uint32_t lost);
 
 /* Nobody could say whether this is a restart. */
 void report_restart_unknown(int error);

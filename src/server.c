@@ -255,18 +255,17 @@ static uint32_t raise_descriptors(const struct conf *conf)
 								DESCRIPTORS_UNASKED);
 }
 
-static void take_over(struct server *s, struct activation *activation)
+static void report_takeover(const struct takeover *t)
 {
-	int64_t begin = clock_ns();
-	uint32_t lost;
-	int64_t carried = takeover_run(&s->reactor, activation, &lost);
-
-	report_taken_over(carried, lost, (clock_ns() - begin) / 1000);
+	if (t->carried > 0)
+		report_taken_over(t->carried, t->frozen ? (clock_ns() - t->frozen) / 1000 : 0);
+	report_not_taken_over(t->error, t->lost);
 }
 
 /* Everything that serves.  0, or -errno with nothing left running. */
 static int start(struct server *s, struct activation *activation, bool trace)
 {
+	struct takeover takeover;
 	int r;
 
 	s->signal_fd = signals_open();
@@ -279,12 +278,13 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	if (r < 0)
 		return r;
 	apply(s);
-	take_over(s, activation);
+	takeover = takeover_run(&s->reactor, activation);
 	r = reactor_start(&s->reactor);
-	if (r == 0)
-		r = rescue_start(&s->reactor);
+	if (r < 0)
+		return r;
+	report_takeover(&takeover);
 	pulse_start(&s->pulse, &s->reactor);
-	return r;
+	return rescue_start(&s->reactor);
 }
 
 int server_start(struct server **server, const struct conf *conf,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,7 +13,15 @@ static const char magic[8] = "echodst";
 /* Whatever is larger is not ours: descriptors have an int. */
 #define COUNT_MAX INT_MAX
 
-_Static_assert(sizeof(struct state_header) == 32, "no padding, and a multiple of 8");
+/* The header of version 1, of which the others are longer. */
+#define HEADER_1 offsetof(struct state_header, frozen)
+
+static size_t header_size(uint32_t version)
+{
+	return version == 1 ? HEADER_1 : sizeof(struct state_header);
+}
+
+_Static_assert(sizeof(struct state_header) == 40, "no padding, and a multiple of 8");
 _Static_assert(sizeof(struct state_source) == 24, "no padding, and a multiple of 8");
 _Static_assert(sizeof(struct state_record) == 32, "no padding, and a multiple of 8");
 
@@ -22,7 +31,7 @@ void state_write_header(FILE *out, const struct state_header *counts)
 
 	memcpy(header.magic, magic, sizeof(magic));
 	header.version = STATE_VERSION;
-	fwrite(&header, sizeof(header), 1, out);
+	fwrite(&header, header_size(STATE_VERSION), 1, out);
 }
 
 /* 0 if the file cannot change under us, and is as large as it says. */
@@ -35,7 +44,7 @@ static int check_file(int fd, size_t *size)
 		return -EBADMSG;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size < (off_t)sizeof(struct state_header))
+	if (st.st_size < (off_t)HEADER_1)
 		return -EBADMSG;
 	*size = (size_t)st.st_size;
 	return 0;
@@ -81,7 +90,7 @@ static int check_records(const struct state *s, size_t left)
 static int lay_out(struct state *s)
 {
 	const struct state_header *h = &s->header;
-	size_t at = sizeof(*h);
+	size_t at = header_size(h->version);
 	const size_t u64 = sizeof(uint64_t);
 
 	s->refused = take(s, &at, (h->n_refused + (size_t)1) * u64);
@@ -107,8 +116,12 @@ int state_open(struct state *s, int fd)
 		s->map = NULL;
 		return -errno;
 	}
-	memcpy(&s->header, s->map, sizeof(s->header));
+	memcpy(&s->header, s->map, HEADER_1);
 	r = check_header(&s->header);
+	if (r == 0 && header_size(s->header.version) > s->size)
+		r = -EBADMSG;
+	if (r == 0)
+		memcpy(&s->header, s->map, header_size(s->header.version));
 	if (r == 0)
 		r = lay_out(s);
 	if (r < 0)

@@ -39,6 +39,7 @@ struct state_header {
 	uint32_t n_workers;
 	uint32_t n_connections;
 	uint32_t n_sources; /* 0 in version 1 */
+	int64_t frozen;	    /* ns: when the predecessor stopped serving; since version 2 */
 };
 
 /* A source whose bucket was not full, see limiter.h. */

@@ -197,14 +197,14 @@ static void remove_from_store(const struct activation *a)
 			store_remove_carrier(i);
 }
 
-int64_t takeover_run(struct reactor *r, struct activation *a, uint32_t *lost)
+struct takeover takeover_run(struct reactor *r, struct activation *a)
 {
 	struct taking t = { .reactor = r, .now = clock_ms() };
-	int error = 0;
+	struct takeover result = { 0 };
 
 	remove_from_store(a);
 	if (a->state >= 0) {
-		error = state_open(&t.state, a->state);
+		result.error = state_open(&t.state, a->state);
 		close(a->state);
 		a->state = -1;
 	}
@@ -216,7 +216,9 @@ int64_t takeover_run(struct reactor *r, struct activation *a, uint32_t *lost)
 	if (t.state.header.n_connections > t.carried + t.dropped)
 		t.dropped = t.state.header.n_connections - t.carried;
 	count_lost(r, t.dropped);
+	result.carried = t.carried;
+	result.lost = t.dropped;
+	result.frozen = t.state.header.frozen;
 	state_close(&t.state);
-	*lost = t.dropped;
-	return error < 0 ? error : (int64_t)t.carried;
+	return result;
 }

@@ -12,16 +12,19 @@
 #include "activation.h"
 #include "reactor.h"
 
+struct takeover {
+	uint32_t carried; /* connections that go on */
+	uint32_t lost;	  /* connections that were closed */
+	int error;	  /* why all were closed: -errno as from state_open(); or 0 */
+	int64_t frozen;	  /* ns of the clock: when the predecessor stopped serving; or 0 */
+};
+
 /*
  * Takes over what a predecessor has stored, if it has, into a reactor that has
  * its settings and does not run yet.  What is damaged, unknown or of no use is
  * closed with a reset, and nothing stays in the store.  *a has no state and no
  * carriers afterwards.
- *
- * Returns how many connections go on, and how many were closed in *lost; or,
- * if their state was not understood and all were closed, -errno as from
- * state_open().
  */
-int64_t takeover_run(struct reactor *r, struct activation *a, uint32_t *lost);
+struct takeover takeover_run(struct reactor *r, struct activation *a);
 
 #endif

@@ -83,7 +83,7 @@ class Restart(machine.Test):
         self.assertUnharmed(result)
         self.assertNothingLost(m, unit)
         took = [int(us) for us in
-                re.findall(r"took over \d+ connections in (\d+) us", m.messages(f"{unit}.service"))]
+                re.findall(r"took over \d+ connections after (\d+) us", m.messages(f"{unit}.service"))]
         self.assertEqual(len(took), RESTARTS)
         print(f"# {unit}: {CONNECTIONS} connections, {RESTARTS} restarts; latency in us:",
               {k: round(v) for k, v in result["latency_us"].items()})
