@@ -366,7 +366,7 @@ class Manual(harness.Test):
 
     def test_signals(self):
         """the signals that the daemon handles are those in echod(8)"""
-        with Echod() as d:
+        with Echod(env={"WATCHDOG_USEC": "60000000"}) as d:
             with open(f"/proc/{d.pid}/status") as f:
                 blocked = int(re.search(r"^SigBlk:\s*(\w+)", f.read(), re.M).group(1), 16)
         handled = {s.name for s in signal.Signals if blocked >> (s - 1) & 1}
