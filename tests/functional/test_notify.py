@@ -129,8 +129,22 @@ class Notify(harness.Test):
         with self.assertRaises(BlockingIOError):
             self.manager.recv(4096)
 
+    def test_manager_is_stuck(self):
+        """a manager that does not read holds main up, and nobody's echo"""
+        with Echod(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "40000"},
+                   expect=[NO_MANAGER, "does not answer"]) as d:
+            def is_full():
+                return "unix" in open(f"/proc/{d.pid}/wchan").read()
+            harness.wait_until(is_full, "main to wait for the manager")
+            for _ in range(10):
+                self.assertServes(d)
+            self.assertTrue(is_full())
+            d.signal(signal.SIGTERM)
+            while self.told().get("STOPPING") != "1":
+                pass
+
     def test_manager_is_gone(self):
-        """a socket that is not there, or that nobody reads, stops nothing"""
+        """a socket that is not there stops nothing"""
         with Echod(conf="", env={"NOTIFY_SOCKET": self.path + "-not"},
                    expect=[NO_MANAGER]) as d:
             d.signal(signal.SIGHUP)
