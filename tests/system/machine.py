@@ -130,7 +130,7 @@ def installed():
     """A tree with the programs, units, user and manual, as a packager installs them."""
     tree = temporary()
     make("install", f"DESTDIR={tree}", "systemdsystemunitdir=/usr/lib/systemd/system",
-         "sysusersdir=/usr/lib/sysusers.d")
+         "sysusersdir=/usr/lib/sysusers.d", "systemdcatalogdir=/usr/lib/systemd/catalog")
     return tree
 
 
