@@ -116,6 +116,7 @@ static_tests = \
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
 system_tests = \
+	tests/system/test_journal.py \
 	tests/system/test_restart.py \
 	tests/system/test_sandbox.py \
 	tests/system/test_service.py \
