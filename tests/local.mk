@@ -87,12 +87,14 @@ endif
 
 # The real daemon, driven over sockets.
 
-EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py $(functional_tests) $(static_tests)
+EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+	$(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
+	tests/functional/test_handover.py \
 	tests/functional/test_idle.py \
 	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \

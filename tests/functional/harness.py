@@ -299,30 +299,34 @@ class Echod:
 PASS = """
 import fcntl, os, sys
 numbers, names, count, pid, *command = sys.argv[1:]
-high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",")]
+high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",") if n]
 os.closerange(3, 1000)
 for i, fd in enumerate(high):
     os.dup2(fd, 3 + i)
-os.environ["LISTEN_FDS"] = count or str(len(high))
+if count or high:
+    os.environ["LISTEN_FDS"] = count or str(len(high))
 os.environ["LISTEN_PID"] = pid or str(os.getpid())
 if names:
     os.environ["LISTEN_FDNAMES"] = names
 os.closerange(1000, 1000 + len(high))
-os.execv(command[0], command)
+os.execvp(command[0], command)
 """
 
 
 class Passed(Echod):
     """An echod to which the given sockets are passed as descriptors 3 and on."""
 
-    def __init__(self, *args, passed=(), names="", fds="", pid="", **options):
+    def __init__(self, *args, passed=(), names="", fds="", pid="", prefix=(), **options):
         numbers = [s.fileno() for s in passed]
-        prefix = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
-        super().__init__(*args, prefix=prefix, pass_fds=numbers, **options)
+        pass_on = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
+        super().__init__(*args, prefix=[*pass_on, *prefix], pass_fds=numbers, **options)
 
 
 class Stuck:
-    """A context in which one thread of a process stands still, as a debugger stops it."""
+    """A context in which one thread of a process stands still, as a debugger stops it.
+
+    While it is stopped the process cannot be waited for; see wait_gone().
+    """
 
     PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 
@@ -339,10 +343,28 @@ class Stuck:
         self.ptrace(self.PTRACE_SEIZE)
         self.ptrace(self.PTRACE_INTERRUPT)
         os.waitpid(self.tid, self.WALL)
+        with open(f"/proc/{self.tid}/status") as f:
+            self.leads = re.search(r"^Tgid:\s+(\d+)$", f.read(), re.M).group(1) == str(self.tid)
+        return self
 
     def __exit__(self, *_):
-        with contextlib.suppress(OSError):  # it is gone
+        try:
             self.ptrace(self.PTRACE_DETACH)
+        except OSError:
+            self.reap()
+
+    def wait_gone(self):
+        """Waits until the process has been killed, and so that thread of it."""
+        def gone():
+            with open(f"/proc/{self.tid}/stat") as f:
+                return f.read().rpartition(")")[2].split()[0] in "ZX"
+        wait_until(gone, "the end of a stuck thread")
+        self.reap()
+
+    def reap(self):
+        if not self.leads:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.tid, self.WALL)
 
 
 def run(*args, **options):

@@ -1,0 +1,290 @@
+"""A service manager with a descriptor store, as far as echod can tell.
+
+It does what systemd 252 does with sd_notify(3)'s FDSTORE, FDSTOREREMOVE and
+BARRIER, and starts the next echod with what is stored, in an order of no use.
+A restart is what comes after a watchdog: SIGABRT, for what is asked at SIGTERM
+only a real manager answers.
+"""
+
+import array
+import contextlib
+import fcntl
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import struct
+import tempfile
+import threading
+
+import harness
+from harness import Passed, Stuck
+
+# What a daemon may say that ends without a real manager, or by SIGABRT.
+AT_SIGTERM = "cannot ask the service manager whether this is a restart"
+AT_SIGABRT = "SIGABRT: handing over"
+
+# No beat of the watchdog comes while a test runs, but there is one.
+WATCHDOG_USEC = "3600000000"
+
+
+class Stored:
+    """A descriptor and its name."""
+
+    def __init__(self, name, fd, poll=True):
+        self.name, self.fd, self.poll = name, fd, poll
+
+    def fileno(self):
+        return self.fd
+
+    def inode(self):
+        status = os.fstat(self.fd)
+        return status.st_dev, status.st_ino
+
+    def hung_up(self):
+        """True if the manager would have dropped it, having watched it."""
+        poll = select.poll()
+        poll.register(self.fd, 0)
+        return self.poll and bool(poll.poll(0))
+
+
+class Manager:
+    """Keeps a store, and one daemon after the other; a context that stops the last one.
+
+    Arguments are those of every daemon.  After the last one, which ends by SIGTERM, nothing may
+    be left in the store.
+    """
+
+    def __init__(self, *args, **options):
+        self.args, self.options = args, options
+        self.daemon = None
+        self.listen = "127.0.0.1:0"
+        self.store = []
+        self.clients = contextlib.ExitStack()  # closed before the last daemon stops
+        self.messages = []  # all that was told, as dictionaries
+        self.changed = threading.Condition()
+        self.random = random.Random(1)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGABRT would leave many
+        self.directory = tempfile.TemporaryDirectory(prefix="echod-test-")
+        self.path = os.path.join(self.directory.name, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self):
+        while True:
+            text, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(4 * 253))
+            if text == b"end":
+                return
+            fds = array.array("i")
+            for level, kind, data in control:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds.frombytes(data[:len(data) - len(data) % 4])
+            message = dict(line.split("=", 1) for line in text.decode().splitlines())
+            with self.changed:
+                self._obey(message, list(fds))
+                self.messages.append(message)
+                self.changed.notify_all()
+
+    def _obey(self, message, fds):
+        if message.get("FDSTOREREMOVE") == "1":
+            self.remove(message["FDNAME"])
+        elif message.get("FDSTORE") == "1":
+            for fd in fds:
+                self.add(message.get("FDNAME", "stored"), fd, message.get("FDPOLL") != "0")
+            return
+        for fd in fds:  # of a barrier: who closes them is through with all before
+            os.close(fd)
+
+    def add(self, name, fd, poll=False):
+        """Stores a descriptor, which is the store's then; once only, whatever its name."""
+        new = Stored(name, fd, poll)
+        if any(s.inode() == new.inode() for s in self.store):
+            os.close(fd)
+        else:
+            self.store.append(new)
+
+    def remove(self, name):
+        for s in [s for s in self.store if s.name == name]:
+            os.close(s.fd)
+            self.store.remove(s)
+
+    def clear(self):
+        for name in self.names():
+            self.remove(name)
+
+    def names(self):
+        return sorted(s.name for s in self.store)
+
+    def stored(self, name):
+        """The descriptor of that name."""
+        return next(s.fd for s in self.store if s.name == name)
+
+    def told(self, key):
+        """What was told so far under this key, in order."""
+        return [m[key] for m in self.messages if key in m]
+
+    def start(self, *args, listen=None, env=None, expect=(), **options):
+        """Starts a daemon with what is stored; returns it when it has said READY.
+
+        It listens where the last one did, unless told otherwise; "" is for what its file says.
+        """
+        with self.changed:
+            for s in [s for s in self.store if s.hung_up()]:
+                self.remove(s.name)
+            passed = self.random.sample(self.store, len(self.store))
+        ready = len(self.told("READY"))
+        options = {**self.options, **options}
+        expect = [AT_SIGTERM, AT_SIGABRT, *options.pop("expect", ()), *expect]
+        env = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": WATCHDOG_USEC, **(env or {})}
+        self.daemon = Passed(*self.args, *args, passed=passed, names=":".join(s.name for s in passed),
+                             listen=self.listen if listen is None else listen, env=env, expect=expect, **options)
+        self.listen = self.listen_again()
+        with self.changed:
+            if not self.changed.wait_for(lambda: len(self.told("READY")) > ready, harness.DEADLINE):
+                raise AssertionError(f"READY was not told in:\n{self.daemon.log()}")
+        harness.wait_until(lambda: "rescue" in self.daemon.threads().values(), "the last thread's name")
+        return self.daemon
+
+    def listen_again(self):
+        """What the next one must be told to listen on the same addresses."""
+        return "{" + ",".join(f"127.0.0.1:{port}" for port in self.daemon.ports) + "}"
+
+    def stuck(self, name):
+        """A context in which the daemon's thread of that name stands still."""
+        return Stuck({n: tid for tid, n in self.daemon.threads().items()}[name])
+
+    def abort(self, stuck=None):
+        """Ends the daemon as a watchdog does; returns when it has handed over."""
+        self.daemon.expected_status = -signal.SIGABRT
+        if stuck:
+            self.daemon.signal(signal.SIGABRT)
+            stuck.wait_gone()
+        self.daemon.stop(signal.SIGABRT)
+        self.settle()
+
+    def settle(self):
+        """Waits until all that was sent to the manager has been looked at."""
+        seen = len(self.told("SETTLED"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect(self.path)
+            s.send(b"SETTLED=1")
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.told("SETTLED")) > seen, harness.DEADLINE)
+
+    def restart(self, *args, **options):
+        """Ends the daemon and starts the next one."""
+        self.abort()
+        return self.start(*args, **options)
+
+    def stop(self):
+        """Ends the daemon in order."""
+        self.daemon.stop()
+        self.settle()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        try:
+            self.clients.close()
+            if self.daemon and os.path.exists(self.daemon.directory.name):
+                self.daemon.__exit__(kind, value, traceback)
+                self.settle()
+            if kind is None and self.names():
+                raise AssertionError(f"left in the store: {self.names()}")
+        finally:
+            self.close()
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect(self.path)
+            s.send(b"end")
+        self.thread.join()
+        self.socket.close()
+        self.clear()
+        self.directory.cleanup()
+
+
+# What is stored, taken apart and forged; see src/state.h and src/carrier.h.
+
+HEADER = struct.Struct("=8sIIIIII")
+SOURCE = struct.Struct("=16sq")
+RECORD = struct.Struct("=qQQIHH")
+MAGIC = b"echodst\0"
+VERSION, REFUSALS, CLOSINGS = 2, 4, 5
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
+
+class Record:
+    """What is told of a connection."""
+
+    def __init__(self, since=0, echoed=0, pending=0, unacknowledged=0, worker=0, stalled=0):
+        self.since, self.echoed, self.pending = since, echoed, pending
+        self.unacknowledged, self.worker, self.stalled = unacknowledged, worker, stalled
+
+    def pack(self):
+        return RECORD.pack(self.since, self.echoed, self.pending, self.unacknowledged, self.worker,
+                           self.stalled)
+
+
+class State:
+    """A state that was read out of the store."""
+
+    def __init__(self, manager):
+        fd = manager.stored("stored.state")
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        (self.magic, self.version, refused, closed, self.n_workers, connections,
+         sources) = HEADER.unpack_from(data)
+        at = HEADER.size + 8 * (refused + 1 + self.n_workers * (closed + 2))
+        self.sources = dict(SOURCE.unpack_from(data, at + i * SOURCE.size) for i in range(sources))
+        at += sources * SOURCE.size
+        self.records = [Record(*RECORD.unpack_from(data, at + i * RECORD.size))
+                        for i in range(connections)]
+
+
+def state(records=(), workers=1, version=VERSION, magic=MAGIC, refused=REFUSALS, closed=CLOSINGS,
+          connections=None, sources=0, pending=b""):
+    """The bytes of a state, in which all counters are 0."""
+    count = len(records) if connections is None else connections
+    return (HEADER.pack(magic, version, refused, closed, workers, count, sources) +
+            bytes(8 * (REFUSALS + 1 + CLOSINGS + 2)) + b"".join(r.pack() for r in records) + pending)
+
+
+def memory_file(data, seals=SEALS):
+    """A memfd with these bytes."""
+    fd = os.memfd_create("state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+def carrier(*messages, kind=socket.SOCK_SEQPACKET):
+    """A carrier with messages, each of which is (bytes or a number, objects with a descriptor)."""
+    left, right = socket.socketpair(socket.AF_UNIX, kind)
+    with left:
+        for number, sockets in messages:
+            data = struct.pack("=I", number) if isinstance(number, int) else number
+            fds = array.array("i", [s.fileno() for s in sockets])
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if sockets else []
+            left.sendmsg([data], control)
+    return right.detach()
+
+
+@contextlib.contextmanager
+def pairs(n):
+    """n connections of nobody: (client's socket, server's socket), closed at the end."""
+    made = []
+    with socket.create_server(("127.0.0.1", 0), backlog=n) as server:
+        for _ in range(n):
+            client = socket.create_connection(server.getsockname(), harness.DEADLINE)
+            made.append((client, server.accept()[0]))
+    try:
+        yield made
+    finally:
+        for pair in made:
+            for s in pair:
+                s.close()

@@ -1,0 +1,709 @@
+"""Restarts that carry every connection to the next process, under a manager of our own."""
+
+import array
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+
+import harness
+import manager
+from manager import Manager, Record, State
+
+SMALL = bool(harness.SANITIZERS)
+
+
+def options(**values):
+    return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
+
+
+# So small that a client who does not read stalls at once.
+TIGHT = {"send_buffer": 4608, "receive_buffer": 65536}
+SLOW = {"rcvbuf": 4096, "sndbuf": 65536}
+
+TOTALS = ("accepted", "open", "received", "echoed", "pauses", "refused_max_connections",
+          "refused_max_connections_per_source", "refused_connection_rate_per_source",
+          "refused_resources", "closed_client", "closed_error", "closed_idle_timeout",
+          "closed_stall_timeout", "closed_shutdown")
+
+
+def totals(daemon):
+    """The counters that do not depend on the number of workers."""
+    counters = daemon.counters()
+    return {name: counters[name] for name in TOTALS}
+
+
+class Client:
+    """A connection whose every byte is known, out and back; no two have the same bytes."""
+
+    numbers = iter(range(1 << 24))
+
+    def __init__(self, daemon, **connect):
+        self.s = daemon.connect(**connect)
+        self.number = next(self.numbers)
+        self.sent = self.got = 0
+
+    def text(self, begin, size):
+        first, skip = begin // 8, begin % 8
+        words = range(self.number << 40 | first, self.number << 40 | first + (skip + size) // 8 + 1)
+        return array.array("Q", words).tobytes()[skip:skip + size]
+
+    def send(self, size):
+        self.s.sendall(self.text(self.sent, size))
+        self.sent += size
+
+    def send_what_fits(self):
+        """Returns False if nothing does."""
+        self.s.setblocking(False)
+        try:
+            n = self.s.send(self.text(self.sent, 1 << 16))
+        except BlockingIOError:
+            n = 0
+        self.s.settimeout(harness.DEADLINE)
+        self.sent += n
+        return n > 0
+
+    def receive(self, size=None):
+        """Receives so much, or all that is out; it must be what was sent."""
+        size = self.sent - self.got if size is None else size
+        data = harness.read_exactly(self.s, size)
+        if data != self.text(self.got, size):
+            raise AssertionError(f"wrong bytes in {self.got} to {self.got + len(data)} of {self.sent}")
+        self.got += size
+
+    def talk(self, size):
+        self.send(size)
+        self.receive()
+
+    def finish(self):
+        """Ends it; everything comes back before the other side's end."""
+        with contextlib.suppress(OSError):  # it was half-closed before
+            self.s.shutdown(socket.SHUT_WR)
+        self.receive()
+        if self.s.recv(1) != b"":
+            raise AssertionError("more came back than was sent")
+
+
+@contextlib.contextmanager
+def free_port():
+    """A port that nobody else gets, held by a socket that is bound and does not listen."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
+
+
+def listen_on(*ports, **settings):
+    """A configuration file."""
+    addresses = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+    return "\n".join([f"listen = {{{addresses}}}", *(f"{k} = {v}" for k, v in settings.items())])
+
+
+def stored_on(*ports):
+    """The names in the store of these listeners."""
+    return sorted(f"stored.listener.127.0.0.1_{port}" for port in ports)
+
+
+def asleep(daemon):
+    """True if no worker has anything to do."""
+    for tid, name in daemon.threads().items():
+        with open(f"/proc/{daemon.pid}/task/{tid}/stat") as f:
+            if name.startswith("worker") and f.read().rpartition(")")[2].split()[0] != "S":
+                return False
+    return True
+
+
+def fill(daemon, clients):
+    """Has all of them send until the daemon takes no more, for they do not read."""
+    quiet = 0
+    while quiet < 5:
+        if any([c.send_what_fits() for c in clients]) or not asleep(daemon):
+            quiet = 0
+        else:
+            quiet += 1
+            time.sleep(0.01)
+
+
+class HandOver(harness.Test):
+    def client(self, m, **connect):
+        """A connection to the manager's daemon, until that is stopped."""
+        c = Client(m.daemon, **connect)
+        m.clients.enter_context(c.s)
+        return c
+
+    def clients(self, n, m, **connect):
+        return [self.client(m, **connect) for _ in range(n)]
+
+    def assertReset(self, s):
+        """The other side has ended it with a reset, which no one takes for a whole echo."""
+        with self.assertRaises(ConnectionError):
+            while s.recv(1 << 20):
+                pass
+
+    def assertListenersOnly(self, m):
+        """Nothing but the listeners of the daemon is in the store."""
+        self.assertEqual(m.names(), stored_on(*m.daemon.ports))
+
+
+class States(HandOver):
+    """Every byte of connections in every state."""
+
+    def carry(self, m, stalled, pending):
+        """A restart whose state has at least so many stalled, with pending bytes or without."""
+        m.abort()
+        records = State(m).records
+        self.assertGreaterEqual(sum(r.stalled for r in records), stalled)
+        self.assertEqual([r for r in records if (r.pending > 0) != (pending and r.stalled)], [])
+
+    def check_states(self, **settings):
+        pending = settings.get("pending_memory") != 0
+        with Manager(*options(**TIGHT, **settings)) as m:
+            d = m.start()
+            silent, idle, odd, late = self.clients(4, m)
+            slow, half = self.clients(3, m, **SLOW), self.clients(3, m, **SLOW)
+            idle.talk(100)
+            fill(d, slow + half[1:])
+            half[0].send(30001)  # which is in the daemon as a whole, and its end too
+            for c in half:
+                c.s.shutdown(socket.SHUT_WR)
+            fill(d, [])
+            for size in (1, 9973, 77777):
+                odd.send(size)
+                self.carry(m, 6, pending)
+                late.send(size)
+                d = m.start()
+                self.assertListenersOnly(m)
+                odd.receive()
+                late.receive()
+                for c in slow:
+                    c.receive(4096)
+                fill(d, slow)
+            idle.talk(100)
+            silent.talk(1)
+            for c in (silent, idle, odd, late, *slow, *half):
+                c.finish()
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["closed_client"], 10)
+
+    def test_states(self):
+        """idle, in the middle of a message, stalled with bytes in memory, half-closed, never spoken"""
+        self.check_states()
+
+    def test_states_without_memory(self):
+        """the same when all that waits is in the kernel"""
+        self.check_states(pending_memory=0)
+
+    def test_states_small_buffer(self):
+        """the same with a small buffer and many workers"""
+        self.check_states(workers=7, buffer_size=4096)
+
+    def test_listen_queue(self):
+        """who is in the listen queue and has sent everything, is accepted by the next process"""
+        with Manager() as m:
+            d = m.start()
+            with m.stuck("acceptor") as acceptor:
+                clients = self.clients(20, m)
+                for c in clients:
+                    c.send(1000)
+                    c.s.shutdown(socket.SHUT_WR)
+                m.abort(acceptor)
+            self.assertEqual(State(m).records, [])
+            d = m.start()
+            for c in clients:
+                c.finish()
+            self.assertEqual(d.wait_counter("closed_client", 20)["accepted"], 20)
+
+    def test_gap(self):
+        """who connects while no process runs is served by the next one"""
+        with Manager() as m:
+            before = m.start()
+            m.abort()
+            clients = self.clients(20, m)
+            for c in clients:
+                c.send(1000)
+            m.start()
+            for c in clients:
+                c.finish()
+
+    def test_paused(self):
+        """who connects, speaks and ends while the old process stands still is served by one of the two"""
+        with Manager() as m:
+            for _ in range(5):
+                d = m.start()
+                old = self.clients(20, m)
+                for c in old:
+                    c.talk(10)
+                d.pause()
+                new = self.clients(20, m)
+                for c in old + new:
+                    c.send(5000)
+                for c in new[::2]:
+                    c.s.shutdown(socket.SHUT_WR)
+                d.signal(signal.SIGABRT)
+                d.resume()
+                m.abort()
+                m.start()
+                for c in old + new:
+                    c.finish()
+                m.stop()
+
+    def test_not_adopted(self):
+        """who was accepted, and whose worker has not looked yet, is carried"""
+        def lucky():
+            """True if the worker comes round soon enough to be no stuck one."""
+            d = m.start()
+            acceptor = {name: tid for tid, name in d.threads().items()}["acceptor"]
+            with m.stuck("worker/0"):
+                clients = self.clients(10, m)
+                for c in clients:
+                    c.send(10)
+                d.wait_counter("accepted", accepted + 10)
+                d.signal(signal.SIGABRT)
+                harness.wait_until(lambda: not os.path.exists(f"/proc/{d.pid}/task/{acceptor}"),
+                                   "the order to halt")
+            m.abort()
+            if "lost on the way" in d.log():
+                return False
+            self.assertEqual([r.echoed for r in State(m).records], [0] * 10)
+            m.start()
+            for c in clients:
+                c.finish()
+            return True
+
+        with Manager("-o", "workers=1", expect=["lost on the way"]) as m:
+            accepted = 0
+            while not lucky():
+                accepted += 10
+            m.daemon.wait_counter("closed_client", 10)
+
+    def test_urgent(self):
+        """urgent bytes are data in their place, wherever the restart finds them"""
+        with Manager() as m:
+            d = m.start()
+            s = m.clients.enter_context(d.connect())
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+            def say(data, mark):
+                s.send(data)
+                s.send(mark, socket.MSG_OOB)
+            d.pause()
+            say(b"abc", b"!")
+            say(b"def", b"?")
+            d.signal(signal.SIGABRT)
+            d.resume()
+            m.abort()
+            say(b"ghi", b".")
+            s.send(b"jkl")
+            m.start()
+            self.assertEqual(harness.read_exactly(s, 15), b"abc!def?ghi.jkl")
+            self.assertEchoes(s)
+
+
+class Load(HandOver):
+    """Restart after restart, under echoc's eyes."""
+
+    def start_load(self, daemon, *args):
+        p = subprocess.Popen([harness.ECHOC, "load", "--json", "--duration", "3600", "--timeout",
+                              "600", *args, f"127.0.0.1:{daemon.port}"], text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        self.addCleanup(p.communicate)
+        self.addCleanup(p.kill)
+        return p
+
+    def check(self, connections, restarts, *args, bytes_between):
+        with Manager("-o", "max_connections=0") as m:
+            d = m.start()
+            p = self.start_load(d, "--connections", str(connections), *args)
+            d.wait_open(connections)
+            for i in range(restarts):
+                d.wait_counter("echoed", d.counters()["echoed"] + bytes_between)
+                d = m.restart("-o", f"workers={i % 3 + 1}")
+                self.assertIn(f"took over {connections} connections", d.log())
+            d.wait_counter("echoed", d.counters()["echoed"] + bytes_between)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=harness.DEADLINE)
+            self.assertEqual(p.returncode, 0, err + out)
+            seen = json.loads(out)
+            self.assertEqual(seen["bytes_sent"], seen["bytes_verified"])
+            for name in ("corrupt", "lost", "resets", "early_closes", "connect_failures"):
+                self.assertEqual(seen[name], 0, name)
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["accepted"], connections)
+            self.assertEqual(counters["received"], seen["bytes_sent"])
+            self.assertEqual(counters["echoed"], seen["bytes_sent"])
+
+    def test_many(self):
+        """5,000 connections that all talk, over 10 restarts: nothing wrong, lost or reset"""
+        n = 300 if SMALL else 5000
+        if harness.raise_descriptor_limit() < n + 200:
+            self.skipTest("too few descriptors")
+        self.check(n, 5 if SMALL else 10, "--size", "1-2000", bytes_between=n * 500)
+
+    def test_streams(self):
+        """streams at full speed, of which some are always on a ready list"""
+        self.check(8, 5 if SMALL else 10, "--size", "100000-1000000", "--pipeline", "4",
+                   bytes_between=10_000_000)
+
+
+class Settings(HandOver):
+    """A next process that is set up in another way."""
+
+    def test_workers(self):
+        """with another number of workers all go on, and the counters of all are the same"""
+        with Manager("-o", "max_connections=31", expect=[harness.REFUSED]) as m:
+            d = m.start("-o", "workers=3")
+            clients = self.clients(31, m)
+            for i, c in enumerate(clients):
+                c.talk(100 + i)
+            self.assertRefused(d)
+            clients.pop().finish()
+            harness.reset(clients.pop().s)
+            before = d.wait_open(29) and totals(d)
+            for workers in (1, 5, 2, 2):
+                d = m.restart("-o", f"workers={workers}")
+                self.assertEqual(totals(d), before)
+                self.assertEqual(before["open"], 29)
+            for c in clients:
+                c.finish()
+            after = d.wait_open(0) and totals(d)
+            self.assertEqual(after["closed_client"], before["closed_client"] + 29)
+            self.assertEqual(after["accepted"], before["accepted"])
+
+    def test_same_worker(self):
+        """with as many workers as before each has the connections and counters that it had"""
+        with Manager("-o", "workers=3") as m:
+            d = m.start()
+            clients = self.clients(10, m)
+            for i, c in enumerate(clients):
+                c.talk(10 ** (i % 3))
+            for c in clients[::3]:
+                c.finish()
+            d.wait_open(6)
+            before = d.counters()
+            self.assertEqual(m.restart().counters(), before)
+
+    def test_buffer_size(self):
+        """what waits for a slow client may be more than the new buffers hold"""
+        with Manager(*options(**TIGHT)) as m:
+            d = m.start("-o", "buffer_size=65536")
+            slow = self.clients(5, m, **SLOW)
+            fill(d, slow)
+            m.abort()
+            self.assertGreater(max(r.pending for r in State(m).records), 4096)
+            m.start("-o", "buffer_size=4096", "-o", "pending_memory=0")
+            for c in slow:
+                c.receive()
+                c.talk(50000)
+                c.finish()
+
+    def test_fewer_allowed(self):
+        """who was let in stays, though max_connections allows fewer now; nobody else comes in"""
+        with Manager(expect=[harness.REFUSED]) as m:
+            m.start()
+            clients = self.clients(10, m)
+            for c in clients:
+                c.talk(10)
+            d = m.restart("-o", "max_connections=3")
+            for c in clients:
+                c.talk(10)
+            self.assertRefused(d)
+            for c in clients[3:]:
+                c.finish()
+            d.wait_open(3)
+            self.assertRefused(d)
+            clients[0].finish()
+            d.wait_open(2)
+            self.assertServes(d)
+
+
+class Memory(HandOver):
+    """What is remembered goes on, and does not begin anew."""
+
+    def test_idle_timeout(self):
+        """idle times go along as they are, and end in the order in which they began"""
+        with Manager(*options(idle_timeout=2, workers=1, log_level="debug")) as m:
+            begin = time.monotonic()
+            m.start()
+            clients = self.clients(3, m)
+            for size in (1, 2):
+                clients[size].talk(size)
+            m.abort()
+            first = [(r.echoed, r.since) for r in State(m).records]
+            self.assertEqual([echoed for echoed, _ in first], [0, 1, 2])
+            d = m.start("-o", "idle_timeout=0")  # let there be time
+            clients[1].talk(10)
+            m.abort()
+            second = [(r.echoed, r.since) for r in State(m).records]
+            self.assertEqual(second[:2], [first[0], first[2]])
+            self.assertEqual(second[2][0], 11)
+            self.assertGreaterEqual(second[2][1], first[1][1])
+            d = m.start()
+            for c in clients:
+                self.assertEnds(c.s)
+            self.assertGreaterEqual(time.monotonic() - begin, 2)
+            for n, echoed in enumerate((0, 2, 11)):
+                line = d.wait_log(r"closed \(idle_timeout\) after (\d+) bytes", n + 1)
+                self.assertEqual(int(line.group(1)), echoed)
+
+    def test_idle_timeout_in_the_gap(self):
+        """who spoke while no process ran is served, however long that took"""
+        with Manager("-o", "idle_timeout=1") as m:
+            m.start()
+            clients = self.clients(600, m)
+            for c in clients:
+                c.talk(1)
+            m.abort()
+            for c in clients:
+                c.send(5)
+            time.sleep(1.1)  # longer than the timeout
+            m.start()
+            for c in clients:
+                c.receive()
+
+    def test_stall_timeout(self):
+        """the time of who does not read goes along, and ends by itself"""
+        with Manager(*options(stall_timeout=1, **TIGHT)) as m:
+            d = m.start("-o", "stall_timeout=0")
+            slow = self.client(m, **SLOW)
+            fill(d, [slow])
+            before = None
+            while True:  # the client's kernel may take a little more
+                m.abort()
+                now, = State(m).records
+                self.assertEqual(now.stalled, 1)
+                if before and now.echoed == before.echoed:
+                    break
+                before = now
+                m.start("-o", "stall_timeout=0")
+            self.assertEqual(vars(now), vars(before))
+            d = m.start()
+            d.wait_counter("closed_stall_timeout", 1)
+            self.assertReset(slow.s)
+            self.assertServes(d)
+
+    def test_per_source(self):
+        """connections taken over count for their source, until they end"""
+        with Manager("-o", "max_connections_per_source=2", expect=[harness.REFUSED]) as m:
+            d = m.start()
+            clients = self.clients(2, m)
+            for c in clients:
+                c.talk(1)
+            self.assertServes(d, source="127.0.0.2")
+            for _ in range(3):
+                d = m.restart()
+                self.assertRefused(d)
+                self.assertServes(d, source="127.0.0.2")
+            clients[0].finish()
+            d.wait_open(1)
+            self.assertServes(d)
+
+    def test_new_limit(self):
+        """a limit by source that the old process did not have counts those that were there"""
+        with Manager(expect=[harness.REFUSED]) as m:
+            d = m.start()
+            clients = self.clients(2, m)
+            for c in clients:
+                c.talk(1)
+            d = m.restart("-o", "max_connections_per_source=2")
+            self.assertRefused(d)
+            clients[0].finish()
+            d.wait_open(1)
+            self.assertServes(d)
+
+    def test_rate(self):
+        """the bucket of a source goes along, as full as it was"""
+        with Manager(*options(connection_rate_per_source=1, connection_burst_per_source=60),
+                     expect=[harness.REFUSED]) as m:
+            d = m.start()
+            for _ in range(20):
+                self.assertServes(d)
+            self.assertServes(d, source="127.0.0.2")
+            m.abort()
+            first = State(m).sources
+            due = first[socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1")]
+            self.assertGreater(due, time.monotonic_ns())
+            m.start()
+            m.abort()
+            for source, due in State(m).sources.items():
+                self.assertEqual(due, first[source])
+            d = m.start("-o", "connection_burst_per_source=1")
+            begin = time.monotonic_ns()
+            served = d.serves()
+            if time.monotonic_ns() < due:
+                self.assertFalse(served)
+            self.assertGreater(time.monotonic_ns(), begin)
+
+
+class Listeners(HandOver):
+    """The listening sockets, and the store."""
+
+    def inodes(self, m):
+        return {s.name: s.inode() for s in m.store}
+
+    def test_same(self):
+        """they are the same sockets from process to process"""
+        with Manager() as m:
+            m.start()
+            self.assertListenersOnly(m)
+            before = self.inodes(m)
+            for _ in range(3):
+                d = m.restart()
+                self.assertListenersOnly(m)
+                self.assertEqual(self.inodes(m), before)
+                self.assertServes(d)
+
+    def test_reload(self):
+        """a reload stores what is new, removes what is gone, and leaves alone what stays"""
+        with contextlib.ExitStack() as stack:
+            a, b, c = [stack.enter_context(free_port()) for _ in range(3)]
+            m = stack.enter_context(Manager(conf=listen_on(a, b)))
+            d = m.start(listen="")
+            self.assertEqual(m.names(), stored_on(a, b))
+            before = self.inodes(m)
+            for ports in ((a, b), (b, c), (c, a), (a, b, c)):
+                self.reload(m, *ports)
+                self.assertEqual(m.names(), stored_on(*ports))
+                after = self.inodes(m)
+                for name in before.keys() & after.keys():
+                    self.assertEqual(before[name], after[name])
+                before = after
+                for port in ports:
+                    self.assertServes(d, port=port)
+                for port in {a, b, c} - set(ports):
+                    self.assertRefused(d, port=port)
+            m.abort()
+            d = m.start(conf=listen_on(a, b, c), listen="")
+            self.assertEqual(self.inodes(m), before)
+            self.assertIn(f"listening on 127.0.0.1:{c}, as before", d.log())
+
+    def reload(self, m, *ports, **settings):
+        count = m.daemon.log().count("reloaded")
+        m.daemon.write_conf(listen_on(*ports, **settings))
+        m.daemon.signal(signal.SIGHUP)
+        m.daemon.wait_log("reloaded", count + 1)
+        m.settle()
+
+    def test_no_longer_named(self):
+        """a listener that the configuration does not name any more is closed, and not stored"""
+        with contextlib.ExitStack() as stack:
+            a, b, c = [stack.enter_context(free_port()) for _ in range(3)]
+            m = stack.enter_context(Manager())
+            d = m.start(listen="", conf=listen_on(a, b))
+            kept = m.stored(stored_on(b)[0])
+            clients = [self.client(m, port=p) for p in (a, b)]
+            for client in clients:
+                client.talk(10)
+            m.abort()
+            queued = self.client(m, port=a)
+            d = m.start(listen="", conf=listen_on(b, c))
+            self.assertEqual(m.names(), stored_on(b, c))
+            self.assertEqual(m.stored(stored_on(b)[0]), kept)
+            self.assertReset(queued.s)
+            self.assertRefused(d, port=a)
+            self.assertServes(d, port=b)
+            self.assertServes(d, port=c)
+            for client in clients:
+                client.finish()
+
+    def test_overlap(self):
+        """an address that a stored listener blocks is free in time"""
+        with free_port() as port, Manager() as m:
+            d = m.start(listen=f"127.0.0.1:{port}")
+            c = self.client(m)
+            c.talk(10)
+            d = m.restart(listen=f"0.0.0.0:{port}")
+            self.assertEqual(m.names(), [f"stored.listener.0.0.0.0_{port}"])
+            self.assertServes(d)
+            d = m.restart(listen=f"127.0.0.1:{port}")
+            self.assertServes(d)
+            c.finish()
+
+    def test_turned_off(self):
+        """a reload that turns hand_over off empties the store, and one that turns it on fills it"""
+        with free_port() as port, Manager(conf=listen_on(port)) as m:
+            d = m.start(listen="")
+            self.reload(m, port, hand_over="false")
+            self.assertEqual(m.names(), [])
+            self.assertServes(d)
+            self.reload(m, port, hand_over="true")
+            self.assertEqual(m.names(), stored_on(port))
+            d = m.restart(listen="")
+            self.assertServes(d)
+
+    def test_stop(self):
+        """a plain stop serves what was accepted, and leaves nothing in the store"""
+        with Manager() as m:
+            d = m.start()
+            clients = self.clients(5, m)
+            d = m.restart()
+            for c in clients:
+                c.send(100)
+                c.s.shutdown(socket.SHUT_WR)
+            m.stop()
+            self.assertEqual(m.names(), [])
+            for c in clients:
+                c.finish()
+
+    def test_socket_unit(self):
+        """listeners of a socket unit are not stored, and those that were are removed"""
+        with socket.create_server(("127.0.0.1", 0)) as unit, Manager() as m:
+            d = m.start()
+            c = self.client(m)
+            c.talk(10)
+            m.abort()
+            m.add("echod.socket", os.dup(unit.fileno()))
+            d = m.start()
+            self.assertEqual(m.names(), ["echod.socket"])
+            self.assertEqual(d.port, unit.getsockname()[1])
+            self.assertServes(d)
+            c.finish()
+            m.stop()
+            self.assertEqual(m.names(), ["echod.socket"])
+            m.clear()
+
+
+class StuckThreads(HandOver):
+    """What a watchdog is for: who stands still loses only what is his."""
+
+    def check(self, thread, lost):
+        """Lost are the connections of the workers of these numbers."""
+        with Manager("-o", "workers=3", expect=["lost on the way"]) as m:
+            d = m.start()
+            clients = self.clients(12, m)
+            for c in clients:
+                c.talk(1000)
+                c.send(100)
+            with m.stuck(thread) as stuck:
+                m.abort(stuck)
+            self.assertEqual(len(State(m).records), 12 - 4 * len(lost))
+            d = m.start()
+            self.assertListenersOnly(m)
+            for i, c in enumerate(clients):
+                if i % 3 in lost:
+                    self.assertReset(c.s)
+                else:
+                    c.finish()
+            self.assertServes(d)
+            d.wait_counter("closed_client", 13 - 4 * len(lost))
+            d.wait_open(0)
+
+    def test_worker(self):
+        """a worker that is stuck: its connections are reset, those of the others go on"""
+        self.check("worker/1", {1})
+
+    def test_acceptor(self):
+        """an acceptor that is stuck: all connections go on"""
+        self.check("acceptor", {})
+
+    def test_main(self):
+        """main that is stuck: all connections go on"""
+        self.check("echod", {})
+
+
+if __name__ == "__main__":
+    harness.main()
