@@ -212,6 +212,7 @@ class Manager:
 # What is stored, taken apart and forged; see src/state.h and src/carrier.h.
 
 HEADER = struct.Struct("=8sIIIIII")
+FROZEN = struct.Struct("=q")  # the end of the header, since version 2
 SOURCE = struct.Struct("=16sq")
 RECORD = struct.Struct("=qQQIHH")
 MAGIC = b"echodst\0"
@@ -239,7 +240,8 @@ class State:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
         (self.magic, self.version, refused, closed, self.n_workers, connections,
          sources) = HEADER.unpack_from(data)
-        at = HEADER.size + 8 * (refused + 1 + self.n_workers * (closed + 2))
+        at = HEADER.size + (FROZEN.size if self.version > 1 else 0)
+        at += 8 * (refused + 1 + self.n_workers * (closed + 2))
         self.sources = dict(SOURCE.unpack_from(data, at + i * SOURCE.size) for i in range(sources))
         at += sources * SOURCE.size
         self.records = [Record(*RECORD.unpack_from(data, at + i * RECORD.size))
@@ -251,6 +253,7 @@ def state(records=(), workers=1, version=VERSION, magic=MAGIC, refused=REFUSALS,
     """The bytes of a state, in which all counters are 0."""
     count = len(records) if connections is None else connections
     return (HEADER.pack(magic, version, refused, closed, workers, count, sources) +
+            (FROZEN.pack(0) if version > 1 else b"") +
             bytes(8 * (REFUSALS + 1 + CLOSINGS + 2)) + b"".join(r.pack() for r in records) + pending)
 
 
