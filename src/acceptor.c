@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -245,9 +246,13 @@ static bool serve_batch(struct acceptor *a)
 
 static void *run(void *arg)
 {
+	struct acceptor *a = arg;
+
 	pthread_setname_np(pthread_self(), "acceptor");
-	while (serve_batch(arg))
+	while (serve_batch(a))
 		;
+	atomic_store_explicit(&a->ended, true, memory_order_release);
+	(void)eventfd_write(a->config.done_fd, 1);
 	return NULL;
 }
 
@@ -278,14 +283,23 @@ void acceptor_stop(struct acceptor *a)
 	static const struct acceptor_set nothing;
 
 	tell(a, &nothing, true);
-	pthread_join(a->thread, NULL);
+	acceptor_join(a);
 }
 
-bool acceptor_leave(struct acceptor *a, const struct timespec *deadline)
+void acceptor_leave(struct acceptor *a)
 {
 	pthread_mutex_lock(&a->lock);
 	a->leave = true; /* a set that is pending is void: others have its listeners too */
 	pthread_mutex_unlock(&a->lock);
 	poller_wake(&a->poller);
-	return pthread_clockjoin_np(a->thread, NULL, CLOCK_MONOTONIC, deadline) == 0;
+}
+
+bool acceptor_has_ended(const struct acceptor *a)
+{
+	return atomic_load_explicit(&a->ended, memory_order_acquire);
+}
+
+void acceptor_join(struct acceptor *a)
+{
+	pthread_join(a->thread, NULL);
 }

@@ -10,7 +10,6 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
 
 #include "counters.h"
 #include "limiter.h"
@@ -26,7 +25,8 @@ struct acceptor_config {
 	unsigned n_workers;
 	const struct table *table;
 	struct limiter *limiter;
-	bool trace; /* see trace.h */
+	int done_fd; /* an eventfd, which is written when the thread has ended */
+	bool trace;  /* see trace.h */
 };
 
 /* Descriptors of listeners. */
@@ -50,6 +50,7 @@ struct acceptor {
 	/* the acceptor writes, anyone reads */
 	counter refused[REFUSALS];
 	counter pauses;
+	_Atomic bool ended; /* its last word */
 
 	/* the acceptor's alone */
 	struct acceptor_set set; /* in the epoll instance */
@@ -74,11 +75,12 @@ int acceptor_start(struct acceptor *a);
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
 
 /*
- * Ends the thread at once; what waits in the queues stays there, and the
- * listeners stay open.  Waits until the deadline (CLOCK_MONOTONIC); false if
- * the thread has not ended by then.
+ * Has the thread end at once; what waits in the queues stays there, and the
+ * listeners stay open.  acceptor_join() is to be called when it has ended.
  */
-bool acceptor_leave(struct acceptor *a, const struct timespec *deadline);
+void acceptor_leave(struct acceptor *a);
+bool acceptor_has_ended(const struct acceptor *a);
+void acceptor_join(struct acceptor *a);
 
 /* Serves what waits in the queues, closes the listeners, and ends the thread. */
 void acceptor_stop(struct acceptor *a);

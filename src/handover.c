@@ -59,7 +59,7 @@ static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_
 		if (owner == 0)
 			continue;
 		open--;
-		if (r->workers[owner - 1].frozen)
+		if (worker_has_ended(&r->workers[owner - 1]))
 			parcels[n++] = (struct parcel){ c->adopted ? c->since : now, (int)fd };
 		else
 			connection_reset_on_close((int)fd);

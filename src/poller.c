@@ -26,13 +26,19 @@ int poller_init(struct poller *p, const char *name, bool trace)
 	return r;
 }
 
-void poller_deinit(struct poller *p)
+void poller_unwatch_all(struct poller *p)
 {
 	if (p->epoll_fd >= 0)
 		close(p->epoll_fd);
+	p->epoll_fd = -1;
+}
+
+void poller_deinit(struct poller *p)
+{
+	poller_unwatch_all(p);
 	if (p->wake_fd >= 0)
 		close(p->wake_fd);
-	p->epoll_fd = p->wake_fd = -1;
+	p->wake_fd = -1;
 }
 
 int poller_add(const struct poller *p, int fd, uint32_t events)

@@ -33,6 +33,9 @@ int poller_add(const struct poller *p, int fd, uint32_t events);
 /* Watches fd no more: others hold the same open file, so that close(2) would not do. */
 void poller_remove(const struct poller *p, int fd);
 
+/* Ends the watching of everything, after the last wait; nothing may be added any more. */
+void poller_unwatch_all(struct poller *p);
+
 /* As epoll_wait(2), with interruptions as no events: never negative. */
 int poller_wait(struct poller *p, struct epoll_event *events, int max, int timeout_ms);
 

@@ -1,6 +1,7 @@
 #include "reactor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool 
 static int init_acceptor(struct reactor *r, bool trace)
 {
 	struct acceptor_config config = {
+		.done_fd = r->done_fd,
 		.workers = r->workers,
 		.n_workers = r->n_workers,
 		.table = &r->table,
@@ -166,31 +168,56 @@ void reactor_drain(struct reactor *r)
 		worker_drain(&r->workers[i]);
 }
 
+static unsigned count_alive(const struct reactor *r)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->n_running; i++)
+		n += !worker_has_ended(&r->workers[i]);
+	return n;
+}
+
 bool reactor_has_ended(struct reactor *r)
 {
-	eventfd_t ended;
+	eventfd_t ignored;
 
-	if (eventfd_read(r->done_fd, &ended) == 0)
-		r->n_ended += (unsigned)ended;
-	return r->n_ended == r->n_running;
+	(void)eventfd_read(r->done_fd, &ignored);
+	return count_alive(r) == 0;
+}
+
+static bool acceptor_is_gone(struct reactor *r)
+{
+	return acceptor_has_ended(&r->acceptor);
+}
+
+/* Waits until it is so, or time is up.  True if it is so. */
+static bool wait_until(struct reactor *r, bool (*is_so)(struct reactor *), int timeout_ms)
+{
+	struct pollfd p = { .fd = r->done_fd, .events = POLLIN };
+	int64_t deadline = clock_ms() + timeout_ms;
+	bool done;
+
+	while (!(done = is_so(r)) && clock_ms() < deadline) {
+		eventfd_t ignored;
+
+		(void)poll(&p, 1, (int)(deadline - clock_ms()) + 1);
+		(void)eventfd_read(r->done_fd, &ignored);
+	}
+	return done;
 }
 
 unsigned reactor_freeze(struct reactor *r, int timeout_ms)
 {
-	int64_t end = clock_ns() + timeout_ms * INT64_C(1000000);
-	struct timespec deadline = { end / 1000000000, end % 1000000000 };
-	unsigned stuck = 0;
-
+	if (r->accepting) {
+		acceptor_leave(&r->acceptor);
+		r->accepting = !wait_until(r, acceptor_is_gone, timeout_ms);
+		if (!r->accepting)
+			acceptor_join(&r->acceptor);
+	}
 	for (unsigned i = 0; i < r->n_running; i++)
 		worker_freeze(&r->workers[i]);
-	if (r->accepting)
-		r->accepting = !acceptor_leave(&r->acceptor, &deadline);
-	for (unsigned i = 0; i < r->n_running; i++) {
-		r->workers[i].frozen = worker_join(&r->workers[i], &deadline);
-		stuck += !r->workers[i].frozen;
-	}
-	r->n_running = 0;
-	return stuck + r->accepting;
+	wait_until(r, reactor_has_ended, timeout_ms);
+	return count_alive(r) + r->accepting;
 }
 
 void reactor_abort(struct reactor *r)
@@ -202,6 +229,6 @@ void reactor_abort(struct reactor *r)
 void reactor_join(struct reactor *r)
 {
 	for (unsigned i = 0; i < r->n_running; i++)
-		worker_join(&r->workers[i], NULL);
+		worker_join(&r->workers[i]);
 	r->n_running = 0;
 }

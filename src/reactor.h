@@ -20,10 +20,9 @@ struct reactor {
 	struct worker *workers;
 	unsigned n_workers; /* that are initialized */
 	unsigned n_running; /* that have a thread */
-	unsigned n_ended;   /* of these, that have said so */
 	bool accepting;	    /* the acceptor has a thread */
 	sem_t started;	    /* posted by each worker when it serves */
-	int done_fd;	    /* readable when a worker has ended: call reactor_has_ended() */
+	int done_fd;	    /* readable when a thread has ended: call reactor_has_ended() */
 };
 
 /*
@@ -61,19 +60,20 @@ bool reactor_has_ended(struct reactor *r);
 
 /*
  * Ends all threads where they stand, for a successor: nothing is accepted, sent
- * or closed any more.  Waits up to timeout_ms for all to come to a halt.  Who
- * does not is stuck, and what it owns is not to be touched: workers that are
- * not `frozen`, and the acceptor while the reactor is `accepting`.
+ * or closed any more.  Waits up to timeout_ms for the acceptor, and again for
+ * the workers.  Who does not come to a halt is stuck, and what it owns is not to
+ * be touched: workers that have not ended, and the acceptor while the reactor
+ * is `accepting`.
  *
- * Returns how many are stuck; unless it is 0, call neither reactor_join() nor
- * reactor_deinit().
+ * Returns how many are stuck.  If it is 0, reactor_join() must follow; else
+ * neither that nor reactor_deinit() may.
  */
 unsigned reactor_freeze(struct reactor *r, int timeout_ms);
 
 /* Has the workers close everything, and end. */
 void reactor_abort(struct reactor *r);
 
-/* Waits for the workers' threads, after reactor_drain(). */
+/* Waits for the workers' threads, after reactor_drain() or reactor_freeze(). */
 void reactor_join(struct reactor *r);
 
 #endif

@@ -204,6 +204,7 @@ static void hand_over(struct server *s)
 {
 	if (handover_run(&s->reactor, 1000) > 0)
 		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+	reactor_join(&s->reactor);
 }
 
 /* Waits for a signal that ends the process, and follows the others. */

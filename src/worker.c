@@ -148,11 +148,6 @@ static void file(struct worker *w, struct connection *c, bool stalled)
 	list_append(list_of(w, c), w->config.table, c);
 }
 
-static void make_ready(struct worker *w, struct connection *c)
-{
-	queue_put(&w->ready, w->config.table, c);
-}
-
 /*
  * Ends a connection that is not on the ready queue.  The order matters: an
  * empty record, then "nobody" with release, then close(2), after which the
@@ -199,7 +194,7 @@ static void serve(struct worker *w, struct connection *c)
 	if (c->echoed != before || c->stalled != (r == TURN_STALLED))
 		file(w, c, r == TURN_STALLED);
 	if (r == TURN_MORE)
-		make_ready(w, c);
+		queue_put(&w->ready, w->config.table, c);
 	else if (r == TURN_IDLE && w->obeyed == DRAIN && !c->finished)
 		finish(c, fd);
 }
@@ -241,14 +236,14 @@ static void collect(struct worker *w, const struct epoll_event *events, int n)
 		if (!c->adopted)
 			adopt(w, c);
 		if (c->stalled || w->obeyed != SERVE || (events[i].events & ~(uint32_t)EPOLLOUT))
-			make_ready(w, c);
+			queue_put(&w->ready, w->config.table, c);
 	}
 }
 
 static void make_all_ready(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head; i; i = at(w, i)->age.next)
-		make_ready(w, at(w, i));
+		queue_put(&w->ready, w->config.table, at(w, i));
 }
 
 static void end_all(struct worker *w, const struct list *list)
@@ -359,7 +354,9 @@ static void *run(void *arg)
 		if (n < BATCH)
 			expire(w, before);
 	}
+	atomic_store_explicit(&w->ended, true, memory_order_release);
 	(void)eventfd_write(w->config.done_fd, 1);
+	poller_unwatch_all(&w->poller); /* it takes its time, which others need not wait for */
 	return NULL;
 }
 
@@ -389,9 +386,12 @@ void worker_abort(struct worker *w)
 	give_order(w, ABORT);
 }
 
-bool worker_join(struct worker *w, const struct timespec *deadline)
+void worker_join(struct worker *w)
 {
-	if (deadline)
-		return pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, deadline) == 0;
-	return pthread_join(w->thread, NULL) == 0;
+	pthread_join(w->thread, NULL);
+}
+
+bool worker_has_ended(const struct worker *w)
+{
+	return atomic_load_explicit(&w->ended, memory_order_acquire);
 }

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
-#include <time.h>
 
 #include "counters.h"
 #include "limiter.h"
@@ -27,7 +26,7 @@ struct worker_config {
 	const struct table *table;
 	struct limiter *limiter;
 	sem_t *started; /* posted when the thread serves all that it has */
-	int done_fd;	/* an eventfd; 1 is added to it when the thread ends */
+	int done_fd;	/* an eventfd, which is written when the thread has ended */
 	bool trace;	/* see trace.h */
 };
 
@@ -43,14 +42,14 @@ struct worker {
 	char name[16];
 	pthread_t thread;
 	struct poller poller; /* woken to look at order and settings */
-	bool frozen;	      /* main's: see reactor_freeze() */
 
 	/* main writes, the worker reads */
 	_Atomic int order;
 	_Atomic int64_t idle_ms, stall_ms;
 	_Atomic size_t pending_memory;
 
-	counter accepted; /* the acceptor writes: connections given to it */
+	_Atomic bool ended; /* the worker's last word: what it owned is anyone's to read */
+	counter accepted;   /* the acceptor writes: connections given to it */
 
 	/* the worker writes, anyone reads */
 	_Alignas(64) counter closed[CLOSINGS];
@@ -92,8 +91,8 @@ int worker_adopt(struct worker *w, int fd);
 void worker_resume(struct worker *w, int fd);
 
 /*
- * main: end after this round, with every connection and its record as they
- * are, for a successor.
+ * main, once the acceptor has ended: end after this round, with every
+ * connection and its record as they are, for a successor.
  */
 void worker_freeze(struct worker *w);
 
@@ -106,11 +105,11 @@ void worker_drain(struct worker *w);
 /* main, after worker_drain(): close everything and end. */
 void worker_abort(struct worker *w);
 
-/*
- * main: waits for the thread to end, until the deadline (CLOCK_MONOTONIC), or
- * for ever if it is NULL.  False if it has not ended.
- */
-bool worker_join(struct worker *w, const struct timespec *deadline);
+/* main: waits for the thread to end. */
+void worker_join(struct worker *w);
+
+/* Any thread: true if the thread has come to its end. */
+bool worker_has_ended(const struct worker *w);
 
 /* Any thread: connections that it has now. */
 uint64_t worker_open(const struct worker *w);

@@ -56,7 +56,7 @@ class Journal(machine.Test):
         for kind, fields in {
                 "listening": {"ECHOD_ADDRESS": r".*:7"},
                 "ready": {"ECHOD_WORKERS": r"\d+"},
-                "handed_over": {"ECHOD_CONNECTIONS": "1"},
+                "handing_over": {"ECHOD_CONNECTIONS": "1"},
                 "taken_over": {"ECHOD_CONNECTIONS": "1", "ECHOD_MICROSECONDS": r"\d+"},
                 "reloaded": {},
                 "configuration_refused": {"ECHOD_ERROR": f"{CONF}:2: workers = many .*"},

@@ -17,9 +17,11 @@ static struct acceptor acceptor;
 static void begin(void)
 {
 	struct worker_config w = { .buffer_size = 4096, .table = &table, .limiter = &limiter };
-	struct acceptor_config a = { &worker, 1, &table, &limiter, false };
+	struct acceptor_config a = {
+		.workers = &worker, .n_workers = 1, .table = &table, .limiter = &limiter
+	};
 
-	w.done_fd = eventfd(0, EFD_CLOEXEC);
+	w.done_fd = a.done_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(table_init(&table, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &w), 0);
