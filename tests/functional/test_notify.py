@@ -98,7 +98,7 @@ class Notify(harness.Test):
                         pass
                     self.assertFalse(self.fed(0.6))
                 self.assertTrue(self.fed(harness.DEADLINE))
-            with harness.Stuck(tids["echod"]):
+            with harness.Stuck(d.pid):  # ThreadSanitizer has a thread of that name, too
                 while self.fed(0.01):
                     pass
                 self.assertFalse(self.fed(0.6))
