@@ -126,17 +126,23 @@ system_tests = \
 	tests/system/test_watchdog.py
 
 # What the sandbox forbids is tried by a program of its own.
-EXTRA_PROGRAMS += $(system_programs)
-system_programs = tests/system/older tests/system/probe
+EXTRA_PROGRAMS += $(system_programs) $(versions)
+system_programs = tests/system/probe
 tests_system_probe_LDADD =
 
-# A daemon of the time when there were no sources in what is handed over.
+# A daemon of the time when there were no sources in what is handed over, and
+# one of the time to come.
+versions = tests/system/older tests/system/newer
 tests_system_older_SOURCES = src/main.c src/state.c src/handover.c
 tests_system_older_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=1
 tests_system_older_LDADD = $(src_echod_LDADD)
+tests_system_newer_SOURCES = $(tests_system_older_SOURCES)
+tests_system_newer_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=3
+tests_system_newer_LDADD = $(src_echod_LDADD)
 
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
+check_PROGRAMS += $(versions)
 if !SANITIZED
 TESTS += $(static_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)

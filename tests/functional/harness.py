@@ -299,8 +299,10 @@ class Echod:
 PASS = """
 import fcntl, os, sys
 numbers, names, count, pid, *command = sys.argv[1:]
-high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 1000) for n in numbers.split(",") if n]
-os.closerange(3, 1000)
+low = [int(n) for n in numbers.split(",") if n]
+above = max([3, *low]) + 1
+high = [fcntl.fcntl(n, fcntl.F_DUPFD, above) for n in low]
+os.closerange(3, above)
 for i, fd in enumerate(high):
     os.dup2(fd, 3 + i)
 if count or high:
@@ -308,7 +310,7 @@ if count or high:
 os.environ["LISTEN_PID"] = pid or str(os.getpid())
 if names:
     os.environ["LISTEN_FDNAMES"] = names
-os.closerange(1000, 1000 + len(high))
+os.closerange(above, above + len(high))
 os.execvp(command[0], command)
 """
 

@@ -2,13 +2,18 @@
 
 import array
 import contextlib
+import fcntl
 import json
 import os
 import random
+import select
 import signal
 import socket
+import struct
 import subprocess
+import tempfile
 import time
+from unittest import mock
 
 import harness
 import manager
@@ -106,6 +111,22 @@ def listen_on(*ports, **settings):
 def stored_on(*ports):
     """The names in the store of these listeners."""
     return sorted(f"stored.listener.127.0.0.1_{port}" for port in ports)
+
+
+class Opened:
+    """A descriptor, of a path or of one's own making, as an object."""
+
+    def __init__(self, what):
+        self.fd = what if isinstance(what, int) else os.open(what, os.O_RDONLY)
+
+    def fileno(self):
+        return self.fd
+
+    def detach(self):
+        return self.fd
+
+    def close(self):
+        os.close(self.fd)
 
 
 def asleep(daemon):
@@ -215,7 +236,8 @@ class States(HandOver):
             d = m.start()
             for c in clients:
                 c.finish()
-            self.assertEqual(d.wait_counter("closed_client", 20)["accepted"], 20)
+            d.wait_counter("closed_client", 20)
+            self.assertEqual(d.wait_counter("accepted", 20)["accepted"], 20)
 
     def test_gap(self):
         """who connects while no process runs is served by the next one"""
@@ -703,6 +725,351 @@ class StuckThreads(HandOver):
     def test_main(self):
         """main that is stuck: all connections go on"""
         self.check("echod", {})
+
+
+class Hostile(HandOver):
+    """What is passed may be anyone's work: nothing of it does harm, and nothing of it stays."""
+
+    N = 3  # connections in a forgery
+
+    def setUp(self):
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        self.m = stack.enter_context(Manager(*options(workers=2, idle_timeout=0, stall_timeout=0), expect=[
+            "cannot take over", "lost on the way", "was passed, but"]))
+        self.m.start().counters()  # main is through with all that comes before
+        self.baseline = self.m.daemon.descriptors()
+
+    def start(self, state=None, carriers=()):
+        """The next process, with a state of these bytes, or this descriptor, and carriers."""
+        self.m.abort()
+        self.m.remove("stored.state")
+        if isinstance(state, bytes):
+            state = manager.memory_file(state)
+        if state is not None:
+            self.m.add("stored.state", state)
+        for i, c in enumerate(carriers):
+            self.m.add(f"stored.carrier.{i}", c)
+        return self.m.start()
+
+    def check_sound(self):
+        """It serves, the store is clean, and it has no descriptor that a fresh one has not."""
+        self.assertListenersOnly(self.m)
+        self.assertServes(self.m.daemon)
+        harness.wait_until(lambda: self.m.daemon.descriptors() == self.baseline,
+                           "the closing of all that is of no use")
+
+    def goes_on(self, s):
+        """True if a connection is served, False if it was reset."""
+        try:
+            s.sendall(b"hello")
+            answer = harness.read_exactly(s, 5)
+        except ConnectionError:
+            return False
+        self.assertEqual(answer, b"hello")
+        return True
+
+    def check(self, made, going, lost=0):
+        """Of these pairs those numbers go on, the others are reset."""
+        counters = self.m.daemon.counters()
+        self.assertEqual(counters["open"], len(going))
+        self.assertEqual(counters["closed_error"], lost)
+        for i, (client, server) in enumerate(made):
+            server.close()
+            self.assertEqual(self.goes_on(client), i in going, i)
+            client.close()
+        self.check_sound()
+
+    @contextlib.contextmanager
+    def carried(self, n=None):
+        """Some connections, and one carrier of all."""
+        with manager.pairs(n or self.N) as made:
+            yield made, manager.carrier((0, [server for _, server in made]))
+
+    def test_good(self):
+        """what is forged well is taken: the other tests begin with nothing that is wrong"""
+        with self.carried() as (made, carrier):
+            self.start(manager.state([Record()] * self.N), [carrier])
+            self.check(made, {0, 1, 2})
+
+    def damaged(self):
+        """States that are to be refused, by what is wrong with them."""
+        records = [Record()] * self.N
+        stalled = Record(stalled=1, pending=5)
+        good = manager.state(records + [stalled], pending=b"12345")
+        for size in {0, 1, 7, 8, 11, 31, 32, 33, *range(40, len(good), 24), len(good) - 1}:
+            yield f"only {size} bytes", good[:size]
+        yield "a byte more", good + b"x"
+        for name, values in (("magic", [b"echodsT\0", bytes(8)]), ("version", [0, 3, 1 << 31]),
+                             ("refused", [0, 3, 5, 1 << 31]), ("closed", [0, 4, 6, 1 << 31]),
+                             ("workers", [0, 2, 65535, 65536, (1 << 32) - 1]),
+                             ("connections", [0, 2, 4, (1 << 31) - 1, 1 << 31, (1 << 32) - 1]),
+                             ("sources", [1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1])):
+            for value in values:
+                yield f"{name} {value}", manager.state(records, **{name: value})
+        yield "sources in version 1", manager.state(records, version=1, sources=1) + bytes(24)
+        for what, bad in (("stalled 2", Record(stalled=2)),
+                          ("pending, not stalled", Record(pending=5)),
+                          ("too much pending", Record(stalled=1, pending=6)),
+                          ("too little pending", Record(stalled=1, pending=4)),
+                          ("very much pending", Record(stalled=1, pending=(1 << 64) - 1))):
+            yield what, manager.state([bad, *records[1:]], pending=b"12345")
+        wrap = Record(stalled=1, pending=1 << 63)
+        yield "pending that sums up to 0", manager.state([wrap, wrap, Record()])
+
+    def test_damaged(self):
+        """a state that is not whole, or too new, is refused, and every connection reset"""
+        for what, state in self.damaged():
+            with self.subTest(what), self.carried() as (made, carrier):
+                d = self.start(state, [carrier])
+                self.assertIn(f"cannot take over {self.N} connections", d.log())
+                self.check(made, set(), self.N)
+
+    def test_no_state(self):
+        """what is no sealed file in memory is no state"""
+        good = manager.state([Record()] * self.N)
+        path = os.path.join(self.m.directory.name, "state")
+        with open(path, "wb") as f:
+            f.write(good)
+        large = manager.memory_file(good, 0)
+        os.ftruncate(large, 1 << 40)
+        fcntl.fcntl(large, fcntl.F_ADD_SEALS, manager.SEALS)
+        for what, fd in (("not sealed", manager.memory_file(good, 0)),
+                         ("may shrink", manager.memory_file(good, fcntl.F_SEAL_WRITE)),
+                         ("may be written", manager.memory_file(good, fcntl.F_SEAL_SHRINK)),
+                         ("a terabyte", large),
+                         ("a file", os.open(path, os.O_RDONLY)),
+                         ("a directory", os.open("/", os.O_RDONLY)),
+                         ("a device", os.open("/dev/zero", os.O_RDWR)),
+                         ("a pipe", os.pipe()[0]),
+                         ("a socket", socket.socket().detach()),
+                         ("nothing", None)):
+            with self.subTest(what), self.carried() as (made, carrier):
+                self.start(fd, [carrier])
+                self.check(made, set(), self.N)
+
+    def test_random(self):
+        """some random bytes in the state, or all of them: it is taken or refused, no more"""
+        chance = random.Random(20240607)
+        records = [Record(), Record(stalled=1, pending=2), Record(stalled=1, pending=3)]
+        good = manager.state(records, pending=b"hello")
+        for i in range(40 if SMALL else 80):
+            state = bytearray(good)
+            for _ in range(chance.choice((1, 1, 2, 4, 8, len(state)))):
+                state[chance.randrange(len(state))] = chance.choice((0, 1, 127, 128, 255))
+            with self.subTest(i, state=bytes(state)), self.carried() as (made, carrier):
+                self.start(bytes(state), [carrier])
+                for client, server in made:
+                    server.close()
+                    with contextlib.suppress(ConnectionError):
+                        client.sendall(b"x")
+                        self.assertNotEqual(client.recv(1), b"")
+                    client.close()
+                self.check_sound()
+
+    def test_counters(self):
+        """counters of any size are no more than numbers"""
+        good = manager.state([Record()] * self.N)
+        counters = range(manager.HEADER.size, len(good) - self.N * manager.RECORD.size, 8)
+        for value, places in ((b"\xff" * 8, counters), (b"\xff" * 7 + b"\x7f", counters)):
+            state = bytearray(good)
+            for at in places:
+                state[at:at + 8] = value
+            with self.subTest(value, n=len(places)), self.carried() as (made, carrier):
+                self.start(bytes(state), [carrier])
+                self.assertEqual(self.m.daemon.counters()["open"], self.N)
+                for client, _ in made:
+                    self.assertTrue(self.goes_on(client))
+                m = self.m
+                m.abort()
+                self.assertEqual(len(State(m).records), self.N)
+                m.start()
+                for client, server in made:
+                    server.close()
+                    self.assertTrue(self.goes_on(client))
+                    client.close()
+                self.check_sound()
+
+    def test_records(self):
+        """values of a record that can be anything do no harm"""
+        for i, record in enumerate((Record(since=-1 << 63), Record(since=(1 << 63) - 1),
+                                    Record(echoed=(1 << 64) - 1), Record(worker=65535),
+                                    Record(unacknowledged=(1 << 32) - 1),
+                                    Record(stalled=1, unacknowledged=(1 << 32) - 1))):
+            with self.subTest(i), self.carried() as (made, carrier):
+                self.start(manager.state([record] * self.N, workers=1), [carrier])
+                self.check(made, {0, 1, 2})
+
+    def foreign(self):
+        """Objects that are no connections of a daemon, by what they are."""
+        left, right = socket.socketpair(socket.AF_UNIX)
+        everything = {
+            "file": tempfile.TemporaryFile(), "UNIX": left,
+            "UDP": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+            "not connected": socket.socket(),
+            "epoll": select.epoll(), "memfd": os.fdopen(os.memfd_create("x"), "wb"),
+            "pipe": os.fdopen(os.pipe()[0], "rb"), "directory": Opened("/"),
+            "socketpair": Opened(manager.carrier()),
+        }
+        for s in (*everything.values(), right):
+            self.addCleanup(s.close)
+        return everything
+
+    def test_foreign(self):
+        """what is no connection, among those that are, is closed and counted; the others go on"""
+        for what, foreign in self.foreign().items():
+            with self.subTest(what), manager.pairs(2) as made:
+                first, last = (server for _, server in made)
+                carrier = manager.carrier((0, [first, foreign, last]))
+                d = self.start(manager.state([Record()] * 3), [carrier])
+                d.wait_counter("closed_error", 1)
+                self.check(made, {0, 1}, 1)
+
+    def test_carrier_of_itself(self):
+        """a carrier that carries itself is not followed"""
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with left, manager.pairs(1) as made:
+            for number, s in enumerate((right, made[0][1], right)):
+                fds = array.array("i", [s.fileno()])
+                left.sendmsg([struct.pack("=I", number)],
+                             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+            self.start(manager.state([Record()] * 3), [right.detach()])
+            self.check(made, {0}, 2)
+
+    def test_blocking(self):
+        """a socket that blocks does not make a worker block"""
+        with self.carried() as (made, carrier):
+            for _, server in made:
+                server.setblocking(True)
+            self.start(manager.state([Record()] * self.N), [carrier])
+            self.check(made, {0, 1, 2})
+
+    def test_numbers(self):
+        """numbers that do not ascend, or have no record, are no connections of ours"""
+        last = (1 << 32) - 1
+        for numbers, going in (((0, 0, 1), {0, 2}), ((1, 0, 2), {0, 2}), ((2, 1, 0), {0}),
+                               ((0, 1, 3), {0, 1}), ((3, 0, 1), set()), ((last, 0, 1), set()),
+                               ((0, 2, 2), {0, 1}), ((0, 1 << 31, 1), {0})):
+            with self.subTest(numbers), manager.pairs(3) as made:
+                messages = [(n, [server]) for n, (_, server) in zip(numbers, made)]
+                self.start(manager.state([Record()] * 3), [manager.carrier(*messages)])
+                self.check(made, going, 3 - len(going))
+
+    def test_messages(self):
+        """messages without a number, with more than one, or without sockets"""
+        number = struct.pack("=I", 0)
+        for what, data, going in (("empty", b"", False), ("short", number[:3], False),
+                                  ("of one byte", b"x", False), ("long", number + b"more", True)):
+            with self.subTest(what), self.carried() as (made, good):
+                os.close(good)
+                carrier = manager.carrier((data, [server for _, server in made]))
+                self.start(manager.state([Record()] * self.N), [carrier])
+                self.check(made, set(range(self.N)) if going else set(), 0 if going else self.N)
+        with self.subTest("no sockets"), manager.pairs(2) as made:
+            carrier = manager.carrier((0, [made[0][1]]), (0, []), (1, [made[1][1]]))
+            self.start(manager.state([Record()] * 2), [carrier])
+            self.check(made, {0, 1})
+
+    def test_twice(self):
+        """one socket under two numbers ends once for each"""
+        with manager.pairs(1) as made:
+            client, server = made[0]
+            self.start(manager.state([Record()] * 2), [manager.carrier((0, [server, server]))])
+            server.close()
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            client.close()
+            self.check_sound()
+
+    def test_missing_carrier(self):
+        """what a carrier that is missing had is lost, what the others have goes on"""
+        with manager.pairs(3) as made:
+            some, more = (manager.carrier((i, [made[i][1]])) for i in (0, 2))
+            os.close(some)
+            self.start(manager.state([Record()] * 3), [Opened("/").detach(), more])
+            self.check([made[2]], {0}, 2)
+        self.start(manager.state([Record()] * 3))
+        self.check([], set(), 3)
+
+    def test_wrong_carrier(self):
+        """a socket of another kind carries nothing"""
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with self.subTest(kind), manager.pairs(1) as made:
+                client, server = made[0]
+                carrier = manager.carrier((0, [server]), kind=kind)
+                d = self.start(manager.state([Record()]), [carrier])
+                self.assertIn("it is not what carries connections: closed", d.log())
+                server.close()
+                with contextlib.suppress(ConnectionError):
+                    self.assertEqual(client.recv(1), b"")
+                self.check([], set(), 1)
+
+    def test_full_carrier(self):
+        """a message with as many sockets as the kernel allows, thrice"""
+        with manager.pairs(3 * 253) as made:
+            servers = [server for _, server in made]
+            carrier = manager.carrier(*((i, servers[i:i + 253]) for i in range(0, 759, 253)))
+            self.start(manager.state([Record()] * 759), [carrier])
+            self.check(made, set(range(759)))
+
+
+class Versions(HandOver):
+    """Up- and downgrades."""
+
+    def restart(self, m, program, *args):
+        with mock.patch.object(harness, "ECHOD", os.path.join(harness.BUILDDIR, program)):
+            return m.restart(*args) if m.daemon else m.start(*args)
+
+    def test_older(self):
+        """a state of version 1 is understood: connections, what is pending, and counters"""
+        with Manager(*options(**TIGHT, max_connections_per_source=20)) as m:
+            d = self.restart(m, "tests/system/older")
+            idle, = self.clients(1, m)
+            slow = self.clients(2, m, **SLOW)
+            idle.talk(10)
+            fill(d, slow)
+            m.abort()
+            self.assertEqual(State(m).version, 1)
+            self.assertEqual(State(m).sources, {})
+            d = m.start()
+            self.assertEqual(d.counters()["accepted"], 3)
+            for c in (idle, *slow):
+                c.receive()
+                c.talk(10)
+                c.finish()
+
+    def check_refused(self, m, clients):
+        """The daemon has refused a state that is newer than it, and serves."""
+        self.assertIn("cannot take over 3 connections: their state is of a newer version",
+                      m.daemon.log())
+        self.assertListenersOnly(m)
+        for c in clients:
+            self.assertReset(c.s)
+        self.assertServes(m.daemon)
+
+    def test_newer(self):
+        """a state of version 3 is refused: connections are reset, listeners go on"""
+        with Manager(expect=["cannot take over 3"]) as m:
+            self.restart(m, "tests/system/newer")
+            clients = self.clients(3, m)
+            for c in clients:
+                c.talk(10)
+            before = [s.inode() for s in m.store]
+            m.abort()
+            self.assertEqual(State(m).version, 3)
+            m.start()
+            self.assertEqual([s.inode() for s in m.store], before)
+            self.check_refused(m, clients)
+
+    def test_downgrade(self):
+        """a daemon of version 1 refuses our state"""
+        with Manager(expect=["cannot take over 3"]) as m:
+            m.start()
+            clients = self.clients(3, m)
+            for c in clients:
+                c.talk(10)
+            self.restart(m, "tests/system/older")
+            self.check_refused(m, clients)
 
 
 if __name__ == "__main__":
