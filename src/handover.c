@@ -250,7 +250,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	return state < 0 ? state : 0;
 }
 
-unsigned handover_run(struct reactor *r, int timeout_ms)
+unsigned handover_run(struct reactor *r)
 {
 	int64_t begin;
 	unsigned stuck;
@@ -260,7 +260,7 @@ unsigned handover_run(struct reactor *r, int timeout_ms)
 	/* All that is said when all goes well is said before anyone has to wait. */
 	report_handing_over(count_open(r));
 	begin = clock_ns();
-	stuck = reactor_freeze(r, timeout_ms);
+	stuck = reactor_freeze(r);
 	error = give(r, begin, &lost);
 	report_not_handed_over(error, lost);
 	return stuck;

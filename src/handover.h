@@ -17,6 +17,6 @@
  *
  * Returns the number of threads that are stuck, as reactor_freeze().
  */
-unsigned handover_run(struct reactor *r, int timeout_ms);
+unsigned handover_run(struct reactor *r);
 
 #endif

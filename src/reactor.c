@@ -10,6 +10,14 @@
 
 #include "clock.h"
 
+/*
+ * How long to wait for a thread to halt: for one that has left a beat of the
+ * watchdog unanswered, and for others.  On a starved machine a round can take
+ * seconds.
+ */
+#define GRACE_MS 200
+#define FREEZE_MS 4000
+
 /* How many workers: as configured, or one for each CPU that we may use. */
 static unsigned count_workers(const struct conf *conf)
 {
@@ -190,6 +198,20 @@ static bool acceptor_is_gone(struct reactor *r)
 	return acceptor_has_ended(&r->acceptor);
 }
 
+/* Nobody is left who could still come to a halt. */
+static bool acceptor_is_hopeless(struct reactor *r)
+{
+	return acceptor_is_gone(r) || !poller_has_answered(&r->acceptor.poller);
+}
+
+static bool workers_are_hopeless(struct reactor *r)
+{
+	for (unsigned i = 0; i < r->n_running; i++)
+		if (!worker_has_ended(&r->workers[i]) && poller_has_answered(&r->workers[i].poller))
+			return false;
+	return true;
+}
+
 /* Waits until it is so, or time is up.  True if it is so. */
 static bool wait_until(struct reactor *r, bool (*is_so)(struct reactor *), int timeout_ms)
 {
@@ -206,17 +228,20 @@ static bool wait_until(struct reactor *r, bool (*is_so)(struct reactor *), int t
 	return done;
 }
 
-unsigned reactor_freeze(struct reactor *r, int timeout_ms)
+unsigned reactor_freeze(struct reactor *r)
 {
 	if (r->accepting) {
 		acceptor_leave(&r->acceptor);
-		r->accepting = !wait_until(r, acceptor_is_gone, timeout_ms);
+		if (!wait_until(r, acceptor_is_gone, GRACE_MS))
+			wait_until(r, acceptor_is_hopeless, FREEZE_MS);
+		r->accepting = !acceptor_is_gone(r);
 		if (!r->accepting)
 			acceptor_join(&r->acceptor);
 	}
 	for (unsigned i = 0; i < r->n_running; i++)
 		worker_freeze(&r->workers[i]);
-	wait_until(r, reactor_has_ended, timeout_ms);
+	if (!wait_until(r, reactor_has_ended, GRACE_MS))
+		wait_until(r, workers_are_hopeless, FREEZE_MS);
 	return count_alive(r) + r->accepting;
 }
 

@@ -60,15 +60,15 @@ bool reactor_has_ended(struct reactor *r);
 
 /*
  * Ends all threads where they stand, for a successor: nothing is accepted, sent
- * or closed any more.  Waits up to timeout_ms for the acceptor, and again for
- * the workers.  Who does not come to a halt is stuck, and what it owns is not to
- * be touched: workers that have not ended, and the acceptor while the reactor
- * is `accepting`.
+ * or closed any more.  Waits some seconds, or only a moment for who has left
+ * reactor_ask() unanswered.  Who does not come to a halt is stuck, and what it
+ * owns is not to be touched: workers that have not ended, and the acceptor while
+ * the reactor is `accepting`.
  *
  * Returns how many are stuck.  If it is 0, reactor_join() must follow; else
  * neither that nor reactor_deinit() may.
  */
-unsigned reactor_freeze(struct reactor *r, int timeout_ms);
+unsigned reactor_freeze(struct reactor *r);
 
 /* Has the workers close everything, and end. */
 void reactor_abort(struct reactor *r);

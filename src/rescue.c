@@ -7,9 +7,6 @@
 #include "log.h"
 #include "service.h"
 
-/* Whoever is not stuck comes round in a moment. */
-#define TIMEOUT_MS 200
-
 static void make_set(sigset_t *set)
 {
 	sigemptyset(set);
@@ -25,7 +22,7 @@ static void *run(void *arg)
 	make_set(&set);
 	sigwait(&set, &signal);
 	log_event(EVENT_ABORTING, "SIGABRT: handing over what is not stuck, then aborting");
-	handover_run(arg, TIMEOUT_MS);
+	handover_run(arg);
 	abort();
 }
 

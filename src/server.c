@@ -199,13 +199,10 @@ static void stop(struct server *s)
 	reactor_join(&s->reactor);
 }
 
-/* On a starved machine a round can take seconds; who is stuck is the watchdog's to find. */
-#define FREEZE_MS 10000
-
 /* Gives everything to the next process. */
 static void hand_over(struct server *s)
 {
-	if (handover_run(&s->reactor, FREEZE_MS) > 0)
+	if (handover_run(&s->reactor) > 0)
 		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
 	reactor_join(&s->reactor);
 }
