@@ -27,6 +27,7 @@ if UNIT_TESTS
 unit_tests = \
 	tests/unit/acceptor \
 	tests/unit/address \
+	tests/unit/carrier \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
@@ -37,12 +38,15 @@ unit_tests = \
 	tests/unit/log \
 	tests/unit/option \
 	tests/unit/poller \
+	tests/unit/queue \
 	tests/unit/refusals \
+	tests/unit/state \
 	tests/unit/trace
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
+tests_unit_carrier_SOURCES = tests/unit/carrier.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
@@ -53,7 +57,9 @@ tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
+tests_unit_queue_SOURCES = tests/unit/queue.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
+tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.

@@ -146,7 +146,8 @@ class Manager:
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.told("READY")) > ready, harness.DEADLINE):
                 raise AssertionError(f"READY was not told in:\n{self.daemon.log()}")
-        harness.wait_until(lambda: "rescue" in self.daemon.threads().values(), "the last thread's name")
+        harness.wait_until(lambda: {"acceptor", "rescue"} <= set(self.daemon.threads().values()),
+                           "the names of threads")
         return self.daemon
 
     def listen_again(self):

@@ -623,3 +623,181 @@ TEST(limiter, release_by_another_thread)
 		check_exactly(host, 2, i == SLOTS / 2 - 1 ? FULL : FULL_SOURCE);
 	}
 }
+
+static struct limiter_memory saved[100];
+static size_t n_saved;
+
+static void save_one(void *context, const struct limiter_memory *memory)
+{
+	cr_assert_eq(context, saved);
+	saved[n_saved++] = *memory;
+}
+
+static void save(void)
+{
+	n_saved = 0;
+	limiter_save(&limiter, now, save_one, saved);
+}
+
+/* A successor with the same settings, which remembers what was saved. */
+static void succeed(void)
+{
+	struct limiter_settings settings = limiter.settings;
+
+	save();
+	limiter_deinit(&limiter);
+	begin();
+	limiter.settings = settings;
+	for (size_t i = 0; i < n_saved; i++)
+		limiter_restore(&limiter, now, &saved[i]);
+}
+
+static void count(const char *host, struct source **source)
+{
+	char text[ADDRESS_TEXT];
+	struct address peer;
+
+	snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:1" : "%s:1", host);
+	peer = helper_address(text);
+	limiter_count(&limiter, &peer, now, source);
+}
+
+/* What is counted is counted whatever the limits say, and makes room when it ends. */
+TEST(limiter, count_is_above_the_limits)
+{
+	struct source *sources[3];
+
+	limiter.settings.max_connections = 2;
+	limiter.settings.per_source = 1;
+	for (int i = 0; i < 3; i++) {
+		count("192.0.2.1", &sources[i]);
+		cr_assert_not_null(sources[i]);
+		cr_assert_eq(sources[i], sources[0]);
+	}
+	check("192.0.2.2", FULL);
+	limiter_release(&limiter, sources[0]);
+	check("192.0.2.2", FULL);
+	limiter_release(&limiter, sources[1]);
+	check("192.0.2.1", FULL_SOURCE);
+	limiter_release(&limiter, sources[2]);
+	check_exactly("192.0.2.1", 1, FULL_SOURCE);
+}
+
+/* Counting takes no token. */
+TEST(limiter, count_takes_no_token)
+{
+	struct source *source;
+
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 2;
+	for (int i = 0; i < 10; i++)
+		count("192.0.2.1", &source);
+	check_exactly("192.0.2.1", 2, TOO_FAST);
+}
+
+/* Without limits by source, or without a peer, it counts for max_connections only. */
+TEST(limiter, count_without_source)
+{
+	struct source *source = (struct source *)&limiter;
+
+	limiter.settings.max_connections = 2;
+	count("192.0.2.1", &source);
+	cr_assert_null(source);
+	limiter.settings.per_source = 1;
+	source = (struct source *)&limiter;
+	limiter_count(&limiter, NULL, now, &source);
+	cr_assert_null(source);
+	cr_assert_null(limiter.sources);
+	check("192.0.2.1", FULL);
+}
+
+/* When the bucket of this source is full, as it was saved; 0 if it was not. */
+static int64_t saved_due(const char *address)
+{
+	for (size_t i = 0; i < n_saved; i++)
+		if (memcmp(saved[i].address, address, sizeof(saved[i].address)) == 0)
+			return saved[i].due;
+	return 0;
+}
+
+/* Only a bucket that is not full is worth remembering. */
+TEST(limiter, save)
+{
+	static const char first[] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1";
+	static const char second[] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\2";
+	static const char v6[] = "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\0";
+	struct source *source;
+
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 10;
+	check("192.0.2.1", 0);
+	now += SECOND / 2;
+	check("192.0.2.2", 0);
+	check("192.0.2.2", 0);
+	check("2001:db8::1", 0);
+	count("192.0.2.3", &source);
+	save();
+	cr_assert_eq(n_saved, 3);
+	cr_assert_eq(saved_due(first), now + SECOND / 2);
+	cr_assert_eq(saved_due(second), now + 2 * SECOND);
+	cr_assert_eq(saved_due(v6), now + SECOND);
+	now += SECOND;
+	save();
+	cr_assert_eq(n_saved, 1);
+	cr_assert_eq(saved_due(second), now + SECOND);
+}
+
+/* A source goes on in the successor as it would have gone on here. */
+TEST(limiter, restore)
+{
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 5;
+	for (int i = 0; i < 3; i++)
+		check("192.0.2.1", 0);
+	for (int i = 0; i < 5; i++)
+		check("2001:db8::1", 0);
+	succeed();
+	check_exactly("192.0.2.1", 2, TOO_FAST);
+	check("2001:db8::2", TOO_FAST);
+	check_exactly("192.0.2.2", 5, TOO_FAST);
+	succeed();
+	now += 2 * SECOND;
+	check_exactly("2001:db8::3", 2, TOO_FAST);
+}
+
+/* A bucket that is emptier than it can be is as empty as it can be; a full one is full. */
+TEST(limiter, restore_nonsense)
+{
+	struct limiter_memory memory = { .address = "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1" };
+
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 3;
+	memory.due = INT64_MAX;
+	limiter_restore(&limiter, now, &memory);
+	check("192.0.2.1", TOO_FAST);
+	now += SECOND;
+	check_exactly("192.0.2.1", 1, TOO_FAST);
+	memory.due = INT64_MIN;
+	limiter_restore(&limiter, now, &memory);
+	check_exactly("192.0.2.1", 3, TOO_FAST);
+}
+
+/* Without limits by source nothing is remembered; without room the oldest is forgotten. */
+TEST(limiter, restore_is_bounded)
+{
+	struct limiter_memory memory = { .due = now + SECOND };
+
+	limiter_restore(&limiter, now, &memory);
+	cr_assert_null(limiter.sources);
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 1;
+	limiter.capacity = 10;
+	for (unsigned char i = 0; i < 50; i++) {
+		memory.address[0] = i;
+		limiter_restore(&limiter, now, &memory);
+	}
+	save();
+	cr_assert_eq(n_saved, 10);
+	for (unsigned char i = 0; i < 10; i++)
+		cr_assert_geq(saved[i].address[0], 40);
+}

@@ -166,3 +166,45 @@ TEST(list, random_operations)
 		check(model.members, model.n);
 	}
 }
+
+/* Time, in ms: the head is overdue when nothing happened there for the timeout. */
+TEST(list, overdue)
+{
+	cr_assert_null(list_overdue(&list, &table, 100, INT64_MAX));
+	table_at(&table, 1)->since = 1000;
+	table_at(&table, 2)->since = 1050;
+	append(1);
+	append(2);
+	cr_assert_null(list_overdue(&list, &table, 100, 1099));
+	cr_assert_eq(list_overdue(&list, &table, 100, 1100), table_at(&table, 1));
+	cr_assert_eq(list_overdue(&list, &table, 100, 5000), table_at(&table, 1));
+	take_out(1);
+	cr_assert_null(list_overdue(&list, &table, 100, 1149));
+	cr_assert_eq(list_overdue(&list, &table, 100, 1150), table_at(&table, 2));
+}
+
+/* Who is ready has something to say and is not overdue, nor is anyone without a timeout. */
+TEST(list, never_overdue)
+{
+	append(1);
+	cr_assert_null(list_overdue(&list, &table, 0, INT64_MAX));
+	cr_assert_eq(list_overdue(&list, &table, 1, INT64_MAX), table_at(&table, 1));
+	table_at(&table, 1)->ready = true;
+	cr_assert_null(list_overdue(&list, &table, 1, INT64_MAX));
+}
+
+/* The next that is due is the head, ready or not; none, or without a timeout: never. */
+TEST(list, due)
+{
+	cr_assert_eq(list_due(&list, &table, 100), INT64_MAX);
+	table_at(&table, 1)->since = 1000;
+	table_at(&table, 2)->since = 10;
+	append(1);
+	append(2);
+	cr_assert_eq(list_due(&list, &table, 100), 1100);
+	cr_assert_eq(list_due(&list, &table, 0), INT64_MAX);
+	take_out(1);
+	cr_assert_eq(list_due(&list, &table, 100), 110);
+	take_out(2);
+	cr_assert_eq(list_due(&list, &table, 100), INT64_MAX);
+}

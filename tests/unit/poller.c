@@ -364,3 +364,54 @@ TEST(poller, trace)
 	text[n] = '\0';
 	cr_assert_str_eq(text, "test: 1 event: wake-up\n");
 }
+
+/* Who was not asked has answered; who was asked has when he comes to wait again. */
+TEST(poller, ask)
+{
+	struct epoll_event event;
+
+	cr_assert(poller_has_answered(&poller));
+	poller_ask(&poller);
+	cr_assert_not(poller_has_answered(&poller));
+	event = wait_for_one(); /* it wakes, and does so by coming here */
+	cr_assert(poller_is_wake(&poller, &event));
+	cr_assert(poller_has_answered(&poller));
+	check_silence();
+}
+
+/* One answer is for all questions before it, and for none after it. */
+TEST(poller, ask_again)
+{
+	struct epoll_event event;
+
+	for (int i = 0; i < 3; i++)
+		poller_ask(&poller);
+	event = wait_for_one();
+	cr_assert(poller_is_wake(&poller, &event));
+	cr_assert(poller_has_answered(&poller));
+	poller_ask(&poller);
+	cr_assert_not(poller_has_answered(&poller));
+	wait_for_one();
+	cr_assert(poller_has_answered(&poller));
+}
+
+static void *answer(void *unused)
+{
+	struct epoll_event event = wait_for_one();
+
+	cr_assert(poller_is_wake(&poller, &event));
+	while (!poller_has_answered(&poller))
+		check_silence();
+	return unused;
+}
+
+/* A thread that sleeps wakes up to answer. */
+TEST(poller, ask_a_sleeper)
+{
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, answer, NULL), 0);
+	poller_ask(&poller);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	cr_assert(poller_has_answered(&poller));
+}
