@@ -103,11 +103,12 @@ int worker_adopt(struct worker *w, int fd)
 	int r;
 
 	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
+	counter_increment(&w->accepted); /* before it can be closed and counted as such */
 	r = poller_add(&w->poller, fd, EVENTS);
-	if (r == 0)
-		counter_increment(&w->accepted);
-	else
+	if (r < 0) {
+		counter_set(&w->accepted, counter_get(&w->accepted) - 1);
 		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
+	}
 	return r;
 }
 
@@ -116,8 +117,7 @@ uint64_t worker_open(const struct worker *w)
 	uint64_t closed = counter_get(&w->closed_total);
 	uint64_t accepted = counter_get(&w->accepted);
 
-	/* A connection can be closed before worker_adopt() has counted it. */
-	return accepted > closed ? accepted - closed : 0;
+	return accepted > closed ? accepted - closed : 0; /* they are not of one instant */
 }
 
 static struct connection *at(const struct worker *w, uint32_t index)
