@@ -94,6 +94,7 @@ endif
 # The real daemon, driven over sockets.
 
 EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+	tests/functional/models.py \
 	$(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_activation.py \
@@ -105,6 +106,7 @@ functional_tests = \
 	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \
+	tests/functional/test_models.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
@@ -154,6 +156,41 @@ TESTS += $(static_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)
 endif
 endif
+
+# The same echo, by each way of waiting; those that "./dev compare" compares.
+
+model_programs = \
+	tests/bench/models/edge \
+	tests/bench/models/level \
+	tests/bench/models/poll \
+	tests/bench/models/rearm \
+	tests/bench/models/select \
+	tests/bench/models/thread
+model = tests/bench/models/model.c tests/bench/models/model.h
+tests_bench_models_edge_SOURCES = tests/bench/models/edge.c $(model)
+tests_bench_models_level_SOURCES = tests/bench/models/level.c $(model)
+tests_bench_models_poll_SOURCES = tests/bench/models/poll.c $(model)
+tests_bench_models_rearm_SOURCES = tests/bench/models/rearm.c $(model)
+tests_bench_models_select_SOURCES = tests/bench/models/select.c $(model)
+tests_bench_models_thread_SOURCES = tests/bench/models/thread.c $(model)
+tests_bench_models_edge_LDADD =
+tests_bench_models_level_LDADD =
+tests_bench_models_poll_LDADD =
+tests_bench_models_rearm_LDADD =
+tests_bench_models_select_LDADD =
+tests_bench_models_thread_LDADD = $(PTHREAD_LIBS)
+
+EXTRA_DIST += tests/bench/models/uring.c
+if URING
+model_programs += tests/bench/models/uring
+tests_bench_models_uring_SOURCES = tests/bench/models/uring.c $(model)
+tests_bench_models_uring_CPPFLAGS = $(AM_CPPFLAGS) $(URING_CFLAGS)
+tests_bench_models_uring_LDADD = $(URING_LIBS)
+endif
+
+check_PROGRAMS += $(model_programs)
+.PHONY: models
+models: $(model_programs)
 
 # Built on demand: "./dev bench".
 

@@ -74,7 +74,77 @@ def raise_descriptor_limit():
     return hard
 
 
-class Echod:
+class Server:
+    """A process (self.pid) that serves on self.port of this machine."""
+
+    def connect(self, port=None, source=None, host="127.0.0.1", rcvbuf=None, sndbuf=None):
+        """A connected socket with a timeout, so that no test hangs."""
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        s.settimeout(DEADLINE)
+        try:
+            if rcvbuf:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+            if sndbuf:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
+            if source:
+                s.bind((source, 0))
+            s.connect((host, port or self.port))
+        except BaseException:
+            s.close()
+            raise
+        return s
+
+    def wait_arrived(self, connections, size, port=None):
+        """Waits until so many connections hold exactly size unread bytes in this machine's kernel.
+
+        connect() and send() return to a client before its last packets have reached the
+        other side's socket, even on loopback.
+        """
+        end = f":{port or self.port:04X}"
+
+        def arrived():
+            with open("/proc/net/tcp") as f:
+                rows = [line.split() for line in f.readlines()[1:]]
+            held = [int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(end) and r[3] == "01"]
+            return held.count(size) == connections
+        wait_until(arrived, f"{connections} connections with {size} bytes")
+
+    def serves(self, **options):
+        """True if a fresh connection is echoed, False if it is reset."""
+        try:
+            with self.connect(**options) as s:
+                s.sendall(b"x")
+                answer = s.recv(1)
+        except ConnectionError:
+            return False
+        if answer != b"x":
+            raise AssertionError("closed in order, neither echoed nor refused")
+        return True
+
+    def status(self, field, thread=None):
+        """A number of /proc/PID/status, of the process or one thread."""
+        path = f"/proc/{self.pid}/task/{thread}/status" if thread else f"/proc/{self.pid}/status"
+        with open(path) as f:
+            return int(re.search(rf"^{field}:\s+(\d+)", f.read(), re.M).group(1))
+
+    def threads(self):
+        """Thread names by their identifiers."""
+        names = {}
+        for tid in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{tid}/comm") as f:
+                names[int(tid)] = f.read().strip()
+        return names
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Echod(Server):
     """A running daemon, ready to serve on self.port; a context that stops it.
 
     Arguments are those of the command line.  conf is the text of its file;
@@ -183,72 +253,6 @@ class Echod:
 
     def wait_open(self, n):
         return wait_until(lambda: self.counters()["open"] == n, f"{n} open connections")
-
-    def connect(self, port=None, source=None, host="127.0.0.1", rcvbuf=None, sndbuf=None):
-        """A connected socket with a timeout, so that no test hangs."""
-        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        s.settimeout(DEADLINE)
-        try:
-            if rcvbuf:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-            if sndbuf:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
-            if source:
-                s.bind((source, 0))
-            s.connect((host, port or self.port))
-        except BaseException:
-            s.close()
-            raise
-        return s
-
-    def wait_arrived(self, connections, size, port=None):
-        """Waits until so many connections hold exactly size unread bytes in this machine's kernel.
-
-        connect() and send() return to a client before its last packets have reached the
-        other side's socket, even on loopback.
-        """
-        end = f":{port or self.port:04X}"
-
-        def arrived():
-            with open("/proc/net/tcp") as f:
-                rows = [line.split() for line in f.readlines()[1:]]
-            held = [int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(end) and r[3] == "01"]
-            return held.count(size) == connections
-        wait_until(arrived, f"{connections} connections with {size} bytes")
-
-    def serves(self, **options):
-        """True if a fresh connection is echoed, False if it is reset."""
-        try:
-            with self.connect(**options) as s:
-                s.sendall(b"x")
-                answer = s.recv(1)
-        except ConnectionError:
-            return False
-        if answer != b"x":
-            raise AssertionError("closed in order, neither echoed nor refused")
-        return True
-
-    def status(self, field, thread=None):
-        """A number of /proc/PID/status, of the process or one thread."""
-        path = f"/proc/{self.pid}/task/{thread}/status" if thread else f"/proc/{self.pid}/status"
-        with open(path) as f:
-            return int(re.search(rf"^{field}:\s+(\d+)", f.read(), re.M).group(1))
-
-    def threads(self):
-        """Thread names by their identifiers."""
-        names = {}
-        for tid in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{tid}/comm") as f:
-                names[int(tid)] = f.read().strip()
-        return names
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def wait_exit(self):
         status = self.process.wait(DEADLINE)

@@ -18,6 +18,10 @@ class Cases:
     def daemon(self):
         return Echod(*self.args)
 
+    def check_no_errors(self, d):
+        d.wait_open(0)
+        self.assertEqual(d.counters()["closed_error"], 0)
+
     def test_messages(self):
         """messages of all sizes come back, one after the other"""
         with self.daemon() as d:
@@ -48,8 +52,7 @@ class Cases:
                     s.shutdown(socket.SHUT_WR)
                     reader.join(harness.DEADLINE)
                     self.assertTrue(received and received[0] == data)
-            d.wait_open(0)
-            self.assertEqual(d.counters()["closed_error"], 0)
+            self.check_no_errors(d)
 
     def test_slow_reader(self):
         """who does not read for a while loses nothing, and others are not held up"""
@@ -97,6 +100,37 @@ class Cases:
                 t.join(harness.DEADLINE)
             self.assertEqual(failures, [])
 
+    def test_resets(self):
+        """a client's reset ends its connection only, at any moment of the echo"""
+        with self.daemon() as d, d.connect() as bystander:
+            self.assertEchoes(bystander)
+            before = d.descriptors()
+            for i in range(300):
+                s = d.connect()
+                if i % 3:
+                    s.send(b"x" * (i * 100))
+                if i % 3 == 2:
+                    s.recv(1)
+                harness.reset(s)
+            self.assertEchoes(bystander)
+            d.wait_open(1)
+            self.assertEqual(d.descriptors(), before)
+
+    def test_reset_while_stalled(self):
+        """the reset of a client that does not read frees what waits for it"""
+        with self.daemon() as d:
+            for _ in range(20):
+                s = d.connect(rcvbuf=4096)
+                s.setblocking(False)
+                try:
+                    while True:
+                        s.send(bytes(65536))
+                except BlockingIOError:
+                    pass
+                harness.reset(s)
+            d.wait_open(0)
+            self.assertServes(d)
+
 
 class Echo(Cases, harness.Test):
     """With the defaults."""
@@ -135,37 +169,6 @@ class Client(harness.Test):
             s.send(b"ghi")
             self.assertEqual(read_exactly(s, 11), b"abc!def?ghi")
             self.assertEchoes(s)
-
-    def test_resets(self):
-        """a client's reset ends its connection only, at any moment of the echo"""
-        with Echod() as d, d.connect() as bystander:
-            self.assertEchoes(bystander)
-            before = d.descriptors()
-            for i in range(300):
-                s = d.connect()
-                if i % 3:
-                    s.send(b"x" * (i * 100))
-                if i % 3 == 2:
-                    s.recv(1)
-                harness.reset(s)
-            self.assertEchoes(bystander)
-            d.wait_open(1)
-            self.assertEqual(d.descriptors(), before)
-
-    def test_reset_while_stalled(self):
-        """the reset of a client that does not read frees what waits for it"""
-        with Echod("-o", "send_buffer=4608") as d:
-            for _ in range(20):
-                s = d.connect(rcvbuf=4096)
-                s.setblocking(False)
-                try:
-                    while True:
-                        s.send(bytes(65536))
-                except BlockingIOError:
-                    pass
-                harness.reset(s)
-            d.wait_open(0)
-            self.assertServes(d)
 
     def test_ipv6(self):
         """the same over IPv6, on a socket that takes no IPv4"""

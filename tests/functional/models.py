@@ -1,0 +1,71 @@
+"""The models of tests/bench/models, for the tests and for "./dev compare"."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+
+import harness
+
+NAMES = ("thread", "select", "poll", "level", "edge", "rearm", "uring")
+FOLDER = os.path.join(harness.BUILDDIR, "tests/bench/models")
+SKIPPED = 77  # exit status
+
+
+class Skipped(Exception):
+    """This model cannot run here; says why."""
+
+
+class Model(harness.Server):
+    """A running model; a context that ends it, and checks that it had not ended before."""
+
+    def __init__(self, name, prefix=()):
+        path = os.path.join(FOLDER, name)
+        if name == "uring" and not os.path.exists(path):
+            raise Skipped("built without liburing")
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([*prefix, path], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.pid = self.process.pid
+        port = self.process.stdout.readline()
+        if not port:
+            status = self.end()
+            raise Skipped(self.log()) if status == SKIPPED else AssertionError(self.log())
+        self.port = int(port)
+        self.own_descriptors = self.descriptors()
+
+    def log(self):
+        self.errors.seek(0)
+        return self.errors.read().strip()
+
+    def wait_open(self, n):
+        """Waits until it has n connections."""
+        def open_now():
+            links = []
+            for fd in os.listdir(f"/proc/{self.pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    links.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            return sum(link.startswith("socket:") for link in links) - 1  # the listening one
+        harness.wait_until(lambda: open_now() == n, f"{n} open connections")
+
+    def wait_asleep(self):
+        """Waits until its (first) thread waits in the kernel, which one that spins never does."""
+        def asleep():
+            with open(f"/proc/{self.pid}/stat") as f:
+                return f.read().rpartition(")")[2].split()[0] == "S"
+        harness.wait_until(asleep, "it to sleep")
+
+    def end(self):
+        self.process.terminate()
+        self.process.stdout.close()
+        return self.process.wait(harness.DEADLINE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        ended = self.process.poll()
+        self.end()
+        if kind is None and (ended is not None or harness.FINDING.search(self.log())):
+            raise AssertionError(f"exit status {ended}: {self.log()}")
+        self.errors.close()
