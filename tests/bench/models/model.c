@@ -16,7 +16,7 @@ struct rest {
 	unsigned char data[];
 };
 
-static struct rest **rests; /* by descriptor; in the threads' model nobody asks */
+static struct rest **rests; /* by descriptor */
 static unsigned char buffer[MODEL_BUFFER];
 static int reserve = -1;
 

@@ -8,10 +8,8 @@
  * A set has FD_SETSIZE bits, 1,024.  FD_SET() with a larger descriptor writes
  * beyond it, so such a connection is refused.
  */
-#include <stdio.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "model.h"
 
@@ -36,7 +34,7 @@ static void accept_all(int listener)
 	for (int fd; (fd = model_accept(listener, SOCK_NONBLOCK)) >= 0;) {
 		if (fd >= FD_SETSIZE) {
 			model_complain("select cannot watch descriptors from FD_SETSIZE (1024)");
-			close(fd);
+			model_close(fd);
 			continue;
 		}
 		if (fd > highest)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "model.h"
 
@@ -31,7 +32,7 @@ static void *echo(void *arg)
 		if (send(fd, buffer, (size_t)got, MSG_NOSIGNAL) != got)
 			break;
 	}
-	model_close(fd);
+	close(fd);
 	return NULL;
 }
 
@@ -50,7 +51,7 @@ int main(int argc, char *argv[])
 
 		if (error) {
 			model_complain(strerror(error));
-			model_close(fd);
+			close(fd);
 		}
 	}
 }
