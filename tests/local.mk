@@ -99,6 +99,7 @@ EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functi
 functional_tests = \
 	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
+	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
 	tests/functional/test_handover.py \
@@ -197,4 +198,5 @@ models: $(model_programs)
 EXTRA_PROGRAMS += tests/bench/bare
 tests_bench_bare_LDADD =
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/cost.py
+EXTRA_DIST += tests/bench/compare.py tests/bench/cost.py \
+	tests/bench/demo/events.py tests/bench/demo/triggers.py

@@ -373,6 +373,44 @@ class Stuck:
                 os.waitpid(self.tid, self.WALL)
 
 
+class Traced(Echod):
+    """A daemon with one worker and small buffers that prints its events."""
+
+    def __init__(self):
+        self.traced = []
+        self.trace_grows = threading.Condition()
+        super().__init__("--trace", "-o", "workers=1", "-o", "send_buffer=4608",
+                         stdout=subprocess.PIPE)
+        threading.Thread(target=self._read_trace, daemon=True).start()
+        self.wait_trace("^worker/0: 1 event: wake-up$")  # the one with the first settings
+
+    def _read_trace(self):
+        with self.process.stdout:
+            for line in self.process.stdout:
+                with self.trace_grows:
+                    self.traced.append(line.decode().rstrip("\n"))
+                    self.trace_grows.notify_all()
+
+    def wait_trace(self, pattern):
+        """Waits for a line after those that were waited for before; returns all up to it."""
+        def position():
+            return next((i for i, l in enumerate(self.traced) if re.search(pattern, l)), None)
+        with self.trace_grows:
+            if not self.trace_grows.wait_for(lambda: position() is not None, DEADLINE):
+                raise AssertionError(f"no {pattern} in {self.traced}")
+            end = position() + 1
+            seen, self.traced[:end] = self.traced[:end], []
+            return seen
+
+    def wait_asleep(self):
+        """Waits until the worker has ended the turn in which it echoed; returns its lines.
+
+        What a client does before that, the worker learns from recv(2), not from an event.
+        """
+        self.signal(signals.SIGHUP)
+        return self.wait_trace("^worker/0: .*wake-up")
+
+
 def run(*args, **options):
     """Runs echod to its end; returns status, stdout and stderr."""
     p = subprocess.run([ECHOD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -1,50 +1,16 @@
 """--trace shows the events of the article: connect, message, slow reader, half-close, reset."""
 
 import re
-import signal
 import socket
-import subprocess
-import threading
 
 import harness
-from harness import Echod
 
 
 class Trace(harness.Test):
     def setUp(self):
-        self.lines = []
-        self.seen = []
-        self.changed = threading.Condition()
-        self.daemon = Echod("--trace", "-o", "workers=1", "-o", "send_buffer=4608",
-                            stdout=subprocess.PIPE)
-        threading.Thread(target=self.read, daemon=True).start()
-        self.addCleanup(self.daemon.process.stdout.close)
+        self.daemon = harness.Traced()
         self.addCleanup(self.daemon.stop)
-        self.wait_trace("^worker/0: 1 event: wake-up$")  # the one with the first settings
-
-    def read(self):
-        for line in self.daemon.process.stdout:
-            with self.changed:
-                self.seen.append(line)
-                self.lines.append(line.decode().rstrip("\n"))
-                self.changed.notify_all()
-
-    def wait_trace(self, pattern):
-        """Waits for a line after those that were waited for before."""
-        def position():
-            return next((i for i, l in enumerate(self.lines) if re.search(pattern, l)), None)
-        with self.changed:
-            self.assertTrue(self.changed.wait_for(lambda: position() is not None, harness.DEADLINE),
-                            f"no {pattern} in {self.lines} ({self.seen})")
-            del self.lines[:position() + 1]
-
-    def wait_asleep(self):
-        """Waits until the worker has ended the turn in which it echoed.
-
-        What a client does before that, the worker learns from recv(2), not from an event.
-        """
-        self.daemon.signal(signal.SIGHUP)
-        self.wait_trace("^worker/0: 1 event: wake-up$")
+        self.wait_trace, self.wait_asleep = self.daemon.wait_trace, self.daemon.wait_asleep
 
     def test_events(self):
         """each step of a connection shows its events, by name"""
@@ -83,7 +49,7 @@ class Trace(harness.Test):
         for i in range(50):
             self.assertServes(self.daemon)
         self.daemon.wait_open(0)
-        for line in list(self.lines):
+        for line in list(self.daemon.traced):
             match = re.fullmatch(r"(acceptor|worker/0): (\d+) events?: (.*)", line)
             self.assertTrue(match, line)
             self.assertEqual(len(match.group(3).split(", ")), int(match.group(2)), line)

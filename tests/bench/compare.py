@@ -1,0 +1,316 @@
+"""echod beside the models: what an echo costs as the number of connections grows.
+
+Of the connections 50 speak and the others are idle (each has spoken once).
+Each server stands on one CPU and the load on the others, in three runs: at
+saturation (echoes a second, CPU for each), at a planned rate (latencies, CPU
+for each), and, apart from both, a short one in which perf counts system calls.
+The last row is echod as it is meant to run: workers and load on all CPUs.
+
+CPU is the kernel's own count in nanoseconds for the whole process, ended
+threads included (clock_getcpuclockid(3)).  Every byte is compared by echoc.
+The order of the servers alternates; figures are medians, with the lowest and
+the highest in brackets.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../functional"))
+import harness  # noqa: E402
+import models  # noqa: E402
+
+SPEAKERS = 50
+SIZE = 64  # bytes of a message
+RATE = 5000  # messages a second of the planned load
+COUNTED = 20000  # messages while system calls are counted
+DESCRIPTORS = 20000  # what a process needs for the largest number of connections
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPUS = CPUS[:1], CPUS[1:] or CPUS
+DOCS = os.path.join(harness.SRCDIR, "docs")
+MARKS = "<!-- results: written by ./dev compare --publish -->", "<!-- end of results -->"
+
+
+class Refused(Exception):
+    """The server takes no more connections."""
+
+
+def on(cpus):
+    return ["taskset", "-c", ",".join(map(str, cpus))]
+
+
+def echod(workers, cpus):
+    return lambda: harness.Echod("-o", f"workers={workers}", "-o", "max_connections=0",
+                                 prefix=on(cpus))
+
+
+def model(name):
+    return lambda: models.Model(name, prefix=on(SERVER_CPU))
+
+
+class Server:
+    def __init__(self, name, start, load_cpus=LOAD_CPUS):
+        self.name, self.start, self.load_cpus = name, start, load_cpus
+
+
+SERVERS = [
+    Server("thread per connection", model("thread")),
+    Server("select", model("select")),
+    Server("poll", model("poll")),
+    Server("epoll, level-triggered", model("level")),
+    Server("epoll, edge-triggered", model("edge")),
+    Server("epoll, re-armed", model("rearm")),
+    Server("io_uring", model("uring")),
+    Server("echod, 1 worker", echod(1, SERVER_CPU)),
+    Server(f"echod, {len(CPUS)} workers, all CPUs", echod(len(CPUS), CPUS), CPUS),
+]
+
+# What is measured: key, title, format of a figure.
+METRICS = [
+    ("cost", "CPU of the server for an echo at saturation, µs", "{:.2f}"),
+    ("planned_cost", f"CPU of the server for an echo at {RATE:,} a second, µs", "{:.2f}"),
+    ("rate", "echoes a second at saturation", "{:,.0f}"),
+    ("p50", f"latency at {RATE:,} a second, median, µs", "{:,.0f}"),
+    ("p99", f"latency at {RATE:,} a second, 99th percentile, µs", "{:,.0f}"),
+    ("calls", "system calls for an echo at saturation", "{:.2f}"),
+    ("user", "the server's own memory for a connection, bytes", "{:,.0f}"),
+    ("kernel", "the kernel's memory for a connection, both ends, bytes", "{:,.0f}"),
+]
+
+
+def cpu_seconds(pid):
+    """CPU time of a process, as clock_getcpuclockid(3) finds it."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def own_memory(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
+
+
+def kernel_memory():
+    with open("/proc/meminfo") as f:
+        fields = dict(re.findall(r"^(\w+):\s+(\d+)", f.read(), re.M))
+    return 1024 * sum(int(fields[k]) for k in ("Slab", "KernelStack", "PageTables"))
+
+
+@contextlib.contextmanager
+def idle(server, count):
+    """So many connections, each of which has spoken once; reset at the end: no TIME_WAIT."""
+    opened = []
+    try:
+        while len(opened) < count:
+            batch = []
+            for _ in range(min(200, count - len(opened))):
+                batch.append(server.connect())
+                opened.append(batch[-1])
+            for s in batch:
+                s.send(b"x" * SIZE)
+            for s in batch:
+                if len(harness.read_exactly(s, SIZE)) < SIZE:
+                    raise ConnectionError
+        yield
+    except ConnectionError:
+        raise Refused
+    finally:
+        for s in opened:
+            harness.reset(s)
+
+
+def load(server, cpus, connections, *args, prefix=()):
+    p = subprocess.run([*prefix, *on(cpus), harness.ECHOC, "load", "--json", "--timeout", "60",
+                        "--threads", str(len(cpus)), "--connections", str(connections),
+                        "--size", str(SIZE), *map(str, args), f"127.0.0.1:{server.port}"],
+                       capture_output=True, text=True)
+    if p.returncode != 0:
+        raise AssertionError(p.stderr + p.stdout)
+    return json.loads(p.stdout)
+
+
+def count_calls(server, cpus, speakers):
+    """System calls for an echo, or None without perf, or without permission."""
+    if not shutil.which("perf"):
+        return None
+    counts = os.path.join(harness.BUILDDIR, "compare.perf")
+    try:
+        seen = load(server, cpus, speakers, "--messages", COUNTED, prefix=[
+            "perf", "stat", "-x", ",", "-o", counts, "-e", "raw_syscalls:sys_enter",
+            "-p", str(server.pid), "--"])
+        with open(counts) as f:
+            return int(re.search(r"^(\d+),", f.read(), re.M).group(1)) / seen["messages_verified"]
+    except (AssertionError, AttributeError):
+        return None
+
+
+def measure(start, cpus, connections, seconds):
+    """All figures of one server with so many connections."""
+    speakers = min(SPEAKERS, connections)
+    count = connections - speakers
+    with start() as d:
+        load(d, cpus, 10, "--messages", 2000)  # so that it has all memory that it needs once
+        own, kernel = own_memory(d.pid), kernel_memory()
+        with idle(d, count):
+            figures = {"user": None, "kernel": None}
+            if count >= 900:  # pages are large, and others use the kernel's memory too
+                figures["user"] = (own_memory(d.pid) - own) / count
+            if count >= 9000:
+                figures["kernel"] = (kernel_memory() - kernel) / count
+            before = cpu_seconds(d.pid)
+            seen = load(d, cpus, speakers, "--duration", seconds)
+            after = cpu_seconds(d.pid)
+            figures["cost"] = 1e6 * (after - before) / seen["messages_verified"]
+            figures["rate"] = seen["achieved_rate"]
+            seen = load(d, cpus, speakers, "--duration", seconds, "--rate", RATE)
+            figures["planned_cost"] = 1e6 * (cpu_seconds(d.pid) - after) / seen["messages_verified"]
+            figures["p50"], figures["p99"] = seen["latency_us"]["p50"], seen["latency_us"]["p99"]
+            figures["calls"] = count_calls(d, cpus, speakers)
+    return figures
+
+
+def tell(progress):
+    if sys.stderr.isatty():
+        print(f"{progress:79}", end="\r", file=sys.stderr, flush=True)
+
+
+def measure_all(options):
+    """{(server, connections): [figures of each run], or None if it refuses so many}"""
+    results, skipped = {}, {}
+    for i in range(options.repeats):
+        for j, connections in enumerate(options.connections):
+            for server in SERVERS if (i + j) % 2 == 0 else reversed(SERVERS):
+                key = server.name, connections
+                if server.name in skipped or results.get(key, ()) is None:
+                    continue
+                tell(f"run {i + 1} of {options.repeats}, {connections} connections: {server.name}")
+                try:
+                    figures = measure(server.start, server.load_cpus, connections, options.seconds)
+                    results.setdefault(key, []).append(figures)
+                except Refused:
+                    results[key] = None
+                except models.Skipped as reason:
+                    skipped[server.name] = str(reason)
+    tell("")
+    return results, skipped
+
+
+def values(runs, metric):
+    return [r[metric] for r in runs or () if r[metric] is not None]
+
+
+def cell(results, server, connections, metric, form):
+    runs = results.get((server, connections), ())
+    if runs is None:
+        return "refuses"
+    seen = values(runs, metric)
+    if not seen:
+        return "-"
+    spread = f" ({form.format(min(seen))} to {form.format(max(seen))})" if len(seen) > 1 else ""
+    return form.format(statistics.median(seen)) + spread
+
+
+def tables(results, skipped, connections):
+    servers = [s.name for s in SERVERS if s.name not in skipped]
+    for metric, title, form in METRICS:
+        shown = [n for n in connections
+                 if any(values(results.get((s, n)), metric) for s in servers)]
+        if not shown:
+            continue
+        rows = [[title, *(f"{n:,}" for n in shown)]]
+        rows += [[s, *(cell(results, s, n, metric, form) for n in shown)] for s in servers]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in rows]
+        lines.insert(1, "|" + "|".join("-" * (w + 1) + (":" if i else "-")
+                                       for i, w in enumerate(widths)) + "|")
+        yield "\n".join(lines)
+    for name, reason in skipped.items():
+        yield f"{name} is missing: {reason}."
+
+
+def plot(results, skipped, connections, metric, title, path):
+    """Draws the growth, one line for each server, both axes logarithmic."""
+    servers = [s.name for s in SERVERS if s.name not in skipped]
+    script = [f"set terminal svg size 900,520 font 'sans,14' background 'white'",
+              f"set output '{path}'", f"set title '{title}'", "set xlabel 'connections'",
+              "set logscale xy", "set grid", "set key outside right",
+              "set xtics (" + ", ".join(f"'{n:,}' {n}" for n in connections) + ")"]
+    for i, s in enumerate(servers):
+        script.append(f"$data{i} << EOD")
+        for n in connections:
+            seen = values(results.get((s, n)), metric)
+            if seen:
+                script.append(f"{n} {statistics.median(seen)}")
+        script.append("EOD")
+    script.append("plot " + ", ".join(f"$data{i} with linespoints linewidth 2 title '{s}'"
+                                      for i, s in enumerate(servers)))
+    subprocess.run(["gnuplot"], input="\n".join(script), text=True, check=True)
+
+
+def machine(options):
+    """Where and when, so that figures are compared with their like only."""
+    with open("/proc/cpuinfo") as f:
+        cpu = re.search(r"^model name\s*: (.*)", f.read(), re.M)
+    with open("/proc/meminfo") as f:
+        memory = int(f.readline().split()[1]) / (1 << 20)
+    system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    return (f"{datetime.date.today()}; {len(CPUS)} CPUs ({cpu.group(1) if cpu else 'unknown'}), "
+            f"{memory:.0f} GiB; Linux {platform.release()} {platform.machine()}, {system}; "
+            f"loads of {options.seconds:g} s, repeats: {options.repeats}; load average before: "
+            f"{options.busy:.2f}.")
+
+
+def publish(text):
+    path = os.path.join(DOCS, "comparison.md")
+    with open(path) as f:
+        head, rest = f.read().split(MARKS[0])
+        tail = rest.split(MARKS[1])[1]
+    with open(path, "w") as f:
+        f.write(f"{head}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{tail}")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev compare", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a minute, for a first look")
+    parser.add_argument("--publish", action="store_true",
+                        help="put the tables into docs/comparison.md, and the pictures beside it")
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--seconds", type=float, help="of each load")
+    parser.add_argument("--connections", type=int, nargs="+")
+    options = parser.parse_args()
+    options.repeats = options.repeats or (1 if options.quick else 3)
+    options.seconds = options.seconds or (0.4 if options.quick else 1.5)
+    options.connections = options.connections or (
+        [10, 1000, 10000] if options.quick else [10, 100, 1000, 10000, 19000])
+    options.busy = os.getloadavg()[0]
+    return options
+
+
+def main():
+    options = arguments()
+    limit = harness.raise_descriptor_limit()
+    if max(options.connections) > limit - 100:
+        print(f"only {limit} descriptors: fewer connections", file=sys.stderr)
+        options.connections = [n for n in options.connections if n <= limit - 100]
+    results, skipped = measure_all(options)
+    text = "\n\n".join([machine(options), *tables(results, skipped, options.connections)])
+    print(text)
+    folder = DOCS if options.publish else harness.BUILDDIR
+    for metric, name in (("cost", "cost-saturated"), ("planned_cost", "cost-planned")):
+        title = next(t for m, t, _ in METRICS if m == metric)
+        path = os.path.join(folder, f"{name}.svg")
+        plot(results, skipped, options.connections, metric, title, path)
+        print(f"\n{path}")
+    if options.publish:
+        publish(text)
+
+
+if __name__ == "__main__":
+    main()
