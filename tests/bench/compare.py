@@ -31,9 +31,8 @@ import models  # noqa: E402
 
 SPEAKERS = 50
 SIZE = 64  # bytes of a message
-RATE = 5000  # messages a second of the planned load
-COUNTED = 20000  # messages while system calls are counted
-DESCRIPTORS = 20000  # what a process needs for the largest number of connections
+RATE = 500  # messages a second of the planned load, which all can keep
+COUNTED = 20000  # messages, at most, while system calls are counted
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPUS = CPUS[:1], CPUS[1:] or CPUS
 DOCS = os.path.join(harness.SRCDIR, "docs")
@@ -49,8 +48,7 @@ def on(cpus):
 
 
 def echod(workers, cpus):
-    return lambda: harness.Echod("-o", f"workers={workers}", "-o", "max_connections=0",
-                                 prefix=on(cpus))
+    return lambda: harness.Echod("-o", f"workers={workers}", prefix=on(cpus))
 
 
 def model(name):
@@ -120,7 +118,7 @@ def idle(server, count):
                     raise ConnectionError
         yield
     except ConnectionError:
-        raise Refused
+        raise Refused(server.log())
     finally:
         for s in opened:
             harness.reset(s)
@@ -142,7 +140,7 @@ def count_calls(server, cpus, speakers):
         return None
     counts = os.path.join(harness.BUILDDIR, "compare.perf")
     try:
-        seen = load(server, cpus, speakers, "--messages", COUNTED, prefix=[
+        seen = load(server, cpus, speakers, "--messages", COUNTED, "--duration", 1, prefix=[
             "perf", "stat", "-x", ",", "-o", counts, "-e", "raw_syscalls:sys_enter",
             "-p", str(server.pid), "--"])
         with open(counts) as f:
@@ -169,7 +167,7 @@ def measure(start, cpus, connections, seconds):
             after = cpu_seconds(d.pid)
             figures["cost"] = 1e6 * (after - before) / seen["messages_verified"]
             figures["rate"] = seen["achieved_rate"]
-            seen = load(d, cpus, speakers, "--duration", seconds, "--rate", RATE)
+            seen = load(d, cpus, speakers, "--duration", 2 * seconds, "--rate", RATE)
             figures["planned_cost"] = 1e6 * (cpu_seconds(d.pid) - after) / seen["messages_verified"]
             figures["p50"], figures["p99"] = seen["latency_us"]["p50"], seen["latency_us"]["p99"]
             figures["calls"] = count_calls(d, cpus, speakers)
@@ -182,24 +180,25 @@ def tell(progress):
 
 
 def measure_all(options):
-    """{(server, connections): [figures of each run], or None if it refuses so many}"""
-    results, skipped = {}, {}
+    """{(server, connections): [figures of each run], None if it refuses so many}, {server: why}"""
+    results, notes = {}, {}
     for i in range(options.repeats):
         for j, connections in enumerate(options.connections):
             for server in SERVERS if (i + j) % 2 == 0 else reversed(SERVERS):
                 key = server.name, connections
-                if server.name in skipped or results.get(key, ()) is None:
+                if results.get(key, ()) is None:
                     continue
                 tell(f"run {i + 1} of {options.repeats}, {connections} connections: {server.name}")
                 try:
                     figures = measure(server.start, server.load_cpus, connections, options.seconds)
                     results.setdefault(key, []).append(figures)
-                except Refused:
+                except Refused as reason:
                     results[key] = None
+                    notes[server.name] = str(reason)
                 except models.Skipped as reason:
-                    skipped[server.name] = str(reason)
+                    notes[server.name] = str(reason)
     tell("")
-    return results, skipped
+    return results, notes
 
 
 def values(runs, metric):
@@ -217,8 +216,12 @@ def cell(results, server, connections, metric, form):
     return form.format(statistics.median(seen)) + spread
 
 
-def tables(results, skipped, connections):
-    servers = [s.name for s in SERVERS if s.name not in skipped]
+def measured(results):
+    return [s.name for s in SERVERS if any(name == s.name for name, _ in results)]
+
+
+def tables(results, notes, connections):
+    servers = measured(results)
     for metric, title, form in METRICS:
         shown = [n for n in connections
                  if any(values(results.get((s, n)), metric) for s in servers)]
@@ -231,17 +234,19 @@ def tables(results, skipped, connections):
         lines.insert(1, "|" + "|".join("-" * (w + 1) + (":" if i else "-")
                                        for i, w in enumerate(widths)) + "|")
         yield "\n".join(lines)
-    for name, reason in skipped.items():
-        yield f"{name} is missing: {reason}."
+    for name, reason in notes.items():
+        yield f"{name}, {reason}."
 
 
-def plot(results, skipped, connections, metric, title, path):
+def plot(results, connections, metric, title, path):
     """Draws the growth, one line for each server, both axes logarithmic."""
-    servers = [s.name for s in SERVERS if s.name not in skipped]
-    script = [f"set terminal svg size 900,520 font 'sans,14' background 'white'",
-              f"set output '{path}'", f"set title '{title}'", "set xlabel 'connections'",
-              "set logscale xy", "set grid", "set key outside right",
-              "set xtics (" + ", ".join(f"'{n:,}' {n}" for n in connections) + ")"]
+    servers = measured(results)
+    xtics = ", ".join(f"'{n:,}' {n}" for n in connections)
+    script = [
+        "set terminal svg size 900,520 font 'sans,14' background 'white' noenhanced",
+        f"set output '{path}'", f"set title '{title}'", "set xlabel 'connections'",
+        f"set xrange [{min(connections) / 1.3}:{max(connections) * 1.3}]", f"set xtics ({xtics})",
+        "set logscale xy", "set grid", "set key outside right", "set linetype 9 linecolor '#a0522d'"]
     for i, s in enumerate(servers):
         script.append(f"$data{i} << EOD")
         for n in connections:
@@ -282,11 +287,11 @@ def arguments():
     parser.add_argument("--publish", action="store_true",
                         help="put the tables into docs/comparison.md, and the pictures beside it")
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--seconds", type=float, help="of each load")
+    parser.add_argument("--seconds", type=float, help="of the load at saturation; the planned one lasts twice as long")
     parser.add_argument("--connections", type=int, nargs="+")
     options = parser.parse_args()
     options.repeats = options.repeats or (1 if options.quick else 3)
-    options.seconds = options.seconds or (0.4 if options.quick else 1.5)
+    options.seconds = options.seconds or (0.4 if options.quick else 1.2)
     options.connections = options.connections or (
         [10, 1000, 10000] if options.quick else [10, 100, 1000, 10000, 19000])
     options.busy = os.getloadavg()[0]
@@ -299,17 +304,17 @@ def main():
     if max(options.connections) > limit - 100:
         print(f"only {limit} descriptors: fewer connections", file=sys.stderr)
         options.connections = [n for n in options.connections if n <= limit - 100]
-    results, skipped = measure_all(options)
-    text = "\n\n".join([machine(options), *tables(results, skipped, options.connections)])
+    results, notes = measure_all(options)
+    text = "\n\n".join([machine(options), *tables(results, notes, options.connections)])
     print(text)
+    if options.publish:
+        publish(text)
     folder = DOCS if options.publish else harness.BUILDDIR
     for metric, name in (("cost", "cost-saturated"), ("planned_cost", "cost-planned")):
         title = next(t for m, t, _ in METRICS if m == metric)
         path = os.path.join(folder, f"{name}.svg")
-        plot(results, skipped, options.connections, metric, title, path)
+        plot(results, options.connections, metric, title, path)
         print(f"\n{path}")
-    if options.publish:
-        publish(text)
 
 
 if __name__ == "__main__":
