@@ -1,7 +1,9 @@
 """The models are correct servers: what holds for echod's bytes holds for theirs."""
 
 import json
+import socket
 import subprocess
+import threading
 import unittest
 
 import harness
@@ -52,6 +54,38 @@ class Cases(test_echo.Cases):
         with self.daemon() as d:
             self.load(d, "--connections", CONNECTIONS, "--messages", 10 * CONNECTIONS)
             self.check_no_errors(d)
+
+    def test_many_slow_readers(self):
+        """who does not read for a while loses nothing, at whatever byte the server has to stop"""
+        failures = []
+
+        def talk(d, i):
+            with d.connect(rcvbuf=4096) as s:
+                start = bytes(i * 500)
+                s.sendall(start)
+                sent = start + harness.fill(s)
+                s.shutdown(socket.SHUT_WR)
+                if harness.read_to_end(s) != sent:
+                    failures.append(i)
+
+        with self.daemon() as d:
+            threads = [threading.Thread(target=talk, args=(d, i)) for i in range(16)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join(harness.DEADLINE)
+            self.assertEqual(failures, [])
+            self.check_no_errors(d)
+
+    def test_sleeps(self):
+        """with nothing to do it sleeps, also when a slow reader has caught up"""
+        with self.daemon() as d, d.connect(rcvbuf=4096) as s:
+            d.wait_asleep()
+            sent = harness.fill(s)
+            d.wait_asleep()
+            self.assertEqual(harness.read_exactly(s, len(sent)), sent)
+            self.assertEchoes(s)
+            d.wait_asleep()
 
     def test_out_of_descriptors(self):
         """without a free descriptor it says so, serves those it has, and sleeps"""
