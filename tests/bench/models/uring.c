@@ -4,7 +4,7 @@
  * One request accepts all connections and one for each connection receives all
  * its bytes (multishot), each time into a buffer that the kernel takes from a
  * ring of provided ones.  So one system call hands over the sends of a batch
- * and fetches the next batch; there are no others.
+ * and fetches the next batch; only close(2) is another.
  *
  * In return the program must say itself what epoll's models get from EAGAIN:
  *
