@@ -8,8 +8,8 @@ The last row is echod as it is meant to run: workers and load on all CPUs.
 
 CPU is the kernel's own count in nanoseconds for the whole process, ended
 threads included (clock_getcpuclockid(3)).  Every byte is compared by echoc.
-The order of the servers alternates; figures are medians, with the lowest and
-the highest in brackets.
+The order of the servers alternates; figures are medians, and ± is half the
+distance of the lowest and the highest.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import models  # noqa: E402
 
 SPEAKERS = 50
 SIZE = 64  # bytes of a message
-RATE = 500  # messages a second of the planned load, which all can keep
+RATE = 500  # messages a second of the planned load; few, so that scans can keep it
 COUNTED = 20000  # messages, at most, while system calls are counted
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPUS = CPUS[:1], CPUS[1:] or CPUS
@@ -212,8 +212,9 @@ def cell(results, server, connections, metric, form):
     seen = values(runs, metric)
     if not seen:
         return "-"
-    spread = f" ({form.format(min(seen))} to {form.format(max(seen))})" if len(seen) > 1 else ""
-    return form.format(statistics.median(seen)) + spread
+    median = statistics.median(seen)
+    spread = 50 * (max(seen) - min(seen)) / median if median else 0
+    return form.format(median) + (f" ±{spread:.0f}%" if spread >= 0.5 else "")
 
 
 def measured(results):
@@ -245,7 +246,8 @@ def plot(results, connections, metric, title, path):
     script = [
         "set terminal svg size 900,520 font 'sans,14' background 'white' noenhanced",
         f"set output '{path}'", f"set title '{title}'", "set xlabel 'connections'",
-        f"set xrange [{min(connections) / 1.3}:{max(connections) * 1.3}]", f"set xtics ({xtics})",
+        f"set xrange [{min(connections) / 1.3}:{max(connections) * 1.3}]",
+        f"set xtics rotate by -30 ({xtics})",
         "set logscale xy", "set grid", "set key outside right", "set linetype 9 linecolor '#a0522d'"]
     for i, s in enumerate(servers):
         script.append(f"$data{i} << EOD")
@@ -287,7 +289,8 @@ def arguments():
     parser.add_argument("--publish", action="store_true",
                         help="put the tables into docs/comparison.md, and the pictures beside it")
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--seconds", type=float, help="of the load at saturation; the planned one lasts twice as long")
+    parser.add_argument("--seconds", type=float,
+                        help="of the load at saturation; the planned one lasts twice as long")
     parser.add_argument("--connections", type=int, nargs="+")
     options = parser.parse_args()
     options.repeats = options.repeats or (1 if options.quick else 3)
