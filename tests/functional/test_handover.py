@@ -869,7 +869,7 @@ class Hostile(HandOver):
     def test_counters(self):
         """counters of any size are no more than numbers"""
         good = manager.state([Record()] * self.N)
-        counters = range(manager.HEADER.size, len(good) - self.N * manager.RECORD.size, 8)
+        counters = range(manager.HEADER.size + manager.FROZEN.size, len(good) - self.N * manager.RECORD.size, 8)
         for value, places in ((b"\xff" * 8, counters), (b"\xff" * 7 + b"\x7f", counters)):
             state = bytearray(good)
             for at in places:
