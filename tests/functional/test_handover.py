@@ -415,9 +415,12 @@ class Settings(HandOver):
             d = m.start("-o", "buffer_size=65536")
             slow = self.clients(5, m, **SLOW)
             fill(d, slow)
+            before = d.counters()
+            self.assertGreater(before["received"], before["echoed"])
             m.abort()
             self.assertGreater(max(r.pending for r in State(m).records), 4096)
-            m.start("-o", "buffer_size=4096", "-o", "pending_memory=0")
+            d = m.start("-o", "buffer_size=4096", "-o", "pending_memory=0")
+            self.assertEqual(d.counters()["received"], before["received"])
             for c in slow:
                 c.receive()
                 c.talk(50000)
