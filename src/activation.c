@@ -34,13 +34,21 @@ static int set_nonblocking(int fd)
 	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+static bool is_tcp(int fd)
+{
+	int protocol = 0;
+	socklen_t size = sizeof(protocol);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+	       protocol == IPPROTO_TCP;
+}
+
 /* Returns NULL, or why the descriptor is not taken. */
 static const char *add_listener(struct listeners *set, int fd)
 {
 	struct listener listener = { .fd = fd };
 
-	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0 ||
-	    sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0)
+	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0 || !is_tcp(fd))
 		return "it is not a listening TCP socket";
 	if (set->n == CONF_LISTEN_MAX)
 		return "there are too many";

@@ -183,9 +183,19 @@ uint32_t connection_unacknowledged(int fd)
 	return (uint32_t)n;
 }
 
-void connection_reset_on_close(int fd)
+static void set_linger(int fd, int on)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	struct linger linger = { .l_onoff = on, .l_linger = 0 };
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void connection_reset_on_close(int fd)
+{
+	set_linger(fd, 1);
+}
+
+void connection_finish_on_close(int fd)
+{
+	set_linger(fd, 0);
 }

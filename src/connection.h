@@ -77,6 +77,9 @@ int connection_discard(int fd, struct echo *echo);
 /* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
 void connection_reset_on_close(int fd);
 
+/* Takes that back. */
+void connection_finish_on_close(int fd);
+
 /* Bytes that the kernel has taken from us and the client's has not, or 0. */
 uint32_t connection_unacknowledged(int fd);
 

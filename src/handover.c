@@ -211,9 +211,19 @@ static uint32_t store_sockets(const struct parcel *parcels, uint32_t n)
 		done += (uint32_t)packed;
 	}
 	free(fds);
-	for (uint32_t i = done; i < n; i++)
-		connection_reset_on_close(parcels[i].fd);
 	return done;
+}
+
+/*
+ * Should a connection be lost on the way, its end must not claim that the echo
+ * is whole.  The kernel sees to that if there are bytes that nobody has received
+ * yet; those that are pending it does not know.
+ */
+static void mark_unfinished(const struct reactor *r, const struct parcel *parcels, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (table_at(&r->table, (uint32_t)parcels[i].fd)->pending)
+			connection_reset_on_close(parcels[i].fd);
 }
 
 static void free_pending(struct reactor *r, const struct parcel *parcels, uint32_t n)
@@ -238,6 +248,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	if (!parcels)
 		return -ENOMEM;
 	n = collect(r, parcels, open);
+	mark_unfinished(r, parcels, n);
 	state = make_state(r, parcels, n, frozen);
 	if (state >= 0) {
 		store_add(STORE_STATE, state);

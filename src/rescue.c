@@ -1,11 +1,14 @@
 #include "rescue.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "handover.h"
 #include "log.h"
 #include "service.h"
+
+static _Atomic bool may_hand_over;
 
 static void make_set(sigset_t *set)
 {
@@ -21,9 +24,18 @@ static void *run(void *arg)
 	pthread_setname_np(pthread_self(), "rescue");
 	make_set(&set);
 	sigwait(&set, &signal);
+	if (!atomic_load(&may_hand_over)) {
+		log_event(EVENT_ABORTING, "SIGABRT: aborting");
+		abort();
+	}
 	log_event(EVENT_ABORTING, "SIGABRT: handing over what is not stuck, then aborting");
 	handover_run(arg);
 	abort();
+}
+
+void rescue_allow(bool hand_over)
+{
+	atomic_store(&may_hand_over, hand_over);
 }
 
 int rescue_start(struct reactor *r)

@@ -10,6 +10,8 @@
 #ifndef ECHOD_RESCUE_H
 #define ECHOD_RESCUE_H
 
+#include <stdbool.h>
+
 #include "reactor.h"
 
 /*
@@ -17,5 +19,8 @@
  * long as the process.  0 or -errno.
  */
 int rescue_start(struct reactor *r);
+
+/* Whether it hands over, or only aborts: the option hand_over.  At any time. */
+void rescue_allow(bool hand_over);
 
 #endif

@@ -47,6 +47,7 @@ struct server {
 	struct conf conf;
 	const struct conf_source *source;
 	uint32_t descriptors; /* how many we may have */
+	bool ending;	      /* threads may end: before, none does */
 	int signal_fd;
 	struct listening listening;
 	struct reactor reactor;
@@ -85,6 +86,7 @@ static void apply(struct server *s)
 	if (s->conf.max_connections > max)
 		report_limited(s->conf.max_connections, max, s->descriptors);
 	reactor_set(&s->reactor, &s->conf, max);
+	rescue_allow(s->conf.hand_over);
 }
 
 static void hand_listeners_over(struct server *s)
@@ -151,7 +153,7 @@ static int next_signal(const struct server *s, int timeout_ms)
 {
 	struct pollfd p[] = {
 		{ .fd = s->signal_fd, .events = POLLIN },
-		{ .fd = s->reactor.done_fd, .events = POLLIN },
+		{ .fd = s->ending ? s->reactor.done_fd : -1, .events = POLLIN },
 	};
 
 	return poll(p, 2, timeout_ms) > 0 ? signals_next(s->signal_fd) : 0;
@@ -192,6 +194,7 @@ static bool may_hand_over(const struct server *s)
 
 static void stop(struct server *s)
 {
+	s->ending = true;
 	listening_forget(&s->listening);
 	reactor_drain(&s->reactor);
 	if (!wait_for_end(s))
@@ -279,13 +282,16 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	if (r < 0)
 		return r;
 	apply(s);
+	r = rescue_start(&s->reactor);
+	if (r < 0)
+		return r;
 	takeover = takeover_run(&s->reactor, activation);
 	r = reactor_start(&s->reactor);
 	if (r < 0)
 		return r;
 	report_takeover(&takeover);
 	pulse_start(&s->pulse, &s->reactor);
-	return rescue_start(&s->reactor);
+	return 0;
 }
 
 int server_start(struct server **server, const struct conf *conf,

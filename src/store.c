@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
 
-#define BARRIER_USEC 1000000
+#define BARRIER_USEC 5000000
 
 #define NAME_SIZE (sizeof(STORE_LISTENER) + ADDRESS_TEXT)
 

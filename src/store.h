@@ -29,7 +29,7 @@ void store_add(const char *name, int fd);
 /* Has the manager close all of that name. */
 void store_remove(const char *name);
 
-/* Waits until the manager has done all that; at most a second. */
+/* Waits until the manager has done all that; at most five seconds. */
 void store_barrier(void);
 
 /* The i-th carrier, see carrier.h. */

@@ -66,17 +66,19 @@ static void restore_sources(struct reactor *r, const struct state *s)
 }
 
 /*
- * 0 if it is a TCP socket; makes it non-blocking.  Whether it is connected, the
- * first recv(2) tells.
+ * 0 if it is a TCP socket that does not listen; makes it non-blocking.  Whether
+ * it is connected, the first recv(2) tells.
  */
 static int check_socket(int fd)
 {
-	int protocol = 0;
+	int protocol = 0, listening = 0;
 	socklen_t size = sizeof(protocol);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
 		return -errno;
-	if (protocol != IPPROTO_TCP)
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0)
+		return -errno;
+	if (protocol != IPPROTO_TCP || listening)
 		return -EPROTOTYPE;
 	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
 }
@@ -131,6 +133,8 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	r = copy_pending(t, record, &c->pending);
 	if (r < 0)
 		return r;
+	if (c->pending)
+		connection_finish_on_close(fd);
 	c->since = t->last;
 	c->echoed = record->echoed;
 	c->stalled = record->stalled;

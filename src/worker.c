@@ -117,7 +117,8 @@ uint64_t worker_open(const struct worker *w)
 	uint64_t closed = counter_get(&w->closed_total);
 	uint64_t accepted = counter_get(&w->accepted);
 
-	return accepted > closed ? accepted - closed : 0; /* they are not of one instant */
+	/* They are not of one instant, and what was before a restart may have wrapped. */
+	return (int64_t)(accepted - closed) > 0 ? accepted - closed : 0;
 }
 
 static struct connection *at(const struct worker *w, uint32_t index)

@@ -445,6 +445,44 @@ class Settings(HandOver):
             d.wait_open(2)
             self.assertServes(d)
 
+    def test_fewer_descriptors(self):
+        """those for which there is no descriptor are counted and end, the others go on"""
+        with Manager(expect=["lost on the way", "cannot accept: Too many"]) as m:
+            m.start("-o", "workers=1")
+            clients = self.clients(600, m)
+            for c in clients:
+                c.talk(10)
+            d = m.restart(prefix=["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"])
+            lost = int(d.wait_log(r"(\d+) connections were lost").group(1))
+            self.assertGreater(lost, 400)
+            for c in clients[:600 - lost]:
+                c.talk(1000)
+            for c in clients[600 - lost:]:
+                self.assertEnds(c.s)
+            counters = d.counters()
+            self.assertEqual(counters["accepted"], 600)
+            self.assertEqual(counters["open"], 600 - lost)
+            self.assertEqual(counters["closed_error"], lost)
+            for c in clients[:50]:
+                c.finish()
+            self.assertServes(d)
+
+    def test_store_is_gone(self):
+        """of those that the manager drops, no one takes for whole an echo that is not"""
+        with Manager("-o", "send_buffer=4608") as m:
+            m.start()
+            idle, pending = self.clients(2, m, rcvbuf=4096)
+            idle.talk(10)
+            pending.send(100000)  # all of which it receives, and can send back little
+            m.daemon.wait_counter("received", 100010)
+            m.abort()
+            for name in m.names():
+                if "listener" not in name:
+                    m.remove(name)
+            self.assertEnds(idle.s)
+            self.assertReset(pending.s)
+            m.start()
+
 
 class Memory(HandOver):
     """What is remembered goes on, and does not begin anew."""
@@ -646,6 +684,20 @@ class Listeners(HandOver):
             d = m.restart(listen=f"127.0.0.1:{port}")
             self.assertServes(d)
             c.finish()
+
+    def test_off(self):
+        """with hand_over=false nothing is stored, and connections end"""
+        with Manager("-o", "hand_over=false", expect=["SIGABRT: aborting"]) as m:
+            m.start()
+            clients = self.clients(3, m)
+            for c in clients:
+                c.talk(10)
+            self.assertEqual(m.names(), [])
+            m.abort()
+            self.assertEqual(m.names(), [])
+            for c in clients:
+                self.assertEnds(c.s)
+            m.start()
 
     def test_turned_off(self):
         """a reload that turns hand_over off empties the store, and one that turns it on fills it"""
@@ -873,7 +925,8 @@ class Hostile(HandOver):
         """counters of any size are no more than numbers"""
         good = manager.state([Record()] * self.N)
         counters = range(manager.HEADER.size + manager.FROZEN.size, len(good) - self.N * manager.RECORD.size, 8)
-        for value, places in ((b"\xff" * 8, counters), (b"\xff" * 7 + b"\x7f", counters)):
+        for value, places in ((b"\xff" * 8, counters), (b"\xff" * 7 + b"\x7f", counters),
+                              (b"\xff" * 8, counters[5:6])):
             state = bytearray(good)
             for at in places:
                 state[at:at + 8] = value
@@ -908,7 +961,7 @@ class Hostile(HandOver):
         everything = {
             "file": tempfile.TemporaryFile(), "UNIX": left,
             "UDP": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
-            "not connected": socket.socket(),
+            "listening": socket.create_server(("127.0.0.1", 0)), "not connected": socket.socket(),
             "epoll": select.epoll(), "memfd": os.fdopen(os.memfd_create("x"), "wb"),
             "pipe": os.fdopen(os.pipe()[0], "rb"), "directory": Opened("/"),
             "socketpair": Opened(manager.carrier()),
