@@ -95,10 +95,10 @@ class Client:
 
 @contextlib.contextmanager
 def free_port():
-    """A port that nobody else gets, held by a socket that is bound and does not listen."""
+    """A port that nobody else gets on any address, held by a socket that does not listen."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
+        s.bind(("0.0.0.0", 0))
         yield s.getsockname()[1]
 
 
