@@ -141,9 +141,10 @@ class Privileges(harness.Test):
     def test_v6only(self):
         """[::] takes no IPv4, whatever the sysctl bindv6only says"""
         for value in "01":
+            # --foreground: no SIGCONT, which would make a leak check wait for ever
             p = self.unshared(
                 f"ip link set lo up\necho {value} >/proc/sys/net/ipv6/bindv6only\n"
-                "exec timeout -s TERM 1 "
+                "exec timeout --foreground -s TERM 1 "
                 '"$ECHOD" -c /dev/null -o "listen={[::]:7,0.0.0.0:7}"')
             self.assertIn("ready: ", p.stderr)
 
