@@ -402,11 +402,17 @@ class Traced(Echod):
             seen, self.traced[:end] = self.traced[:end], []
             return seen
 
+    def _worker_waits(self):
+        tid = next(tid for tid, name in self.threads().items() if name == "worker/0")
+        with open(f"/proc/{self.pid}/task/{tid}/wchan") as f:
+            return "poll" in f.read()
+
     def wait_asleep(self):
         """Waits until the worker has ended the turn in which it echoed; returns its lines.
 
         What a client does before that, the worker learns from recv(2), not from an event.
         """
+        wait_until(self._worker_waits, "the worker to wait")  # it has read the wake-up before
         self.signal(signals.SIGHUP)
         return self.wait_trace("^worker/0: .*wake-up")
 
