@@ -94,7 +94,7 @@ endif
 # The real daemon, driven over sockets.
 
 EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
-	tests/functional/models.py \
+	tests/functional/models.py tests/functional/peers.py \
 	$(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_activation.py \
@@ -119,6 +119,7 @@ functional_tests = \
 
 # What does not depend on how the daemon was compiled.
 static_tests = \
+	tests/functional/test_bench.py \
 	tests/functional/test_docs.py \
 	tests/functional/test_install.py \
 	tests/functional/test_source.py
@@ -195,8 +196,25 @@ models: $(model_programs)
 
 # Built on demand: "./dev bench".
 
-EXTRA_PROGRAMS += tests/bench/bare
+bench_programs = tests/bench/bare tests/bench/sequence tests/bench/splice
+peer = tests/bench/peers/peer.c tests/bench/peers/peer.h
+tests_bench_bare_SOURCES = tests/bench/bare.c $(peer)
+tests_bench_sequence_SOURCES = tests/bench/sequence.c $(peer)
+tests_bench_splice_SOURCES = tests/bench/splice.c $(peer)
 tests_bench_bare_LDADD =
+tests_bench_sequence_LDADD =
+tests_bench_splice_LDADD =
+EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(EXTRA_PROGRAMS)
+.PHONY: bench-programs
+bench-programs: $(bench_programs)
+
+# The peers are compiled by tests/functional/peers.py, each if its library is there.
 EXTRA_DIST += tests/bench/compare.py tests/bench/cost.py \
 	tests/bench/demo/events.py tests/bench/demo/triggers.py
+EXTRA_DIST += docs/performance.md tests/bench/bench.py tests/bench/measure.py \
+	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
+	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
+clean-local:
+	rm -rf tests/bench/peers/go-cache
+	-cd tests/bench/peers && rm -f asio gonet libev libevent libuv
