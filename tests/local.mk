@@ -210,9 +210,9 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 bench-programs: $(bench_programs)
 
 # The peers are compiled by tests/functional/peers.py, each if its library is there.
-EXTRA_DIST += tests/bench/compare.py tests/bench/cost.py \
-	tests/bench/demo/events.py tests/bench/demo/triggers.py
-EXTRA_DIST += docs/performance.md tests/bench/bench.py tests/bench/measure.py \
+
+EXTRA_DIST += docs/performance.md tests/bench/bench.py tests/bench/compare.py \
+	tests/bench/demo/events.py tests/bench/demo/triggers.py tests/bench/measure.py \
 	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
 	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
 clean-local:
