@@ -13,10 +13,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import statistics
 import sys
 import time
 import typing
+from unittest import mock
 
 import measure
 from measure import CPUS, LOAD_CPUS, SERVER_CPU, harness, on
@@ -81,6 +83,17 @@ def echod(workers=1, prefix=(), **_):
     return harness.Echod("-o", f"workers={workers}", prefix=prefix)
 
 
+def other_echod(spec):
+    """Another build of echod, or other options: "NAME=PATH [ARGUMENT]...", see --also."""
+    name, command = spec.split("=", 1)
+    path, *arguments = shlex.split(command)
+
+    def start(workers=1, prefix=(), **_):
+        with mock.patch.object(harness, "ECHOD", path or harness.ECHOD):
+            return harness.Echod("-o", f"workers={workers}", *arguments, prefix=prefix)
+    return Server(name, start)
+
+
 def reference(name):
     path = os.path.join(harness.BUILDDIR, "tests/bench", name)
     return lambda workers=1, prefix=(), **_: peers.Peer([path, workers], prefix=prefix)
@@ -116,6 +129,8 @@ def figures_of(load, server, account, options):
         made, seen = run_load(load, server, account, options, "--messages", load.connections)
         messages = -seen["messages_verified"]
         amount = ("--messages", load.connections + int(60000 * options.seconds))
+    elif load.key == "planned":
+        amount = ("--duration", 3 * options.seconds)  # a high percentile needs many messages
     cpu, seen = run_load(load, server, account, options, *amount)
     messages += seen["messages_verified"]
     megabytes = seen["bytes_verified"] / 1e6
@@ -179,7 +194,7 @@ def round_of(number, options, results):
             except peers.LeftOut as reason:
                 results.left_out[server.name] = str(reason)
             except AssertionError as reason:
-                results.failed[f"{server.name}, {load.title}"] = str(reason)
+                results.failed[f"{server.name}, {load.key}"] = str(reason)
         if load.key == "small" and not options.rate:
             options.rate = half_of_slowest(results)
     measure.tell("")
@@ -308,13 +323,19 @@ RATIOS = [
 ]
 
 
-def goals_of(results, idle_figures, calls):
+def goals_of(results, idle_figures, calls, options):
     """The goals, and the ratios that have none."""
     for what, load, metric, other, sign, bound in RATIOS:
         other = other or results.best_peer(load, metric, max if sign == "≥" else min)
         ratios = results.ratios(load, metric, "echod", other)
         if ratios:
             yield Goal(what.format(other), ratios, sign, bound)
+    for load in LOADS:
+        metric = load.metrics[0]
+        for server in results.figures.get(load.key, {}):
+            if server in options.also:
+                yield Goal(f"{server} ÷ echod: {load.key}, {metric.title}",
+                           results.ratios(load.key, metric.key, server, "echod"), "≤", None)
     if idle_figures:
         n, seconds = idle_figures["connections"], idle_figures["idle_seconds"]
         yield Goal(f"CPU for an echo, {n + SPEAKERS:,} connections of which {SPEAKERS} speak ÷ "
@@ -334,7 +355,7 @@ def report(results, goals, options):
            f"average before: {options.busy:.2f}.")
     yield measure.table([["of echod", "", "goal", ""], *(g.row() for g in goals)])
     for what, reason in results.failed.items():
-        yield f"**Failed**: {what}: `{reason.splitlines()[0]}`"
+        yield f"**Failed**: {what}: {reason}."
     for load in LOADS:
         servers = [s.name for s in SERVERS if s.name in results.figures.get(load.key, {})]
         if servers:
@@ -372,7 +393,9 @@ def arguments():
     parser.add_argument("--rate", type=int, default=0, help="of the planned load, messages a second")
     parser.add_argument("--loads", nargs="+", choices=[load.key for load in LOADS] + ["idle"],
                         help="only these")
-    parser.add_argument("--servers", nargs="+", metavar="NAME", help="only echod and these")
+    parser.add_argument("--servers", nargs="*", metavar="NAME", help="only echod and these")
+    parser.add_argument("--also", nargs="+", default=[], metavar="NAME=PATH [ARGUMENT]...",
+                        help="another build of echod, or other options of it; in one quoted word")
     options = parser.parse_args()
     options.runs = options.runs or (1 if options.quick else 7)
     options.seconds = options.seconds or (0.3 if options.quick else 1)
@@ -383,14 +406,17 @@ def arguments():
 
 def main():
     options = arguments()
-    if options.servers:
+    if options.servers is not None:
         SERVERS[:] = [s for s in SERVERS if s.name in ("echod", *options.servers)]
+    others = [other_echod(spec) for spec in options.also]
+    options.also = [s.name for s in others]
+    SERVERS[1:1] = others
     results = Results()
     for i in range(options.runs):
         round_of(i, options, results)
     with_idle = not options.loads or "idle" in options.loads
     goals = list(goals_of(results, measure_idle(options) if with_idle else None,
-                          measure_calls(options) if with_idle else None))
+                          measure_calls(options) if with_idle else None, options))
     text = "\n\n".join(report(results, goals, options))
     print(text)
     print(f"\n{save(results, goals, options)} has the figures of each round.")

@@ -81,7 +81,9 @@ def load(port, cpus, *args, prefix=()):
                         "--threads", str(len(cpus)), *map(str, args), f"127.0.0.1:{port}"],
                        capture_output=True, text=True)
     if p.returncode != 0:
-        raise AssertionError(p.stderr + p.stdout)
+        faults = re.findall(r'"((?:corrupt|lost|resets|early_closes|connect_failures)": [1-9]\d*)',
+                            p.stdout)
+        raise AssertionError("; ".join([*p.stderr.splitlines()[:1], *faults]).replace('"', ""))
     return json.loads(p.stdout)
 
 
