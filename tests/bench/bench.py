@@ -9,10 +9,8 @@ highest in brackets.  A ratio is taken in each round, and then its median.
 """
 
 import argparse
-import contextlib
 import json
 import os
-import re
 import shlex
 import statistics
 import sys
@@ -213,29 +211,6 @@ def keeps_rate(load, server, options, results):
     return load.key != "planned" or not saturated or saturated[0] > 1.5 * options.rate
 
 
-@contextlib.contextmanager
-def idle(d, count):
-    """So many connections, each of which has spoken once; reset at the end: no TIME_WAIT."""
-    opened = []
-    try:
-        while len(opened) < count:
-            batch = [d.connect() for _ in range(min(200, count - len(opened)))]
-            opened += batch
-            for s in batch:
-                s.send(b"x" * 64)
-            for s in batch:
-                harness.read_exactly(s, 64)
-        yield
-    finally:
-        for s in opened:
-            harness.reset(s)
-
-
-def own_memory(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
-
-
 def slept(d):
     """CPU nanoseconds and voluntary context switches of all threads."""
     return (round(1e9 * measure.cpu_seconds(d.pid)),
@@ -256,9 +231,9 @@ def measure_idle(options):
     measure.tell(f"{count} idle connections")
     with echod(1, on(SERVER_CPU)) as crowded, echod(1, on(SERVER_CPU)) as alone:
         cost(crowded), cost(alone)
-        before = own_memory(crowded.pid)
-        with idle(crowded, count):
-            figures["memory"] = (own_memory(crowded.pid) - before) / count
+        before = measure.own_memory(crowded.pid)
+        with measure.idle(crowded, count):
+            figures["memory"] = (measure.own_memory(crowded.pid) - before) / count
             cpu, switches = slept(crowded)
             time.sleep(options.idle_seconds)
             figures["cpu_ns"], figures["switches"] = (b - a for a, b in

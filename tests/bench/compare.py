@@ -13,38 +13,20 @@ distance of the lowest and the highest.
 """
 
 import argparse
-import contextlib
-import datetime
-import json
 import os
-import platform
 import re
-import shutil
 import statistics
 import subprocess
 import sys
-import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../functional"))
-import harness  # noqa: E402
-import models  # noqa: E402
+from measure import (CPUS, DOCS, LOAD_CPUS, SERVER_CPU, Refused, cpu_seconds, harness, idle, load,
+                     machine, on, own_memory, publish, system_calls, table, tell)
+import models
 
 SPEAKERS = 50
 SIZE = 64  # bytes of a message
 RATE = 500  # messages a second of the planned load; few, so that scans can keep it
 COUNTED = 20000  # messages, at most, while system calls are counted
-CPUS = sorted(os.sched_getaffinity(0))
-SERVER_CPU, LOAD_CPUS = CPUS[:1], CPUS[1:] or CPUS
-DOCS = os.path.join(harness.SRCDIR, "docs")
-MARKS = "<!-- results: written by ./dev compare --publish -->", "<!-- end of results -->"
-
-
-class Refused(Exception):
-    """The server takes no more connections."""
-
-
-def on(cpus):
-    return ["taskset", "-c", ",".join(map(str, cpus))]
 
 
 def echod(workers, cpus):
@@ -85,68 +67,22 @@ METRICS = [
 ]
 
 
-def cpu_seconds(pid):
-    """CPU time of a process, as clock_getcpuclockid(3) finds it."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-def own_memory(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
-
-
 def kernel_memory():
     with open("/proc/meminfo") as f:
         fields = dict(re.findall(r"^(\w+):\s+(\d+)", f.read(), re.M))
     return 1024 * sum(int(fields[k]) for k in ("Slab", "KernelStack", "PageTables"))
 
 
-@contextlib.contextmanager
-def idle(server, count):
-    """So many connections, each of which has spoken once; reset at the end: no TIME_WAIT."""
-    opened = []
-    try:
-        while len(opened) < count:
-            batch = []
-            for _ in range(min(200, count - len(opened))):
-                batch.append(server.connect())
-                opened.append(batch[-1])
-            for s in batch:
-                s.send(b"x" * SIZE)
-            for s in batch:
-                if len(harness.read_exactly(s, SIZE)) < SIZE:
-                    raise ConnectionError
-        yield
-    except ConnectionError:
-        raise Refused(server.log())
-    finally:
-        for s in opened:
-            harness.reset(s)
-
-
-def load(server, cpus, connections, *args, prefix=()):
-    p = subprocess.run([*prefix, *on(cpus), harness.ECHOC, "load", "--json", "--timeout", "60",
-                        "--threads", str(len(cpus)), "--connections", str(connections),
-                        "--size", str(SIZE), *map(str, args), f"127.0.0.1:{server.port}"],
-                       capture_output=True, text=True)
-    if p.returncode != 0:
-        raise AssertionError(p.stderr + p.stdout)
-    return json.loads(p.stdout)
+def speak(server, cpus, speakers, *args, prefix=()):
+    return load(server.port, cpus, "--connections", speakers, "--size", SIZE, *args, prefix=prefix)
 
 
 def count_calls(server, cpus, speakers):
     """System calls for an echo, or None without perf, or without permission."""
-    if not shutil.which("perf"):
-        return None
-    counts = os.path.join(harness.BUILDDIR, "compare.perf")
-    try:
-        seen = load(server, cpus, speakers, "--messages", COUNTED, "--duration", 1, prefix=[
-            "perf", "stat", "-x", ",", "-o", counts, "-e", "raw_syscalls:sys_enter",
-            "-p", str(server.pid), "--"])
-        with open(counts) as f:
-            return int(re.search(r"^(\d+),", f.read(), re.M).group(1)) / seen["messages_verified"]
-    except (AssertionError, AttributeError):
-        return None
+    seen = []
+    calls = system_calls(server.pid, lambda prefix: seen.append(speak(
+        server, cpus, speakers, "--messages", COUNTED, "--duration", 1, prefix=prefix)))
+    return calls / seen[-1]["messages_verified"] if calls else None
 
 
 def measure(start, cpus, connections, seconds):
@@ -154,7 +90,7 @@ def measure(start, cpus, connections, seconds):
     speakers = min(SPEAKERS, connections)
     count = connections - speakers
     with start() as d:
-        load(d, cpus, 10, "--messages", 2000)  # so that it has all memory that it needs once
+        speak(d, cpus, 10, "--messages", 2000)  # so that it has all memory that it needs once
         own, kernel = own_memory(d.pid), kernel_memory()
         with idle(d, count):
             figures = {"user": None, "kernel": None}
@@ -163,20 +99,15 @@ def measure(start, cpus, connections, seconds):
             if count >= 9000:
                 figures["kernel"] = (kernel_memory() - kernel) / count
             before = cpu_seconds(d.pid)
-            seen = load(d, cpus, speakers, "--duration", seconds)
+            seen = speak(d, cpus, speakers, "--duration", seconds)
             after = cpu_seconds(d.pid)
             figures["cost"] = 1e6 * (after - before) / seen["messages_verified"]
             figures["rate"] = seen["achieved_rate"]
-            seen = load(d, cpus, speakers, "--duration", 2 * seconds, "--rate", RATE)
+            seen = speak(d, cpus, speakers, "--duration", 2 * seconds, "--rate", RATE)
             figures["planned_cost"] = 1e6 * (cpu_seconds(d.pid) - after) / seen["messages_verified"]
             figures["p50"], figures["p99"] = seen["latency_us"]["p50"], seen["latency_us"]["p99"]
             figures["calls"] = count_calls(d, cpus, speakers)
     return figures
-
-
-def tell(progress):
-    if sys.stderr.isatty():
-        print(f"{progress:79}", end="\r", file=sys.stderr, flush=True)
 
 
 def measure_all(options):
@@ -230,11 +161,7 @@ def tables(results, notes, connections):
             continue
         rows = [[title, *(f"{n:,}" for n in shown)]]
         rows += [[s, *(cell(results, s, n, metric, form) for n in shown)] for s in servers]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in rows]
-        lines.insert(1, "|" + "|".join("-" * (w + 1) + (":" if i else "-")
-                                       for i, w in enumerate(widths)) + "|")
-        yield "\n".join(lines)
+        yield table(rows)
     for name, reason in notes.items():
         yield f"{name}, {reason}."
 
@@ -259,28 +186,6 @@ def plot(results, connections, metric, title, path):
     script.append("plot " + ", ".join(f"$data{i} with linespoints linewidth 2 title '{s}'"
                                       for i, s in enumerate(servers)))
     subprocess.run(["gnuplot"], input="\n".join(script), text=True, check=True)
-
-
-def machine(options):
-    """Where and when, so that figures are compared with their like only."""
-    with open("/proc/cpuinfo") as f:
-        cpu = re.search(r"^model name\s*: (.*)", f.read(), re.M)
-    with open("/proc/meminfo") as f:
-        memory = int(f.readline().split()[1]) / (1 << 20)
-    system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    return (f"{datetime.date.today()}; {len(CPUS)} CPUs ({cpu.group(1) if cpu else 'unknown'}), "
-            f"{memory:.0f} GiB; Linux {platform.release()} {platform.machine()}, {system}; "
-            f"loads of {options.seconds:g} s, repeats: {options.repeats}; load average before: "
-            f"{options.busy:.2f}.")
-
-
-def publish(text):
-    path = os.path.join(DOCS, "comparison.md")
-    with open(path) as f:
-        head, rest = f.read().split(MARKS[0])
-        tail = rest.split(MARKS[1])[1]
-    with open(path, "w") as f:
-        f.write(f"{head}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{tail}")
 
 
 def arguments():
@@ -308,10 +213,12 @@ def main():
         print(f"only {limit} descriptors: fewer connections", file=sys.stderr)
         options.connections = [n for n in options.connections if n <= limit - 100]
     results, notes = measure_all(options)
-    text = "\n\n".join([machine(options), *tables(results, notes, options.connections)])
+    head = (f"{machine()}; loads of {options.seconds:g} s, repeats: {options.repeats}; load average "
+            f"before: {options.busy:.2f}.")
+    text = "\n\n".join([head, *tables(results, notes, options.connections)])
     print(text)
     if options.publish:
-        publish(text)
+        publish("comparison.md", "./dev compare", text)
     folder = DOCS if options.publish else harness.BUILDDIR
     for metric, name in (("cost", "cost-saturated"), ("planned_cost", "cost-planned")):
         title = next(t for m, t, _ in METRICS if m == metric)

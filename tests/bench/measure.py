@@ -75,6 +75,39 @@ def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def own_memory(pid):
+    """Memory of a process that nobody shares, in bytes."""
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
+
+
+class Refused(Exception):
+    """The server takes no more connections."""
+
+
+@contextlib.contextmanager
+def idle(server, count):
+    """So many connections, each of which has spoken once; reset at the end: no TIME_WAIT."""
+    opened = []
+    try:
+        while len(opened) < count:
+            batch = []
+            for _ in range(min(200, count - len(opened))):
+                batch.append(server.connect())
+                opened.append(batch[-1])
+            for s in batch:
+                s.send(b"x" * 64)
+            for s in batch:
+                if len(harness.read_exactly(s, 64)) < 64:
+                    raise ConnectionError
+        yield
+    except ConnectionError:
+        raise Refused(server.log())
+    finally:
+        for s in opened:
+            harness.reset(s)
+
+
 def load(port, cpus, *args, prefix=()):
     """What echoc's load says of a server; it has compared every byte that came back."""
     p = subprocess.run([*prefix, *on(cpus), harness.ECHOC, "load", "--json", "--timeout", "60",
