@@ -21,6 +21,12 @@
  * in the kernel instead: looked at with MSG_PEEK, sent, and only as many
  * dropped as were sent.  That copies more and never needs memory of ours.
  *
+ * Streams.  While what comes is large, it goes through a pipe (conduit.h) and
+ * is not copied.  Only recv's EAGAIN counts: when the pipe gets nothing, recv
+ * is asked why.  What the socket does not take cannot stay in the pipe, which
+ * the others need too; it goes into a pending buffer, for which the budget
+ * must have room before the pipe is filled.
+ *
  * Events are not asked here.  EPOLLRDHUP, EPOLLHUP and EPOLLERR all mean
  * "try"; what recv and send return decides, so data before a FIN or an error
  * is never lost to a hasty reading of an event.
@@ -36,10 +42,16 @@
 
 /*
  * Receives in one turn.  With small messages that is two clients' messages
- * and the EAGAIN; with a stream it is 1 MiB of the default buffer, some 0.3 ms,
+ * and the EAGAIN.  A large one is a turn by itself: up to 1 MiB, some 0.3 ms,
  * which the others wait at most for each such stream.
  */
 #define TURN_RECEIVES 4
+
+/*
+ * A receive that is large: so much costs less by way of the pipe, which takes
+ * two calls and some work for each page, than to be copied twice.
+ */
+#define LARGE (64 * 1024)
 
 /* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
 static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
@@ -61,17 +73,26 @@ static ssize_t send_out(struct connection *c, int fd, const unsigned char *data,
 	return (ssize_t)sent;
 }
 
-/* Keeps a copy of what could not be sent. */
-static int keep(struct connection *c, struct echo *echo, const unsigned char *data, size_t size)
+/* Makes a pending buffer for what could not be sent. */
+static int reserve(struct connection *c, struct echo *echo, size_t size)
 {
 	c->pending = malloc(sizeof(*c->pending) + size);
 	if (!c->pending)
 		return -ENOMEM;
 	c->pending->size = size;
 	c->pending->sent = 0;
-	memcpy(c->pending->data, data, size);
 	echo->held += size;
 	return 0;
+}
+
+/* Keeps a copy of what could not be sent. */
+static int keep(struct connection *c, struct echo *echo, const unsigned char *data, size_t size)
+{
+	int r = reserve(c, echo, size);
+
+	if (r == 0)
+		memcpy(c->pending->data, data, size);
+	return r;
 }
 
 void connection_forget(struct connection *c, struct echo *echo)
@@ -85,7 +106,7 @@ void connection_forget(struct connection *c, struct echo *echo)
 void connection_clear(struct connection *c, struct echo *echo)
 {
 	connection_forget(c, echo);
-	c->adopted = c->stalled = c->ready = c->finished = false;
+	c->adopted = c->stalled = c->ready = c->finished = c->streams = false;
 	c->source = NULL;
 	c->echoed = 0;
 }
@@ -137,6 +158,7 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	if (sent < 0)
 		return (int)sent;
 	echo->received += (uint64_t)(peek ? sent : got);
+	c->streams = got >= LARGE;
 	if (peek)
 		r = drop(fd, echo, (size_t)sent);
 	else if (sent < got)
@@ -146,6 +168,59 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	return sent == got ? TURN_MORE : TURN_STALLED;
 }
 
+/* Empties the pipe, whose bytes are of no use: the connection is broken. */
+static void discard(struct echo *echo, size_t size)
+{
+	while (size > 0) {
+		size_t n = size < echo->size ? size : echo->size;
+
+		conduit_take(&echo->conduit, echo->buffer, n);
+		size -= n;
+	}
+}
+
+/* Sends what is in the pipe, and leaves it empty.  Returns as a turn. */
+static int send_piped(struct connection *c, int fd, struct echo *echo, size_t size)
+{
+	int r = 0;
+
+	while (size > 0 && r == 0) {
+		ssize_t n = conduit_send(&echo->conduit, fd, size);
+
+		if (n > 0) {
+			size -= (size_t)n;
+			c->echoed += (size_t)n;
+		} else if (n < 0 && errno != EINTR) {
+			r = errno == EAGAIN ? TURN_STALLED : -errno;
+		}
+	}
+	if (r == 0)
+		return TURN_MORE;
+	if (r == TURN_STALLED && reserve(c, echo, size) < 0)
+		r = -ENOMEM;
+	if (r < 0)
+		discard(echo, size);
+	else
+		conduit_take(&echo->conduit, c->pending->data, size);
+	return r;
+}
+
+/* As pass(), by way of the pipe if that may be and pays. */
+static int pass_piped(struct connection *c, int fd, struct echo *echo)
+{
+	ssize_t got;
+
+	if (!c->streams || echo->conduit.room == 0 ||
+	    echo->held + echo->conduit.room > echo->budget)
+		return pass(c, fd, echo);
+	got = conduit_fill(&echo->conduit, fd);
+	if (got <= 0)
+		return pass(c, fd, echo);
+	echo->received += (uint64_t)got;
+	c->streams = got >= LARGE;
+	return send_piped(c, fd, echo, (size_t)got);
+}
+
 int connection_turn(struct connection *c, int fd, struct echo *echo)
 {
 	int r = c->pending ? flush(c, fd, echo) : 0;
@@ -153,8 +228,8 @@ int connection_turn(struct connection *c, int fd, struct echo *echo)
 	if (r != 0)
 		return r;
 	for (int i = 0; i < TURN_RECEIVES; i++) {
-		r = pass(c, fd, echo);
-		if (r != TURN_MORE)
+		r = pass_piped(c, fd, echo);
+		if (r != TURN_MORE || c->streams)
 			return r;
 	}
 	return TURN_MORE;

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conduit.h"
+
 struct source;
 
 /* Bytes that were received and that send() did not take yet. */
@@ -40,6 +42,7 @@ struct connection {
 	bool stalled;  /* the client does not take its echo */
 	bool ready;    /* on the worker's ready queue */
 	bool finished; /* our FIN is sent: what still comes is thrown away */
+	bool streams;  /* its last receive was large */
 	struct link age;
 	uint32_t next_ready;
 	uint32_t unacknowledged; /* bytes in the send queue at `since`, if stalled */
@@ -58,6 +61,7 @@ struct echo {
 	size_t held;	   /* bytes in all pending buffers */
 	size_t budget;	   /* for held */
 	uint64_t received; /* bytes, ever */
+	struct conduit conduit;
 };
 
 /* How a turn ended.  A negative errno: the connection is broken, close it. */

@@ -43,6 +43,9 @@
 /* Standard streams, log, signalfd, eventfds, a configuration file, some spare. */
 #define DESCRIPTORS_OWN 24
 
+/* An epoll instance, an eventfd, and the two ends of a pipe. */
+#define DESCRIPTORS_OF_WORKER 4
+
 struct server {
 	struct conf conf;
 	const struct conf_source *source;
@@ -70,8 +73,8 @@ static int exit_status(int error)
 /* What max_connections means here: what is configured, if descriptors allow it. */
 static long max_connections(const struct server *s)
 {
-	long room = (long)s->descriptors - DESCRIPTORS_OWN - 2L * s->reactor.n_workers -
-		    (long)s->listening.set.n;
+	long room = (long)s->descriptors - DESCRIPTORS_OWN -
+		    DESCRIPTORS_OF_WORKER * (long)s->reactor.n_workers - (long)s->listening.set.n;
 
 	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
 									   room;
@@ -253,7 +256,8 @@ void server_free(struct server *s)
 
 static uint32_t raise_descriptors(const struct conf *conf)
 {
-	long wanted = conf->max_connections + DESCRIPTORS_OWN + 2 * 256 + CONF_LISTEN_MAX;
+	long wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
+		      CONF_LISTEN_MAX;
 
 	return descriptors_raise(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
 								DESCRIPTORS_UNASKED);

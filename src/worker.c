@@ -79,12 +79,14 @@ int worker_init(struct worker *w, const struct worker_config *config)
 		poller_deinit(&w->poller);
 		return -ENOMEM;
 	}
+	conduit_init(&w->echo.conduit);
 	return 0;
 }
 
 void worker_deinit(struct worker *w)
 {
 	poller_deinit(&w->poller);
+	conduit_deinit(&w->echo.conduit);
 	free(w->echo.buffer);
 	w->echo.buffer = NULL;
 }

@@ -31,7 +31,7 @@ ROOMS = [
     {"table", "conf", "trace"},
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "manager", "state"},
-    {"address", "clock", "comments", "counters", "descriptors", "log", "signals"},
+    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "signals"},
     {"event"},
 ]
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -481,6 +482,141 @@ static void hear(struct pair p, size_t size)
 			cr_assert_eq(data[i], byte_at(9, got + (size_t)i));
 		got += (size_t)n;
 	}
+}
+
+/* Streams through the pipe, until size bytes have come back and were right. */
+static void stream(struct pair p, size_t size)
+{
+	static unsigned char data[1 << 18];
+	size_t said = 0, got = 0, piped = 0;
+
+	while (got < size) {
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(data); i++)
+			data[i] = byte_at(9, said + i);
+		n = send(p.client, data, less(sizeof(data), size - said), MSG_DONTWAIT);
+		said += n > 0 ? (size_t)n : 0;
+		cr_assert_geq(turn(p), 0);
+		piped += c.streams;
+		if (said < size && one_in(2))
+			continue;
+		n = recv(p.client, data, sizeof(data), MSG_DONTWAIT);
+		for (ssize_t i = 0; i < n; i++)
+			cr_assert_eq(data[i], byte_at(9, got + (size_t)i));
+		got += n > 0 ? (size_t)n : 0;
+	}
+	cr_assert_gt(piped, 0, "no turn was one of a stream");
+	cr_assert_eq(c.echoed, size);
+	cr_assert_eq(echo.received, size);
+	cr_assert_eq(echo.held, 0);
+}
+
+/* With a pipe nothing is left in it between two turns. */
+static void check_empty_pipe(void)
+{
+	char byte;
+
+	cr_assert_lt(read(echo.conduit.out, &byte, 1), 0);
+	cr_assert_eq(errno, EAGAIN);
+}
+
+static struct pair begin_stream(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	echo.size = sizeof(buffer);
+	conduit_init(&echo.conduit);
+	cr_assert_gt(echo.conduit.room, 0);
+	return tcp_pair(0);
+}
+
+/* A stream goes through the pipe, also when its client reads slowly, and comes back whole. */
+TEST(connection, stream)
+{
+	struct pair p = begin_stream();
+
+	stream(p, 50 << 20);
+	check_empty_pipe();
+	pair_close(p);
+	conduit_deinit(&echo.conduit);
+}
+
+/* Without a budget for what the pipe may have to give up, a stream is copied. */
+TEST(connection, stream_without_budget)
+{
+	struct pair p = begin_stream();
+
+	echo.budget = echo.conduit.room - 1;
+	stream(p, 10 << 20);
+	pair_close(p);
+	conduit_deinit(&echo.conduit);
+}
+
+/* What is in the pipe when its connection breaks reaches nobody else. */
+TEST(connection, stream_broken)
+{
+	struct pair p = begin_stream();
+	struct pair other = unix_pair(0);
+	struct connection broken;
+	int r;
+
+	stream(p, 4 << 20);
+	stall(p);
+	hear(p, 1);
+	shutdown(p.server, SHUT_WR); /* so that the next send fails, and what comes is received */
+	connection_forget(&c, &echo);
+	c.streams = true;
+	r = turn(p);
+	cr_assert(r == -EPIPE || r == TURN_IDLE, "%d", r);
+	check_empty_pipe();
+	cr_assert_eq(echo.held, 0);
+	broken = c;
+	c = (struct connection){ .streams = true };
+	say(other, "mine");
+	cr_assert_eq(turn(other), TURN_IDLE);
+	check_heard(other, "mine");
+	c = broken;
+	pair_close(p);
+	pair_close(other);
+	conduit_deinit(&echo.conduit);
+}
+
+/* Without memory for what the socket does not take, the pipe is emptied all the same. */
+TEST(connection, stream_without_memory)
+{
+	struct pair p = begin_stream();
+	int r;
+
+	stream(p, 4 << 20);
+	mallocs_to_failure = 1;
+	do {
+		static const unsigned char data[1 << 16];
+
+		(void)send(p.client, data, sizeof(data), MSG_DONTWAIT);
+		r = turn(p);
+	} while (r >= 0);
+	cr_assert_eq(r, -ENOMEM);
+	check_empty_pipe();
+	cr_assert_eq(echo.held, 0);
+	pair_close(p);
+	conduit_deinit(&echo.conduit);
+}
+
+/* An urgent mark in a stream stops the pipe, not the echo. */
+TEST(connection, stream_with_urgent_byte)
+{
+	struct pair p = begin_stream();
+	size_t size = 4 << 20;
+
+	stream(p, size);
+	c.streams = true;
+	cr_assert_eq(send(p.client, "ab!cd", 3, MSG_OOB), 3);
+	say(p, "cd");
+	while (c.echoed < size + 5)
+		cr_assert_geq(turn(p), 0);
+	check_heard(p, "ab!cd");
+	pair_close(p);
+	conduit_deinit(&echo.conduit);
 }
 
 /* All is echoed in one turn, which ends idle. */

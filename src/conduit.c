@@ -1,0 +1,58 @@
+#include "conduit.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* What is asked for; the kernel may allow less, see pipe(7). */
+#define ROOM (1024 * 1024)
+
+void conduit_init(struct conduit *p)
+{
+	int ends[2], room;
+
+	*p = (struct conduit){ 0 };
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0)
+		return;
+	(void)fcntl(ends[1], F_SETPIPE_SZ, ROOM); /* without it, it is small */
+	room = fcntl(ends[1], F_GETPIPE_SZ);
+	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = room > 0 ? (size_t)room : 0 };
+}
+
+void conduit_deinit(struct conduit *p)
+{
+	if (p->room > 0) {
+		close(p->in);
+		close(p->out);
+	}
+	*p = (struct conduit){ 0 };
+}
+
+static ssize_t move(int from, int to, size_t size)
+{
+	return splice(from, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+ssize_t conduit_fill(const struct conduit *p, int fd)
+{
+	return move(fd, p->in, p->room);
+}
+
+ssize_t conduit_send(const struct conduit *p, int fd, size_t size)
+{
+	return move(p->out, fd, size);
+}
+
+void conduit_take(const struct conduit *p, unsigned char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = read(p->out, data, size);
+
+		assert(n > 0 || errno == EINTR); /* they are there */
+		if (n < 0)
+			continue;
+		data += n;
+		size -= (size_t)n;
+	}
+}
