@@ -159,15 +159,17 @@ class Results:
     def __init__(self):
         self.figures, self.left_out, self.failed = {}, {}, {}
 
-    def add(self, load, server, figures):
-        self.figures.setdefault(load, {}).setdefault(server, []).append(figures)
+    def add(self, load, server, number, figures):
+        self.figures.setdefault(load, {}).setdefault(server, []).append({"round": number, **figures})
 
     def values(self, load, server, metric):
         return [f[metric] for f in self.figures.get(load, {}).get(server, ())]
 
     def ratios(self, load, metric, server, other):
-        return [a / b for a, b in zip(self.values(load, server, metric),
-                                      self.values(load, other, metric))]
+        """One for each round in which both were measured."""
+        others = {f["round"]: f[metric] for f in self.figures.get(load, {}).get(other, ())}
+        return [f[metric] / others[f["round"]] for f in self.figures.get(load, {}).get(server, ())
+                if f["round"] in others]
 
     def best_peer(self, load, metric, best=min):
         """The peer whose median is the best, or None."""
@@ -188,7 +190,7 @@ def round_of(number, options, results):
                 continue
             measure.tell(f"round {number + 1} of {options.runs}: {load.key}, {server.name}")
             try:
-                results.add(load.key, server.name, measure_one(server, load, options))
+                results.add(load.key, server.name, number, measure_one(server, load, options))
             except peers.LeftOut as reason:
                 results.left_out[server.name] = str(reason)
             except AssertionError as reason:
@@ -271,12 +273,18 @@ class Goal(typing.NamedTuple):
     def figure(self):
         return statistics.median(self.values)
 
-    def is_met(self):
-        return self.figure() <= self.bound if self.sign == "≤" else self.figure() >= self.bound
+    def holds(self, value):
+        return value <= self.bound if self.sign == "≤" else value >= self.bound
+
+    def verdict(self):
+        """By the median; where rounds disagree, it says so."""
+        median = "met" if self.holds(self.figure()) else "not met"
+        rounds = sum(map(self.holds, self.values))
+        all_agree = rounds in (0, len(self.values))
+        return median if all_agree else f"{median} ({rounds} of {len(self.values)} rounds)"
 
     def row(self):
-        bound = ([f"{self.sign} {self.bound:g}", "met" if self.is_met() else "not met"]
-                 if self.bound is not None else ["", ""])
+        bound = [f"{self.sign} {self.bound:g}", self.verdict()] if self.bound is not None else ["", ""]
         return [self.what, cell(self.values, self.form), *bound]
 
 
@@ -327,7 +335,7 @@ def goals_of(results, idle_figures, calls, options):
 
 def report(results, goals, options):
     yield (f"{measure.machine()}; {options.runs} rounds, loads of {options.seconds:g} s; load "
-           f"average before: {options.busy:.2f}.")
+           f"average before: {options.busy:.2f}, after: {os.getloadavg()[0]:.2f}.")
     yield measure.table([["of echod", "", "goal", ""], *(g.row() for g in goals)])
     for what, reason in results.failed.items():
         yield f"**Failed**: {what}: {reason}."
