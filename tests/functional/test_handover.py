@@ -406,7 +406,8 @@ class Settings(HandOver):
             for c in clients[::3]:
                 c.finish()
             d.wait_open(6)
-            before = d.counters()
+            d.wait_counter("received", sum(c.got for c in clients))
+            before = d.wait_counter("echoed", sum(c.got for c in clients))
             self.assertEqual(m.restart().counters(), before)
 
     def test_buffer_size(self):
