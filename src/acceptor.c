@@ -25,6 +25,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probe.h"
 
 /* Connections from one listener before the others have their turn. */
 #define ROUND 64
@@ -79,6 +80,7 @@ static int hand_off(struct acceptor *a, int fd, struct source *source)
 	 */
 	assert(atomic_load_explicit(&c->owner, memory_order_acquire) == 0);
 	c->source = source;
+	PROBE_ACCEPT(fd, w->config.number);
 	r = worker_adopt(w, fd); /* from here on the record is the worker's */
 	if (r == 0)
 		a->next = (a->next + 1) % a->config.n_workers;

@@ -40,6 +40,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "probe.h"
+
 /*
  * Receives in one turn.  With small messages that is two clients' messages
  * and the EAGAIN.  A large one is a turn by itself: up to 1 MiB, some 0.3 ms,
@@ -64,6 +66,7 @@ static ssize_t send_out(struct connection *c, int fd, const unsigned char *data,
 		if (n >= 0) {
 			sent += (size_t)n;
 			c->echoed += (size_t)n;
+			PROBE_SEND(fd, n);
 		} else if (errno == EAGAIN) {
 			break;
 		} else if (errno != EINTR) {
@@ -120,8 +123,10 @@ static int flush(struct connection *c, int fd, struct echo *echo)
 	if (sent < 0)
 		return (int)sent;
 	p->sent += (size_t)sent;
-	if (p->sent < p->size)
+	if (p->sent < p->size) {
+		PROBE_PENDING(fd, p->size - p->sent, false);
 		return TURN_STALLED;
+	}
 	connection_forget(c, echo);
 	return 0;
 }
@@ -154,6 +159,7 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 		return TURN_IDLE;
 	if (got < 0)
 		return errno == EINTR ? TURN_MORE : -errno;
+	PROBE_RECV(fd, got, peek);
 	sent = send_out(c, fd, echo->buffer, (size_t)got);
 	if (sent < 0)
 		return (int)sent;
@@ -165,7 +171,10 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 		r = keep(c, echo, echo->buffer + sent, (size_t)(got - sent));
 	if (r < 0)
 		return r;
-	return sent == got ? TURN_MORE : TURN_STALLED;
+	if (sent == got)
+		return TURN_MORE;
+	PROBE_PENDING(fd, got - sent, peek);
+	return TURN_STALLED;
 }
 
 /* Empties the pipe, whose bytes are of no use: the connection is broken. */
@@ -190,6 +199,7 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 		if (n > 0) {
 			size -= (size_t)n;
 			c->echoed += (size_t)n;
+			PROBE_SEND(fd, n);
 		} else if (n < 0 && errno != EINTR) {
 			r = errno == EAGAIN ? TURN_STALLED : -errno;
 		}
@@ -198,10 +208,12 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 		return TURN_MORE;
 	if (r == TURN_STALLED && reserve(c, echo, size) < 0)
 		r = -ENOMEM;
-	if (r < 0)
+	if (r < 0) {
 		discard(echo, size);
-	else
-		conduit_take(&echo->conduit, c->pending->data, size);
+		return r;
+	}
+	conduit_take(&echo->conduit, c->pending->data, size);
+	PROBE_PENDING(fd, size, false);
 	return r;
 }
 
@@ -216,6 +228,7 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 	got = conduit_fill(&echo->conduit, fd);
 	if (got <= 0)
 		return pass(c, fd, echo);
+	PROBE_RECV(fd, got, false);
 	echo->received += (uint64_t)got;
 	c->streams = got >= LARGE;
 	return send_piped(c, fd, echo, (size_t)got);

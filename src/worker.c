@@ -54,6 +54,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probe.h"
 
 /* Events in a batch: enough that the wait costs each echo little. */
 #define BATCH 512
@@ -166,6 +167,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 		  (unsigned long long)c->echoed);
 	if (reason == CLOSED_BY_ERROR || (c->stalled && reason != CLOSED_BY_CLIENT))
 		connection_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
+	PROBE_CLOSE(fd, reason, error, c->echoed);
 	list_remove(list_of(w, c), w->config.table, c);
 	connection_clear(c, &w->echo);
 	atomic_store_explicit(&c->owner, 0, memory_order_release);
@@ -217,11 +219,12 @@ static void serve_ready(struct worker *w)
 	}
 }
 
-static void adopt(struct worker *w, struct connection *c)
+static void adopt(struct worker *w, struct connection *c, int64_t since)
 {
 	c->adopted = true;
-	c->since = w->now;
-	list_append(&w->idle, w->config.table, c);
+	c->since = since;
+	list_append(list_of(w, c), w->config.table, c);
+	PROBE_ADOPT(fd_of(w, c), w->config.number);
 }
 
 /*
@@ -237,7 +240,7 @@ static void collect(struct worker *w, const struct epoll_event *events, int n)
 			continue; /* obey() comes after each batch */
 		c = at(w, (uint32_t)events[i].data.fd);
 		if (!c->adopted)
-			adopt(w, c);
+			adopt(w, c, w->now);
 		if (c->stalled || w->obeyed != SERVE || (events[i].events & ~(uint32_t)EPOLLOUT))
 			queue_put(&w->ready, w->config.table, c);
 	}
@@ -311,10 +314,9 @@ void worker_resume(struct worker *w, int fd)
 	struct connection *c = at(w, (uint32_t)fd);
 
 	atomic_store_explicit(&c->owner, w->config.number + 1, memory_order_relaxed);
-	c->adopted = true;
 	if (c->pending)
 		w->echo.held += c->pending->size;
-	list_append(list_of(w, c), w->config.table, c);
+	adopt(w, c, c->since);
 	counter_increment(&w->accepted);
 }
 
@@ -392,9 +394,4 @@ void worker_abort(struct worker *w)
 void worker_join(struct worker *w)
 {
 	pthread_join(w->thread, NULL);
-}
-
-bool worker_has_ended(const struct worker *w)
-{
-	return atomic_load_explicit(&w->ended, memory_order_acquire);
 }

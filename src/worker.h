@@ -109,7 +109,10 @@ void worker_abort(struct worker *w);
 void worker_join(struct worker *w);
 
 /* Any thread: true if the thread has come to its end. */
-bool worker_has_ended(const struct worker *w);
+static inline bool worker_has_ended(const struct worker *w)
+{
+	return atomic_load_explicit(&w->ended, memory_order_acquire);
+}
 
 /* Any thread: connections that it has now. */
 uint64_t worker_open(const struct worker *w);

@@ -122,6 +122,7 @@ static_tests = \
 	tests/functional/test_bench.py \
 	tests/functional/test_docs.py \
 	tests/functional/test_install.py \
+	tests/functional/test_probes.py \
 	tests/functional/test_source.py
 
 # A real systemd in a container; skipped where none can be booted.

@@ -31,7 +31,8 @@ ROOMS = [
     {"table", "conf", "trace"},
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "manager", "state"},
-    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "signals"},
+    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "probe",
+     "signals"},
     {"event"},
 ]
 

@@ -1,0 +1,273 @@
+"""Static probes: code, notes in the binary and echod(8) agree, and bpftrace sees every byte."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import harness
+from harness import ECHOD, Echod, wait_until
+
+
+def read(*path):
+    with open(os.path.join(*path)) as f:
+        return f.read()
+
+
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def manual():
+    """The section PROBES of echod(8)."""
+    return re.search(r"^\.Sh PROBES\n(.*?)^\.Sh ", read(harness.BUILDDIR, "man/echod.8"),
+                     re.M | re.S).group(1)
+
+
+def documented():
+    """The probes of the manual with the names of their arguments."""
+    entries = re.findall(r"^\.It Fn (\w+) (.*)$", manual(), re.M)
+    return {name: args.split() for name, args in entries}
+
+
+def notes():
+    """The probes of the binary: [(name, address, semaphore, arguments)]."""
+    found = re.findall(r"Provider: echod\s+Name: (\w+)\s+Location: (\w+), Base: \w+, "
+                       r"Semaphore: (\w+)\s+Arguments: (.*)", output("readelf", "-nW", ECHOD))
+    return [(name, int(address, 16), int(semaphore, 16), args.split())
+            for name, address, semaphore, args in found]
+
+
+def built_without():
+    if "#define HAVE_PROBES 1" not in read(harness.BUILDDIR, "config.h"):
+        return "built without probes"
+    return None
+
+
+def forbidden():
+    """Why nobody can be traced here, or None.  BEGIN is a probe in bpftrace itself."""
+    if built_without():
+        return built_without()
+    if os.geteuid() != 0:
+        return "only root may trace"
+    try:
+        p = subprocess.run(["bpftrace", "-e", "BEGIN { exit(); }"], capture_output=True, text=True,
+                           timeout=harness.DEADLINE)
+    except FileNotFoundError:
+        return "bpftrace not installed"
+    return None if p.returncode == 0 else "bpftrace cannot trace here: " + p.stderr.strip()[-200:]
+
+
+def needs_probes(reason):
+    """Skips a test when reason() gives one."""
+    def decorate(test):
+        def run(self):
+            if why := reason():
+                self.skipTest(why)
+            test(self)
+        run.__doc__ = test.__doc__
+        return run
+    return decorate
+
+
+class Tracer:
+    """bpftrace, attached to a daemon with one worker; at its end the lines are complete.
+
+    bpftrace does not say when it has attached.  It attaches in order or in the
+    reverse order, so it has when both the first and the last probe were seen.
+    """
+
+    def __init__(self, daemon, program):
+        self.daemon = daemon
+        self.lines = []
+        seen = 'usdt:%s:echod:close { printf("%s\\n"); }'
+        program = "\n".join((seen % (ECHOD, "first"), program, seen % (ECHOD, "last")))
+        self.process = subprocess.Popen(
+            ["bpftrace", "-B", "line", "-p", str(daemon.pid), "-e", program],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip("\n"))
+
+    def exchange(self, *sizes):
+        """Messages of these sizes, then the end; all its probes have been passed at the return."""
+        with self.daemon.connect() as s:
+            for size in sizes:
+                s.sendall(b"x" * size)
+                harness.read_exactly(s, size)
+            s.shutdown(socket.SHUT_WR)
+            harness.read_to_end(s)
+
+    def __enter__(self):
+        def attached():
+            if self.process.poll() is not None:
+                raise AssertionError("bpftrace ended: " + "\n".join(self.lines))
+            self.exchange(1)
+            return {"first", "last"} <= set(self.lines)
+        try:
+            wait_until(attached, "bpftrace to attach")
+        except BaseException:
+            self.process.kill()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(harness.DEADLINE)
+        self.reader.join(harness.DEADLINE)
+
+
+# One line for each probe, with the moment, for lines of different CPUs may change places.
+EVENTS = "\n".join(
+    'usdt:%s:echod:%s { printf("%%llu %s%s\\n", nsecs, %s); }'
+    % (ECHOD, name, name, " %lld" * n, ", ".join(f"arg{i}" for i in range(n)))
+    for name, n in (("accept", 2), ("adopt", 2), ("recv", 3), ("send", 2), ("pending", 3),
+                    ("close", 4)))
+
+
+def events(lines):
+    """The events since the marker, in order: [(name, argument...)].
+
+    The marker is a connection that has echoed 777 bytes, the last before what counts.
+    """
+    found = [re.fullmatch(r"(\d+) ([a-z]+)((?: -?\d+)+)", line) for line in lines]
+    found = sorted((int(m[1]), m[2], *map(int, m[3].split())) for m in found if m)
+    found = [event[1:] for event in found]
+    marker = max(i for i, event in enumerate(found) if event[0] == "close" and event[4] == 777)
+    return found[marker + 1:]
+
+
+class Notes(harness.Test):
+    def test_manual(self):
+        """echod(8) names each probe of the source with its arguments, and none besides"""
+        macros = re.findall(r"^#define PROBE_(\w+)\((.*?)\)(?: \\\n)?\s+"
+                            r"DTRACE_PROBE(\d)\(echod, (.*)\)$",
+                            read(harness.SRCDIR, "src/probe.h"), re.M)
+        for name, args, n, rest in macros:
+            self.assertEqual(rest, f"{name.lower()}, {args}")
+            self.assertEqual(int(n), len(args.split(", ")))
+        self.assertEqual(list(documented().items()),
+                         [(name.lower(), args.split(", ")) for name, args, _, _ in macros])
+        self.assertEqual(len(macros), 6)
+
+    def test_reasons(self):
+        """echod(8) gives the reasons of close their numbers"""
+        names = re.findall(r"^\.It Ic closed_(\w+)$", read(harness.BUILDDIR, "man/echod.8"), re.M)
+        reasons = re.findall(r"(\d+) for\n\.Ic closed_(\w+)", manual())
+        self.assertEqual([(int(n), name) for n, name in reasons], list(enumerate(names)))
+        self.assertGreater(len(names), 1)
+
+    @harness.needs("readelf", "objdump")
+    @needs_probes(built_without)
+    def test_notes(self):
+        """the binary has each probe with its arguments, as a nop, and without a semaphore"""
+        found = notes()
+        self.assertEqual({name: len(args) for name, _, _, args in found},
+                         {name: len(args) for name, args in documented().items()})
+        for name, address, semaphore, args in found:
+            code = output("objdump", "-d", f"--start-address={address}",
+                          f"--stop-address={address + 4}", ECHOD)
+            first = re.search(rf"^ *{address:x}:(.*)$", code, re.M).group(1)
+            self.assertEqual(first.split()[-1], "nop", name)
+            self.assertEqual(semaphore, 0, name)
+            self.assertEqual(len(args), len(documented()[name]), name)
+
+
+class Live(harness.Test):
+    def trace(self, exchange, *options):
+        """The events of one connection, the descriptor of which is checked and left out."""
+        with Echod("-o", "workers=1", *options) as daemon:
+            with Tracer(daemon, EVENTS) as tracer:
+                tracer.exchange(777)
+                exchange(tracer)
+                daemon.wait_open(0)
+        found = events(tracer.lines)
+        self.assertEqual(len({event[1] for event in found}), 1, found)
+        self.assertEqual(found[:2], [("accept", found[0][1], 0), ("adopt", found[0][1], 0)])
+        return [(event[0], *event[2:]) for event in found[2:]]
+
+    @needs_probes(forbidden)
+    def test_exchange(self):
+        """messages, then the end of the client: each probe once for each, with its bytes"""
+        self.assertEqual(self.trace(lambda tracer: tracer.exchange(5, 1000, 3)), [
+            ("recv", 5, 0), ("send", 5), ("recv", 1000, 0), ("send", 1000),
+            ("recv", 3, 0), ("send", 3), ("close", 0, 0, 1008)])
+
+    def check_slow_reader(self, peeked, *options):
+        """At each moment the probes say how many bytes wait."""
+        total = 0
+
+        def exchange(tracer):
+            nonlocal total
+            with tracer.daemon.connect(rcvbuf=4096) as s:
+                sent = harness.fill(s)
+                total = len(sent)
+                self.assertEqual(harness.read_exactly(s, total), sent)
+                s.shutdown(socket.SHUT_WR)
+                self.assertEnds(s)
+
+        found = self.trace(exchange, "-o", "send_buffer=4608", *options)
+        waits = 0
+        for name, *args in found[:-1]:
+            if name == "recv":
+                self.assertTrue(peeked or waits == 0, found)
+                waits = args[0]
+                self.assertEqual(args[1], peeked)
+            elif name == "send":
+                waits -= args[0]
+            else:
+                self.assertEqual((name, args), ("pending", [waits, peeked]))
+                self.assertGreater(waits, 0)
+        self.assertEqual(waits, 0)
+        self.assertIn("pending", {event[0] for event in found})
+        self.assertEqual(sum(event[1] for event in found if event[0] == "send"), total)
+        self.assertEqual(found[-1], ("close", 0, 0, total))
+
+    @needs_probes(forbidden)
+    def test_pending(self):
+        """a slow reader, whose echo waits in a buffer"""
+        self.check_slow_reader(0)
+
+    @needs_probes(forbidden)
+    def test_peeked(self):
+        """a slow reader, whose echo waits in the kernel"""
+        self.check_slow_reader(1, "-o", "pending_memory=0")
+
+    @needs_probes(forbidden)
+    def test_reset(self):
+        """a reset is closed with its reason, its errno and what was echoed before"""
+        def exchange(tracer):
+            s = tracer.daemon.connect()
+            self.assertEchoes(s, b"x" * 10)
+            harness.reset(s)
+
+        self.assertEqual(self.trace(exchange), [("recv", 10, 0), ("send", 10),
+                                                ("close", 1, errno.ECONNRESET, 10)])
+
+    @needs_probes(forbidden)
+    def test_example(self):
+        """the example of echod(8) shows what it says"""
+        display = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", manual(), re.M | re.S).group(1)
+        display = display.replace(r"\-", "-").replace(r"\e", "\\")
+        program = re.search(r"'\n(.*)'", display, re.S).group(1)
+        program, n = re.subn(r"usdt:\S+?/echod:echod:", f"usdt:{ECHOD}:echod:", program)
+        self.assertGreater(n, 2)
+        with Echod("-o", "workers=1") as daemon:
+            with Tracer(daemon, program) as tracer:
+                tracer.exchange(100000)
+        shown = "\n".join(tracer.lines)
+        numbers = {name: int(n) for name, n in re.findall(r"^@(\S+): (\d+)$", shown, re.M)}
+        self.assertGreaterEqual(numbers["closed[0]"], 1)
+        self.assertGreaterEqual(numbers["echoed[worker/0]"], 100000)
+        self.assertRegex(shown, r"@hand_off_ns:\s*\n\[")
+
+
+if __name__ == "__main__":
+    harness.main()
