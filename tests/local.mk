@@ -123,6 +123,7 @@ static_tests = \
 	tests/functional/test_docs.py \
 	tests/functional/test_install.py \
 	tests/functional/test_probes.py \
+	tests/functional/test_scaling.py \
 	tests/functional/test_source.py
 
 # A real systemd in a container; skipped where none can be booted.
@@ -212,8 +213,9 @@ bench-programs: $(bench_programs)
 
 # The peers are compiled by tests/functional/peers.py, each if its library is there.
 
-EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py \
+EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py tests/bench/crowd.py \
 	tests/bench/demo/events.py tests/bench/demo/triggers.py tests/bench/measure.py \
+	tests/bench/scaling.py \
 	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
 	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
 clean-local:

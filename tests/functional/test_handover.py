@@ -474,8 +474,11 @@ class Settings(HandOver):
             m.start()
             idle, pending = self.clients(2, m, rcvbuf=4096)
             idle.talk(10)
-            pending.send(100000)  # all of which it receives, and can send back little
-            m.daemon.wait_counter("received", 100010)
+            m.daemon.pause()
+            pending.send(30000)
+            m.daemon.wait_arrived(1, 30000)
+            m.daemon.resume()  # now it receives all at once, and can send back little
+            m.daemon.wait_counter("received", 30010)
             m.abort()
             for name in m.names():
                 if "listener" not in name:
