@@ -31,6 +31,15 @@ class Scaling(harness.Test):
         self.assertIn(f"each of the {2 * CONNECTIONS} connections echoed once more", self.seen)
         self.assertIn(f"A restart with {CONNECTIONS} connections", self.seen)
 
+    def test_told(self):
+        """docs/scaling.md computes what is computed now"""
+        with open(os.path.join(harness.SRCDIR, "docs/scaling.md")) as f:
+            told = f.read()
+        rows = self.seen.split("| computed ")[1].splitlines()[2:]
+        self.assertGreater(len(rows), 5)
+        for title in (row.split("|")[1].strip() for row in rows):
+            self.assertIn(f"| {title} ", told)
+
 
 if __name__ == "__main__":
     harness.main()
