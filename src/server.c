@@ -286,10 +286,10 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	if (r < 0)
 		return r;
 	apply(s);
+	takeover = takeover_run(&s->reactor, activation);
 	r = rescue_start(&s->reactor);
 	if (r < 0)
 		return r;
-	takeover = takeover_run(&s->reactor, activation);
 	r = reactor_start(&s->reactor);
 	if (r < 0)
 		return r;

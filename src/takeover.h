@@ -21,9 +21,9 @@ struct takeover {
 
 /*
  * Takes over what a predecessor has stored, if it has, into a reactor that has
- * its settings and does not run yet.  What is damaged, unknown or of no use is
- * closed with a reset, and nothing stays in the store.  *a has no state and no
- * carriers afterwards.
+ * its settings and does not run yet, as no other thread may.  What is damaged, unknown or of no use
+ * is closed with a reset, and nothing stays in the store.  *a has no state and no carriers
+ * afterwards.
  */
 struct takeover takeover_run(struct reactor *r, struct activation *a);
 
