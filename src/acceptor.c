@@ -60,9 +60,9 @@ static bool contains(const struct acceptor_set *set, int fd)
  */
 static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
 {
+	counter_increment(&a->refused[reason]); /* before the client knows */
 	connection_reset_on_close(fd);
 	close(fd);
-	counter_increment(&a->refused[reason]);
 	refusals_add(&a->refusals, reason, peer);
 	refusals_tell(&a->refusals, a->refused, clock_ns());
 }

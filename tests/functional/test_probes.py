@@ -183,7 +183,9 @@ class Notes(harness.Test):
 class Live(harness.Test):
     def trace(self, exchange, *options):
         """The events of one connection, the descriptor of which is checked and left out."""
-        with Echod("-o", "workers=1", *options) as daemon:
+        # bpftrace keeps the order of the events of one CPU only.
+        cpu = str(min(os.sched_getaffinity(0)))
+        with Echod("-o", "workers=1", *options, prefix=("taskset", "-c", cpu)) as daemon:
             with Tracer(daemon, EVENTS) as tracer:
                 tracer.exchange(777)
                 exchange(tracer)
