@@ -34,15 +34,6 @@ static int compare(const void *a, const void *b)
 	return (x->since > y->since) - (x->since < y->since);
 }
 
-static uint64_t count_open(const struct reactor *r)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < r->n_workers; i++)
-		n += worker_open(&r->workers[i]);
-	return n;
-}
-
 /*
  * Finds the connections to give: whoever owns a record is frozen.  Those that
  * no worker has adopted yet have their events still before them.
@@ -239,7 +230,7 @@ static void free_pending(struct reactor *r, const struct parcel *parcels, uint32
 /* 0, or -errno if there is no way to store any; how many were not stored in *lost. */
 static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 {
-	uint64_t open = count_open(r);
+	uint64_t open = reactor_open(r);
 	struct parcel *parcels = calloc(open + 1, sizeof(*parcels));
 	uint32_t n;
 	int state;
@@ -269,7 +260,7 @@ unsigned handover_run(struct reactor *r)
 	int error;
 
 	/* All that is said when all goes well is said before anyone has to wait. */
-	report_handing_over(count_open(r));
+	report_handing_over(reactor_open(r));
 	begin = clock_ns();
 	stuck = reactor_freeze(r);
 	error = give(r, begin, &lost);

@@ -87,15 +87,18 @@ static void store_all(const struct listening *l)
 	}
 }
 
+static void configure(const struct listener *listener, const struct conf *conf)
+{
+	int r = listener_configure(listener, conf);
+
+	if (r < 0)
+		log_warning("cannot set the options of a listener: %s", strerrordesc_np(-r));
+}
+
 static void configure_all(const struct listeners *set, const struct conf *conf)
 {
-	for (size_t i = 0; i < set->n; i++) {
-		int r = listener_configure(&set->at[i], conf);
-
-		if (r < 0)
-			log_warning("cannot set the options of a listener: %s",
-				    strerrordesc_np(-r));
-	}
+	for (size_t i = 0; i < set->n; i++)
+		configure(&set->at[i], conf);
 }
 
 static bool is_configured(const struct conf *conf, const struct address *address)
@@ -183,7 +186,9 @@ void listening_adopt(struct listening *l, const struct conf *conf, const struct 
 	struct listeners old = l->set;
 
 	l->set = *next;
-	configure_all(&l->set, conf);
+	for (size_t i = 0; i < next->n; i++) /* what is new has been opened with these options */
+		if (listeners_contain(&old, &next->at[i].address))
+			configure(&next->at[i], conf);
 	log_listeners(&l->set, &old, "");
 	for (size_t i = 0; i < old.n; i++)
 		if (!l->passed &&

@@ -50,9 +50,8 @@ static bool all_answered(struct pulse *p, const struct reactor *r)
 
 static void count(const struct reactor *r, uint64_t *open, uint64_t *refused)
 {
-	*open = *refused = 0;
-	for (unsigned i = 0; i < r->n_workers; i++)
-		*open += worker_open(&r->workers[i]);
+	*open = reactor_open(r);
+	*refused = 0;
 	for (int i = 0; i < REFUSALS; i++)
 		*refused += counter_get(&r->acceptor.refused[i]);
 }

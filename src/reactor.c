@@ -147,6 +147,15 @@ void reactor_listen(struct reactor *r, const struct acceptor_set *set)
 	acceptor_listen(&r->acceptor, set);
 }
 
+uint64_t reactor_open(const struct reactor *r)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < r->n_workers; i++)
+		n += worker_open(&r->workers[i]);
+	return n;
+}
+
 void reactor_ask(struct reactor *r)
 {
 	poller_ask(&r->acceptor.poller);

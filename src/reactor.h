@@ -46,6 +46,9 @@ int reactor_start(struct reactor *r);
 /* Gives the acceptor its listeners, see acceptor_listen(). */
 void reactor_listen(struct reactor *r, const struct acceptor_set *set);
 
+/* Connections that are open now. */
+uint64_t reactor_open(const struct reactor *r);
+
 /* Asks every thread for a sign of life. */
 void reactor_ask(struct reactor *r);
 
