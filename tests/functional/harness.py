@@ -484,6 +484,15 @@ def reset(s):
     s.close()
 
 
+def together(n, act):
+    """Calls act() with 0, 1, ... in n threads at once, and waits for them."""
+    threads = [threading.Thread(target=act, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(DEADLINE)
+
+
 @contextlib.contextmanager
 def many(connections):
     """A context that closes sockets at its end."""

@@ -93,11 +93,7 @@ class Cases:
                             failures.append(seed)
 
         with self.daemon() as d:
-            threads = [threading.Thread(target=talk, args=(d, i)) for i in range(16)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join(harness.DEADLINE)
+            harness.together(16, lambda i: talk(d, i))
             self.assertEqual(failures, [])
 
     def test_resets(self):

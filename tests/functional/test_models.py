@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import threading
 import unittest
 
 import harness
@@ -69,11 +68,7 @@ class Cases(test_echo.Cases):
                     failures.append(i)
 
         with self.daemon() as d:
-            threads = [threading.Thread(target=talk, args=(d, i)) for i in range(16)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join(harness.DEADLINE)
+            harness.together(16, lambda i: talk(d, i))
             self.assertEqual(failures, [])
             self.check_no_errors(d)
 
