@@ -31,6 +31,7 @@ struct load {
 	unsigned n; /* that were initialized */
 	unsigned n_running;
 	int signal_fd;
+	FILE *histogram;
 	int64_t talk_end; /* ns: when no more messages were to be sent */
 	bool interrupted, gone;
 	struct tally sum, shown; /* of all loaders; as it was at the last line */
@@ -236,8 +237,9 @@ static int conclude(struct load *load)
 		results.duration = 0;
 	failed |= o->json ? results_print_json(&results, &load->sum) :
 			    results_print(&results, &load->sum);
-	if (o->histogram)
-		failed |= results_write_histogram(o->histogram, &load->sum);
+	if (load->histogram)
+		failed |= results_write_histogram(load->histogram, o->histogram, &load->sum);
+	load->histogram = NULL;
 	return failed ? EXIT_OTHER : tally_status(&load->sum);
 }
 
@@ -245,21 +247,28 @@ static void load_free(struct load *load)
 {
 	for (unsigned i = 0; i < load->n; i++)
 		loader_deinit(&load->loaders[i]);
+	if (load->histogram)
+		fclose(load->histogram);
 	free(load->loaders);
 	free(load);
 }
 
-int load_run(const struct options *options, const struct target *target)
+/* At once, for nobody wants to learn after an hour that it cannot be written.  True if it can. */
+static bool open_histogram(struct load *load, const char *path)
 {
-	struct load *load = calloc(1, sizeof(*load));
-	int status = EXIT_OTHER;
-	int r;
+	if (!path)
+		return true;
+	load->histogram = fopen(path, "we");
+	if (!load->histogram)
+		fprintf(stderr, "echoc: %s: %s\n", path, strerror(errno));
+	return load->histogram;
+}
 
-	if (!load)
-		return EXIT_OTHER;
-	load->plan.options = options;
-	load->plan.target = target;
-	r = start(load);
+/* Connects, talks and tells what came of it.  The exit status. */
+static int run(struct load *load)
+{
+	int r = start(load);
+
 	if (r < 0) {
 		fprintf(stderr, "echoc: cannot start: %s\n", strerror(-r));
 		set_phase(load, PHASE_QUIT);
@@ -270,8 +279,20 @@ int load_run(const struct options *options, const struct target *target)
 	}
 	load->gone = r == 0 && !load->interrupted && is_gone(load);
 	finish(load);
-	if (r == 0)
-		status = conclude(load);
+	return r == 0 ? conclude(load) : EXIT_OTHER;
+}
+
+int load_run(const struct options *options, const struct target *target)
+{
+	struct load *load = calloc(1, sizeof(*load));
+	int status = EXIT_OTHER;
+
+	if (!load)
+		return EXIT_OTHER;
+	load->plan.options = options;
+	load->plan.target = target;
+	if (open_histogram(load, options->histogram))
+		status = run(load);
 	load_free(load);
 	return status;
 }

@@ -94,12 +94,11 @@ int results_print_json(const struct results *results, const struct tally *t)
 	return r == 0 && fflush(stdout) == 0 ? 0 : -1;
 }
 
-int results_write_histogram(const char *path, const struct tally *tally)
+int results_write_histogram(FILE *out, const char *path, const struct tally *tally)
 {
-	FILE *out = fopen(path, "we");
-	int r = out ? histogram_print(&tally->latency, out) : -errno;
+	int r = histogram_print(&tally->latency, out);
 
-	if (out && fclose(out) != 0 && r == 0)
+	if (fclose(out) != 0 && r == 0)
 		r = -errno;
 	if (r < 0)
 		fprintf(stderr, "echoc: %s: %s\n", path, strerror(-r));

@@ -4,6 +4,8 @@
 #ifndef ECHOC_RESULTS_H
 #define ECHOC_RESULTS_H
 
+#include <stdio.h>
+
 #include "tally.h"
 
 /* What a tally does not know of its run. */
@@ -19,7 +21,7 @@ int results_print(const struct results *results, const struct tally *tally);
 /* One JSON object on standard output, see echoc(1).  0, or -1. */
 int results_print_json(const struct results *results, const struct tally *tally);
 
-/* Writes the latencies into a file, and says what went wrong.  0 or -1. */
-int results_write_histogram(const char *path, const struct tally *tally);
+/* Writes the latencies into out, called path, closes it, and says what went wrong.  0 or -1. */
+int results_write_histogram(FILE *out, const char *path, const struct tally *tally);
 
 #endif

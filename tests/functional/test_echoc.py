@@ -291,8 +291,9 @@ class Load(Client):
             self.assertRegex(lines[-2], r"^#\[Max     = +[\d.]+, Total count    = +5000\]$")
             self.assertRegex(lines[-1], r"^#\[Buckets = +\d+, SubBuckets     = +\d+\]$")
             r = self.run_client("load", "--messages", 1, "--histogram", directory, target_of(d))
-            self.assertEqual(r.status, 2)
+            self.assertEqual((r.status, r.out), (2, ""))  # and it did not even connect
             self.assertIn("Is a directory", r.err)
+            self.assertEqual(d.counters()["accepted"], 1)
 
     def progress(self, daemon, *args):
         """What a terminal on standard error is told in two seconds and a half."""
