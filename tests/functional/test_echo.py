@@ -154,6 +154,18 @@ class Client(harness.Test):
                     s.shutdown(socket.SHUT_WR)
                     self.assertEqual(read_to_end(s), b"%d" % i)
 
+    def test_reset_of_a_stream(self):
+        """the reset of a client whose bytes went through the pipe is an error, not an end"""
+        with Echod("-o", "receive_buffer=1048576") as d, d.connect() as s:
+            d.pause()
+            s.sendall(bytes(100000))
+            d.wait_arrived(1, 100000)
+            d.resume()  # it receives all at once, and next time by way of the pipe
+            self.assertEqual(len(read_exactly(s, 100000)), 100000)
+            harness.reset(s)
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual((counters["closed_error"], counters["closed_client"]), (1, 0))
+
     def test_urgent_data(self):
         """urgent bytes are data too, in their place"""
         with Echod() as d, d.connect() as s:
