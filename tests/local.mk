@@ -91,6 +91,51 @@ AM_CPPFLAGS += $(CRITERION_CFLAGS)
 LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS) $(CRITERION_LIBS)
 endif
 
+# What an attacker could choose: here their corpora are replayed, in every build;
+# "./dev fuzz" builds the same harnesses with libFuzzer.
+
+fuzzers = \
+	tests/fuzz/args \
+	tests/fuzz/conf \
+	tests/fuzz/connection \
+	tests/fuzz/handover \
+	tests/fuzz/worker
+if FUZZERS
+fuzz_main =
+fuzz_flags = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_PROGRAMS += $(fuzzers)
+else
+fuzz_main = tests/fuzz/replay.c
+fuzz_flags = $(AM_LDFLAGS)
+check_PROGRAMS += $(fuzzers)
+TESTS += $(fuzzers)
+endif
+fuzz_libs = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS)
+tests_fuzz_args_SOURCES = tests/fuzz/args.c tests/fuzz/fuzz.h $(fuzz_main)
+tests_fuzz_conf_SOURCES = tests/fuzz/conf.c tests/fuzz/fuzz.h $(fuzz_main)
+tests_fuzz_connection_SOURCES = tests/fuzz/connection.c tests/fuzz/fuzz.h $(fuzz_main)
+tests_fuzz_handover_SOURCES = tests/fuzz/handover.c tests/fuzz/fuzz.h $(fuzz_main)
+tests_fuzz_worker_SOURCES = tests/fuzz/worker.c tests/fuzz/fuzz.h $(fuzz_main)
+tests_fuzz_args_LDADD = src/echoc/libechoc.a $(fuzz_libs) -lm
+tests_fuzz_conf_LDADD = $(fuzz_libs)
+tests_fuzz_connection_LDADD = $(fuzz_libs)
+tests_fuzz_handover_LDADD = $(fuzz_libs)
+tests_fuzz_worker_LDADD = $(fuzz_libs)
+
+# Nobody is asked for names; the kernel's answers are the input's; and the store
+# of a manager is in the harness.
+tests_fuzz_args_LDFLAGS = $(fuzz_flags) -Wl,--wrap=getaddrinfo
+tests_fuzz_conf_LDFLAGS = $(fuzz_flags)
+tests_fuzz_worker_LDFLAGS = $(fuzz_flags)
+tests_fuzz_connection_LDFLAGS = $(fuzz_flags) \
+	-Wl,--wrap=malloc,--wrap=read,--wrap=recv,--wrap=send,--wrap=splice
+tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=sd_pid_notify_with_fds
+
+EXTRA_DIST += tests/fuzz/args.dict tests/fuzz/conf.dict tests/fuzz/corpus tests/fuzz/fuzz.py \
+	tests/fuzz/regressions
+.PHONY: fuzzers
+fuzzers: $(fuzzers)
+
 # The real daemon, driven over sockets.
 
 EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \

@@ -1,0 +1,166 @@
+"""Runs the harnesses with libFuzzer, two processes at a time: "./dev fuzz [TARGET] [RUNS]".
+
+What is found is kept in build/fuzz/findings, what it grew from in build/fuzz/corpus, which the next
+campaign goes on with.  --keep puts as much of that into the tree as adds something.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import typing
+
+SRCDIR = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+BUILDDIR = os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/fuzz"))
+PROCESSES = 2
+EVERY = 10  # seconds between two lines of progress
+
+# A line of libFuzzer's: #runs, what has happened, edges, features, inputs.
+PULSE = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
+RUNS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)")
+NEW = re.compile(r"^stat::new_units_added:\s*(\d+)")
+
+
+class Target(typing.NamedTuple):
+    """How a harness is run."""
+    runs: int  # of ten million in all
+    max_size: int  # bytes of an input
+
+
+TARGETS = {
+    "args": Target(2_000_000, 512),
+    "conf": Target(1_000_000, 2048),
+    "connection": Target(3_000_000, 512),
+    "handover": Target(1_000_000, 1024),
+    "worker": Target(3_000_000, 512),
+}
+
+
+def folder(*names):
+    path = os.path.join(BUILDDIR, *names)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def inputs(target):
+    """Where the tree has inputs for it, of which the first is its corpus."""
+    folders = [os.path.join(SRCDIR, "tests/fuzz", kind, target) for kind in ("corpus", "regressions")]
+    return [f for f in folders if os.path.isdir(f)]
+
+
+def command(target, *options):
+    dictionary = os.path.join(SRCDIR, f"tests/fuzz/{target}.dict")
+    return [os.path.join(BUILDDIR, "tests/fuzz", target), f"-max_len={TARGETS[target].max_size}", *options,
+            *([f"-dict={dictionary}"] if os.path.exists(dictionary) else [])]
+
+
+class Process:
+    """One libFuzzer, which works on the corpus that the others work on too."""
+
+    def __init__(self, target, number, runs, seed):
+        self.runs = self.edges = self.new = 0
+        self.log = os.path.join(folder("logs"), f"{target}-{number}.log")
+        corpus = folder("corpus", target)
+        self.process = subprocess.Popen(
+            command(target, f"-runs={runs}", f"-seed={seed + number}", "-reload=10", "-timeout=60",
+                    "-print_final_stats=1", f"-artifact_prefix={folder('findings', target)}/")
+            + [corpus, *inputs(target)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, errors="replace")
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        with open(self.log, "w") as log:
+            for line in self.process.stderr:
+                log.write(line)
+                if m := PULSE.match(line):
+                    self.runs, self.edges = max(self.runs, int(m[1])), max(self.edges, int(m[2]))
+                elif m := RUNS.match(line):
+                    self.runs = int(m[1])
+                elif m := NEW.match(line):
+                    self.new = int(m[1])
+
+    def wait(self):
+        status = self.process.wait()
+        self.thread.join()
+        return status
+
+
+def wait_all(target, processes, runs):
+    """Waits for all, and says now and then how far they are; true if all ended well."""
+    begin = shown = time.monotonic()
+    while any(p.process.poll() is None for p in processes):
+        time.sleep(0.2)
+        if time.monotonic() - shown > EVERY:
+            shown = time.monotonic()
+            done = sum(p.runs for p in processes)
+            print(f"{target}: {done:,} of {runs:,} runs, {done / (shown - begin):,.0f}/s, "
+                  f"{max(p.edges for p in processes)} edges", flush=True)
+    return all([p.wait() == 0 for p in processes])
+
+
+def fuzz(target, runs, seed):
+    """A campaign; prints its summary, and returns true if it has found nothing."""
+    findings = folder("findings", target)
+    before = set(os.listdir(findings))
+    begin = time.monotonic()
+    processes = [Process(target, i, runs // PROCESSES, seed) for i in range(PROCESSES)]
+    try:
+        good = wait_all(target, processes, runs)
+    finally:
+        for p in processes:
+            with contextlib.suppress(ProcessLookupError):
+                p.process.terminate()
+    seconds = time.monotonic() - begin
+    done = sum(p.runs for p in processes)
+    new = sorted(set(os.listdir(findings)) - before)
+    print(f"{target}: {done:,} runs in {seconds:.0f} s, {done / seconds:,.0f}/s, "
+          f"{max(p.edges for p in processes)} edges, {sum(p.new for p in processes)} new inputs, "
+          f"{len(new)} findings", flush=True)
+    for name in new:
+        print(f"  {os.path.join(findings, name)}")
+    if not good:
+        print(f"  see {' '.join(p.log for p in processes)}")
+    return good and not new
+
+
+def keep(target):
+    """Puts the least set of inputs that reaches every edge into the tree."""
+    corpus = inputs(target)[0]
+    merged = folder("merged", target)
+    shutil.rmtree(merged)
+    os.makedirs(merged)
+    subprocess.run(command(target, "-merge=1", "-use_counters=0", merged, corpus, folder("corpus", target)),
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.rmtree(corpus, ignore_errors=True)
+    shutil.copytree(merged, corpus)
+    sizes = [os.path.getsize(os.path.join(corpus, name)) for name in os.listdir(corpus)]
+    print(f"{target}: {len(sizes)} inputs, {sum(sizes):,} bytes in {corpus}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev fuzz", description=__doc__.partition("\n")[0])
+    parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
+    parser.add_argument("runs", nargs="?", type=int, help="of each target")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--keep", action="store_true", help="minimise the corpus into the tree afterwards")
+    arguments = parser.parse_args()
+    targets = list(TARGETS) if arguments.target == "all" else [arguments.target]
+    print(f"seed {arguments.seed}, {PROCESSES} processes, AddressSanitizer and UndefinedBehaviorSanitizer",
+          flush=True)
+    good = True
+    for target in targets:
+        runs = TARGETS[target].runs if arguments.runs is None else arguments.runs
+        good &= fuzz(target, runs, arguments.seed)
+        if arguments.keep:
+            keep(target)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

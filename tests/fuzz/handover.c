@@ -1,0 +1,392 @@
+/*
+ * What a predecessor hands over, or someone who has taken its place: a file
+ * with a state, and carriers with descriptors of any kind and messages of any
+ * shape.  See state.h for the file; the input says how true it is.
+ *
+ * What is taken over is what can be served, each descriptor is served or
+ * closed, and nothing stays behind.  What was taken over is then handed over
+ * in earnest, and taken over again: the same connections, counters, bytes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "conf.h"
+#include "fuzz.h"
+#include "handover.h"
+#include "log.h"
+#include "state.h"
+#include "store.h"
+#include "takeover.h"
+
+#define FILE_SIZE 8192
+#define DESCRIPTORS 64 /* that have a record */
+#define HIGHEST 320    /* descriptors are looked for up to here */
+
+static struct tape tape;
+
+/* The store of a manager: what was handed over in earnest. */
+static struct activation stored;
+
+int __wrap_sd_pid_notify_with_fds(pid_t pid, int unset, const char *text, const int *fds,
+				  unsigned n);
+
+int __wrap_sd_pid_notify_with_fds(pid_t pid, int unset, const char *text, const int *fds,
+				  unsigned n)
+{
+	const char *name = strstr(text, "FDNAME=") + strlen("FDNAME=");
+	int fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+
+	fuzz_check(pid == 0 && !unset && n == 1 && fd >= 0);
+	if (strcmp(name, STORE_STATE) == 0)
+		stored.state = fd;
+	else
+		stored.carriers[atoi(name + strlen(STORE_CARRIER))] = fd;
+	return 1;
+}
+
+static void activation_clear(struct activation *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->state = -1;
+	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
+		a->carriers[i] = -1;
+}
+
+/* What can be sent: three that can be served, and others. */
+enum { TCP, TCP6, TCP_BLOCKING, LISTENING, UDP, LOCAL, PIPE, MEMORY, KINDS };
+
+static int make(int kind)
+{
+	int ends[2];
+
+	switch (kind) {
+	case TCP6:
+		return socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	case UDP:
+		return socket(AF_INET, SOCK_DGRAM, 0);
+	case LOCAL:
+		return socket(AF_UNIX, SOCK_STREAM, 0);
+	case PIPE:
+		if (pipe(ends) < 0)
+			abort();
+		close(ends[0]);
+		return ends[1];
+	case MEMORY:
+		return memfd_create("other", 0);
+	default:
+		return socket(AF_INET, SOCK_STREAM, 0);
+	}
+}
+
+/* They are made once and sent often; without IPv6 the second is as the first. */
+static int pool(int kind)
+{
+	static int fds[KINDS];
+
+	for (int i = 0; fds[KINDS - 1] == 0 && i < KINDS; i++) {
+		fds[i] = make(i);
+		if (fds[i] < 0)
+			fds[i] = make(TCP);
+		if (i == LISTENING && listen(fds[i], 1) < 0)
+			abort();
+	}
+	return fds[kind % KINDS];
+}
+
+static uint32_t number(void)
+{
+	uint32_t n = tape_next(&tape);
+
+	if (n < 0xf0)
+		return n;
+	for (int i = 0; i < 3; i++)
+		n = n << 8 | tape_next(&tape);
+	return n;
+}
+
+/* A message as in carrier.c, or not quite. */
+static void send_message(int to)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(253 * sizeof(int))];
+	} control = { 0 };
+	unsigned shape = tape_next(&tape), kinds = tape_next(&tape);
+	size_t n = shape % 16 == 15 ? 253 : shape % 16 % 6;
+	uint32_t data[2] = { number(), 0 };
+	struct iovec iov = { data, shape >> 4 == 15 ? tape_next(&tape) % 8 : sizeof(uint32_t) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c = &control.align;
+
+	if (n > 0) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	}
+	for (size_t i = 0; i < n; i++) {
+		int fd = pool(kinds & 0xc0 ? TCP : (int)((kinds + i) % KINDS));
+
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(int));
+	}
+	(void)sendmsg(to, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int make_carrier(unsigned messages)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	while (messages-- > 0)
+		send_message(pair[0]);
+	close(pair[0]);
+	return pair[1];
+}
+
+/* What a header says that the file's size is, or SIZE_MAX if that is too much. */
+static size_t size_of(const unsigned char *file, const struct state_header *h)
+{
+	uint64_t at = h->version == 1 ? 32 : sizeof(*h);
+	uint64_t end;
+
+	at += 8 * ((uint64_t)h->n_refused + 1);
+	at += 8 * (uint64_t)h->n_workers * ((uint64_t)h->n_closed + 2);
+	at += sizeof(struct state_source) * (h->version == 1 ? 0 : (uint64_t)h->n_sources);
+	if (at > FILE_SIZE || h->n_connections > FILE_SIZE / sizeof(struct state_record))
+		return SIZE_MAX;
+	end = at + h->n_connections * sizeof(struct state_record);
+	for (size_t size = end; at < size && size <= FILE_SIZE; at += sizeof(struct state_record)) {
+		struct state_record r;
+
+		memcpy(&r, file + at, sizeof(r));
+		end = r.pending < FILE_SIZE ? end + r.pending : SIZE_MAX / 2;
+	}
+	return end <= FILE_SIZE ? end : SIZE_MAX;
+}
+
+enum { UNSEALED = 1, TRUE_MAGIC = 2, TRUE_SIZE = 4, GIVEN_VERSION = 8 };
+
+/* The rest of the input, made truer as far as it says. */
+static int make_state(unsigned how)
+{
+	static unsigned char file[FILE_SIZE];
+	size_t size = (size_t)(tape.end - tape.at);
+	struct state_header h;
+	int fd = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	size = size < sizeof(file) ? size : sizeof(file);
+	memset(file, 0, sizeof(file));
+	memcpy(file, tape.at, size);
+	if (how & TRUE_MAGIC)
+		memcpy(file, "echodst", 8);
+	memcpy(&h, file, sizeof(h));
+	if (how / GIVEN_VERSION % 4 != 3)
+		h.version = how / GIVEN_VERSION % 4 + 1;
+	memcpy(file, &h, 32);
+	if (how & TRUE_SIZE && size_of(file, &h) <= sizeof(file))
+		size = size_of(file, &h);
+	if (fd < 0 || write(fd, file, size) != (ssize_t)size)
+		abort();
+	if (!(how & UNSEALED))
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	return fd;
+}
+
+/* What was opened points nowhere else, and its numbers are possible. */
+static void check_state(int fd)
+{
+	struct state s;
+	const unsigned char *end;
+	size_t pending = 0;
+
+	if (state_open(&s, fd) < 0) {
+		fuzz_check(!s.map);
+		return;
+	}
+	end = (unsigned char *)s.map + s.size;
+	fuzz_check(s.header.version >= 1 && s.header.version <= STATE_VERSION);
+	fuzz_check(s.header.n_refused <= REFUSALS && s.header.n_closed <= CLOSINGS);
+	for (uint32_t i = 0; i < s.header.n_connections; i++) {
+		fuzz_check(s.records[i].stalled <= 1);
+		pending += s.records[i].pending;
+	}
+	fuzz_check((const unsigned char *)(s.records + s.header.n_connections) == s.pending);
+	fuzz_check(s.pending + pending == end && size_of(s.map, &s.header) == s.size);
+	state_close(&s);
+}
+
+/* What all connections of a reactor are together, in any order. */
+struct sum {
+	uint64_t n, echoed, stalled, pending, content;
+	uint64_t refused, closed, received;
+};
+
+static void check_connection(const struct worker *w, uint32_t fd, const struct connection *c)
+{
+	int protocol = 0, listening = 1;
+	socklen_t size = sizeof(int);
+
+	fuzz_check(c->owner == w->config.number + 1 && c->adopted && c->since <= clock_ms());
+	fuzz_check(!c->pending || c->stalled);
+	getsockopt((int)fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size);
+	getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
+	fuzz_check(protocol == IPPROTO_TCP && !listening);
+	fuzz_check(fcntl((int)fd, F_GETFL) & O_NONBLOCK && fcntl((int)fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void sum_list(struct sum *sum, const struct worker *w, const struct list *list)
+{
+	int64_t since = INT64_MIN;
+	uint32_t i;
+
+	for (i = list->head; i; i = table_at(w->config.table, i)->age.next) {
+		const struct connection *c = table_at(w->config.table, i);
+		const struct pending *p = c->pending;
+
+		check_connection(w, i, c);
+		fuzz_check(c->since >= since && c->stalled == (list == &w->stalled));
+		since = c->since;
+		sum->n++;
+		sum->echoed += c->echoed;
+		sum->stalled += c->stalled;
+		sum->pending += p ? p->size - p->sent : 0;
+		for (size_t at = p ? p->sent : 0; p && at < p->size; at++)
+			sum->content += (at - p->sent + 1) * p->data[at];
+	}
+}
+
+static struct sum sum_up(const struct reactor *r)
+{
+	struct sum sum = { 0 };
+	uint64_t held = 0;
+
+	for (int i = 0; i < REFUSALS; i++)
+		sum.refused += counter_get(&r->acceptor.refused[i]) * (uint64_t)(i + 1);
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		const struct worker *w = &r->workers[i];
+
+		sum_list(&sum, w, &w->idle);
+		sum_list(&sum, w, &w->stalled);
+		held += w->echo.held;
+		sum.received += counter_get(&w->received) + 3 * counter_get(&w->echoed);
+		for (int j = 0; j < CLOSINGS; j++)
+			sum.closed += counter_get(&w->closed[j]) * (uint64_t)(j + 1);
+	}
+	fuzz_check(held == sum.pending && reactor_open(r) == sum.n);
+	fuzz_check((uint64_t)r->limiter.open == sum.n);
+	return sum;
+}
+
+/* A reactor without threads, each of which has ended, as it were. */
+static void start(struct reactor *r, unsigned choice)
+{
+	static struct conf conf;
+	struct conf_source none = { 0 };
+	struct conf_error error;
+
+	if (conf.n_listen == 0 && conf_load(&conf, &none, &error) < 0)
+		abort();
+	conf.buffer_size = 4096;
+	conf.workers = 1 + choice % 3;
+	conf.connection_rate_per_source = choice & 4 ? 10 : 0;
+	conf.max_connections_per_source = choice & 8 ? 2 : 0;
+	if (reactor_init(r, &conf, DESCRIPTORS, false) < 0)
+		abort();
+	reactor_set(r, &conf, DESCRIPTORS);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		r->workers[i].ended = true;
+}
+
+/* Closes what a reactor has, without a word. */
+static void stop(struct reactor *r)
+{
+	for (uint32_t fd = 0; fd < r->table.size; fd++) {
+		struct connection *c = table_at(&r->table, fd);
+
+		if (c->owner == 0)
+			continue;
+		limiter_release(&r->limiter, c->source);
+		connection_clear(c, &r->workers[c->owner - 1].echo);
+		close((int)fd);
+	}
+	reactor_deinit(r);
+}
+
+/* Hands over what a reactor has, and takes it over again. */
+static void check_handing_over(struct reactor *r, const struct sum *before, unsigned choice)
+{
+	struct takeover result;
+	struct reactor next;
+	struct sum after;
+
+	activation_clear(&stored);
+	fuzz_check(handover_run(r) == 0 && stored.state >= 0);
+	stop(r);
+	start(&next, choice);
+	result = takeover_run(&next, &stored);
+	fuzz_check(result.error == 0 && result.lost == 0 && result.carried == before->n);
+	after = sum_up(&next);
+	fuzz_check(memcmp(&after, before, sizeof(after)) == 0);
+	stop(&next);
+}
+
+static int count_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < HIGHEST; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Takes over what the input says. */
+static void run(void)
+{
+	unsigned choice = tape_next(&tape), how = tape_next(&tape), shape = tape_next(&tape);
+	struct activation a;
+	struct takeover result;
+	struct reactor r;
+	struct sum sum;
+
+	activation_clear(&a);
+	for (unsigned i = 0; i < shape % 4; i++) {
+		unsigned place = 2 * i + tape_next(&tape) % 2;
+
+		a.carriers[place] = make_carrier(shape / 4 % 8);
+	}
+	if (shape < 0xe0) {
+		a.state = make_state(how);
+		check_state(a.state);
+	}
+	start(&r, choice);
+	result = takeover_run(&r, &a);
+	fuzz_check(a.state < 0 && (result.error == 0 || result.carried == 0));
+	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
+		fuzz_check(a.carriers[i] < 0);
+	sum = sum_up(&r);
+	fuzz_check(sum.n == result.carried);
+	check_handing_over(&r, &sum, choice);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int before;
+
+	tape = (struct tape){ data, data + size };
+	log_set_level((enum log_level)0); /* nothing */
+	pool(0);
+	before = count_descriptors();
+	run();
+	fuzz_check(count_descriptors() == before);
+	return 0;
+}

@@ -1,0 +1,99 @@
+/*
+ * In place of libFuzzer: gives a harness every file of its corpus and of its
+ * regressions once.  So each build and each sanitizer has them, whatever the
+ * compiler.  With arguments it takes these files instead.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+static bool running;
+
+/* No input may end the process, not even in order. */
+static void on_exit_in_between(void)
+{
+	if (!running)
+		return;
+	dprintf(2, "the harness has called exit()\n");
+	_exit(1);
+}
+
+/* False if it is no regular file. */
+static bool replay(const char *path)
+{
+	FILE *in = fopen(path, "r");
+	struct stat st;
+	uint8_t *data;
+	size_t size;
+
+	if (!in || fstat(fileno(in), &st) < 0) {
+		perror(path);
+		exit(1);
+	}
+	if (!S_ISREG(st.st_mode)) {
+		fclose(in);
+		return false;
+	}
+	size = (size_t)st.st_size;
+	data = malloc(size ? size : 1); /* no byte more, so that ASan sees who reads on */
+	if (!data || fread(data, 1, size, in) != size)
+		abort();
+	fclose(in);
+	printf("# %s\n", path);
+	fflush(stdout); /* the last one named is the one that failed */
+	running = true;
+	LLVMFuzzerTestOneInput(data, size);
+	running = false;
+	free(data);
+	return true;
+}
+
+/* A folder, whose name is that of the harness.  Returns the number of files, or -1. */
+static int replay_folder(const char *kind)
+{
+	const char *source = getenv("SRCDIR");
+	struct dirent **names;
+	char path[4096];
+	int n, count = 0;
+
+	snprintf(path, sizeof(path), "%s/tests/fuzz/%s/%s", source ? source : ".", kind,
+		 program_invocation_short_name);
+	n = scandir(path, &names, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
+		char file[sizeof(path) + 256];
+
+		snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name);
+		count += replay(file);
+		free(names[i]);
+	}
+	if (n < 0)
+		return -1;
+	free(names);
+	return count;
+}
+
+/* Each folder is one test; not every harness has had a regression yet. */
+static int replay_all(void)
+{
+	int corpus = replay_folder("corpus"), regressions;
+
+	printf("%s 1 - corpus: %d files do no harm\n", corpus > 0 ? "ok" : "not ok", corpus);
+	regressions = replay_folder("regressions");
+	if (regressions >= 0)
+		printf("ok 2 - regressions: %d files do no harm\n", regressions);
+	printf("1..%d\n", regressions < 0 ? 1 : 2);
+	return corpus > 0 ? 0 : 1;
+}
+
+int main(int argc, char *argv[])
+{
+	atexit(on_exit_in_between);
+	for (int i = 1; i < argc; i++)
+		replay(argv[i]);
+	return argc > 1 ? 0 : replay_all();
+}
