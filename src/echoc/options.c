@@ -181,7 +181,8 @@ static int set_time(int64_t *value, const char *text, double min)
 	double seconds;
 	int status = set_real(&seconds, text, min, 1e6); /* in ms it must fit an int */
 
-	*value = (int64_t)(seconds * SECOND);
+	if (status < 0) /* else it may have no such value */
+		*value = (int64_t)(seconds * SECOND);
 	return status;
 }
 
@@ -195,8 +196,8 @@ static int set_size(struct options *o, const char *text)
 	o->max_size = *dash == '-' ? strtoul(dash + 1, &end, 10) : o->min_size;
 	if (*dash != '-')
 		end = dash;
-	if (*text < '0' || *text > '9' || *end || o->min_size < 1 || o->max_size < o->min_size ||
-	    o->max_size > SIZE_LIMIT)
+	if (text[strspn(text, "0123456789-")] || *text == '-' || strstr(text, "--") || *end ||
+	    o->min_size < 1 || o->max_size < o->min_size || o->max_size > SIZE_LIMIT)
 		return complain("not a size from 1 to 1073741824, or MIN-MAX: ", text);
 	return -1;
 }
