@@ -153,6 +153,7 @@ functional_tests = \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \
 	tests/functional/test_models.py \
+	tests/functional/test_mutations.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
