@@ -38,6 +38,7 @@ unit_tests = \
 	tests/unit/log \
 	tests/unit/option \
 	tests/unit/poller \
+	tests/unit/pulse \
 	tests/unit/queue \
 	tests/unit/refusals \
 	tests/unit/state \
@@ -57,6 +58,7 @@ tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
+tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)
 tests_unit_queue_SOURCES = tests/unit/queue.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
@@ -64,6 +66,9 @@ tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+
+# An error of accept(2), which seldom happens.
+tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4
 
 # The journal of the machine has no part in a test.
 tests_unit_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sendmsg

@@ -1,7 +1,9 @@
 #include "acceptor.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,6 +14,20 @@ static struct table table;
 static struct limiter limiter;
 static struct worker worker;
 static struct acceptor acceptor;
+
+static int error_of_accept; /* of the next accept4(2) */
+
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+	if (error_of_accept == 0)
+		return __real_accept4(fd, address, size, flags);
+	errno = error_of_accept;
+	error_of_accept = 0;
+	return -1;
+}
 
 /* An acceptor with one worker, none of which runs yet. */
 static void begin(void)
@@ -26,6 +42,15 @@ static void begin(void)
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &w), 0);
 	cr_assert_eq(acceptor_init(&acceptor, &a), 0);
+}
+
+static void end(void)
+{
+	close(worker.config.done_fd);
+	acceptor_deinit(&acceptor);
+	worker_deinit(&worker);
+	limiter_deinit(&limiter);
+	table_deinit(&table);
 }
 
 /* A new listener as the only one of a set, with one client in its queue. */
@@ -73,10 +98,7 @@ Test(acceptor, stop_right_after_listen)
 		check_handed_over();
 		cr_assert_lt(fcntl(set.fds[0], F_GETFD), 0, "the listener is still open");
 		close(client);
-		close(worker.config.done_fd);
-		acceptor_deinit(&acceptor);
-		worker_deinit(&worker);
-		table_deinit(&table);
+		end();
 	}
 }
 
@@ -97,7 +119,68 @@ Test(acceptor, listener_that_is_replaced_at_once)
 		close(client);
 	}
 	acceptor_stop(&acceptor);
-	acceptor_deinit(&acceptor);
-	worker_deinit(&worker);
-	table_deinit(&table);
+	end();
+}
+
+/* What concerns one connection is none of those behind it: no pause, no line in the log. */
+Test(acceptor, errors_of_one_connection)
+{
+	static const int errors[] = {
+		ECONNABORTED, EINTR,	   EPERM,     EPROTO,	    ENOPROTOOPT, EOPNOTSUPP,
+		ENETDOWN,     ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENONET,	 ETIMEDOUT,
+	};
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct acceptor_set set;
+		int client;
+
+		begin();
+		client = open_with_client(&set);
+		error_of_accept = errors[i];
+		cr_assert_eq(acceptor_start(&acceptor), 0);
+		acceptor_listen(&acceptor, &set);
+		check_handed_over();
+		acceptor_stop(&acceptor);
+		cr_assert_eq(counter_get(&acceptor.pauses), 0, "%s", strerror(errors[i]));
+		close(client);
+		end();
+	}
+}
+
+/* Any other is a reason to pause, and to try again. */
+Test(acceptor, errors_of_all)
+{
+	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct acceptor_set set;
+		int client;
+
+		begin();
+		client = open_with_client(&set);
+		error_of_accept = errors[i];
+		cr_assert_eq(acceptor_start(&acceptor), 0);
+		acceptor_listen(&acceptor, &set);
+		check_handed_over();
+		acceptor_stop(&acceptor);
+		cr_assert_eq(counter_get(&acceptor.pauses), 1, "%s", strerror(errors[i]));
+		close(client);
+		end();
+	}
+}
+
+/* What epoll does not take stays the acceptor's: nobody owns it, and it does not count. */
+Test(acceptor, adoption_that_fails)
+{
+	int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct connection *c;
+
+	begin();
+	c = table_at(&table, (uint32_t)file);
+	cr_assert_eq(worker_adopt(&worker, file), -EPERM);
+	cr_assert_eq(atomic_load(&c->owner), 0);
+	cr_assert_eq(counter_get(&worker.accepted), 0);
+	cr_assert_eq(worker_open(&worker), 0);
+	close(file);
+	end();
 }

@@ -1,0 +1,185 @@
+#include "pulse.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "log.h"
+
+static struct conf conf = { .workers = 2, .buffer_size = 4096 };
+static struct reactor reactor;
+static struct pulse pulse;
+static int manager; /* what is told arrives there */
+static int heard;   /* and there the log */
+
+static int open_manager(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t size = sizeof(sa_family_t);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	char name[16] = "@";
+
+	/* A name of the kernel's choice, in the abstract space, where nothing is left behind. */
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, size), 0);
+	size = sizeof(address);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	memcpy(name + 1, address.sun_path + 1, size - sizeof(sa_family_t) - 1);
+	cr_assert_eq(setenv("NOTIFY_SOCKET", name, 1), 0);
+	return fd;
+}
+
+/* A reactor whose threads do not run, so nobody answers, under a manager with a watchdog. */
+static void begin(void)
+{
+	int fds[2];
+
+	unsetenv("JOURNAL_STREAM");
+	unsetenv("WATCHDOG_PID");
+	cr_assert_eq(setenv("WATCHDOG_USEC", "4000000", 1), 0);
+	cr_assert_eq(pipe(fds), 0);
+	cr_assert_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	heard = fds[0];
+	manager = open_manager();
+	cr_assert_eq(reactor_init(&reactor, &conf, 64, false), 0);
+}
+
+static void end(void)
+{
+	reactor_deinit(&reactor);
+	close(manager);
+	cr_assert_geq(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO), 0);
+}
+
+TestSuite(pulse, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+/* The next thing that was told, or "". */
+static const char *told(void)
+{
+	static char text[256];
+	ssize_t n = recv(manager, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void beat(void)
+{
+	pulse.next = 0;
+	pulse_beat(&pulse, &reactor);
+}
+
+/* All threads go round once, with nothing to do. */
+static void answer(void)
+{
+	struct epoll_event events[4];
+
+	poller_wait(&reactor.acceptor.poller, events, 4, 0);
+	for (unsigned i = 0; i < reactor.n_workers; i++)
+		poller_wait(&reactor.workers[i].poller, events, 4, 0);
+}
+
+/* The watchdog is fed four times in the time that it allows. */
+TEST(pulse, interval)
+{
+	pulse_start(&pulse, &reactor);
+	cr_assert(pulse.watched);
+	cr_assert_eq(pulse.beat, 1000);
+	cr_assert_leq(pulse_wait(&pulse), 1000);
+	pulse.next = 0;
+	cr_assert_eq(pulse_wait(&pulse), 0);
+	answer();
+	pulse_beat(&pulse, &reactor);
+	cr_assert_gt(pulse.next, 0);
+	cr_assert_leq(pulse_wait(&pulse), 1000);
+}
+
+/* Before it is due, nothing is told. */
+TEST(pulse, not_yet)
+{
+	pulse_start(&pulse, &reactor);
+	answer();
+	pulse.next = INT64_MAX;
+	pulse_beat(&pulse, &reactor);
+	cr_assert_str_eq(told(), "");
+}
+
+/* Without a watchdog the status is looked at; without a manager there is no pulse. */
+TEST(pulse, without_a_watchdog)
+{
+	unsetenv("WATCHDOG_USEC");
+	pulse_start(&pulse, &reactor);
+	cr_assert_not(pulse.watched);
+	cr_assert_gt(pulse.beat, 0);
+	beat();
+	cr_assert_eq(strstr(told(), "WATCHDOG"), NULL);
+	unsetenv("NOTIFY_SOCKET");
+	pulse_start(&pulse, &reactor);
+	cr_assert_eq(pulse_wait(&pulse), -1);
+}
+
+/* Each thread is asked anew after each feeding: one that answered once proves nothing. */
+TEST(pulse, asks_again)
+{
+	pulse_start(&pulse, &reactor);
+	pulse.told = INT64_MAX; /* no status in between */
+	for (int i = 0; i < 3; i++) {
+		beat();
+		cr_assert_str_eq(told(), "", "fed though nobody answered");
+		answer();
+		beat();
+		cr_assert_str_eq(told(), "WATCHDOG=1");
+	}
+}
+
+/* Who is stuck is named, all of them, and once until all have answered. */
+TEST(pulse, complains_once)
+{
+	const char *expected = "echod: error: watchdog: acceptor does not answer\n"
+			       "echod: error: watchdog: worker/0 does not answer\n"
+			       "echod: error: watchdog: worker/1 does not answer\n";
+	char text[1024];
+
+	pulse_start(&pulse, &reactor);
+	for (int round = 0; round < 2; round++) {
+		ssize_t n;
+
+		for (int i = 0; i < 3; i++)
+			beat();
+		n = read(heard, text, sizeof(text) - 1);
+		text[n > 0 ? n : 0] = '\0';
+		cr_assert_str_eq(text, expected, "told: %s", text);
+		answer();
+		beat();
+	}
+}
+
+/* The status is told when it has changed, and not more often than each five seconds. */
+TEST(pulse, status)
+{
+	char text[128];
+
+	unsetenv("WATCHDOG_USEC");
+	pulse_start(&pulse, &reactor);
+	pulse_status(&pulse, &reactor, text, sizeof(text));
+	cr_assert_str_eq(text, "Connections: 0, refused: 0");
+	pulse.told -= 5000;
+	beat();
+	cr_assert_str_eq(told(), "", "nothing has changed");
+	counter_increment(&reactor.acceptor.refused[REFUSED_RESOURCES]);
+	counter_add(&reactor.workers[1].accepted, 3);
+	beat();
+	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 1");
+	counter_increment(&reactor.acceptor.refused[REFUSED_MAX_CONNECTIONS]);
+	pulse.told += 1000000; /* it was told just now, however slow this machine is */
+	beat();
+	cr_assert_str_eq(told(), "", "too soon");
+	pulse.told -= 1000000 + 5000;
+	beat();
+	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 2");
+}
