@@ -47,6 +47,13 @@ class Activation(harness.Test):
             self.assertServes(d, port=a.getsockname()[1])
             self.assertServes(d, port=b.getsockname()[1])
 
+    def test_options(self):
+        """a passed listener gets the options of the file"""
+        a = self.listener()
+        with Passed("-o", "tcp_keepalive=77", passed=[a]) as d:
+            self.assertServes(d)
+            self.assertEqual(a.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 77)
+
     def test_reload(self):
         """a reload leaves passed listeners alone, whatever `listen` says, and sets their options"""
         a = self.listener()

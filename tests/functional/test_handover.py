@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -410,6 +411,34 @@ class Settings(HandOver):
             before = d.wait_counter("echoed", sum(c.got for c in clients))
             self.assertEqual(m.restart().counters(), before)
 
+    def test_pauses(self):
+        """the count of pauses goes along"""
+        with Manager(expect=["cannot accept: Too many open files"]) as m:
+            d = m.start()
+            limits = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (8, limits[1]))
+            waiting = self.client(m)
+            d.wait_counter("pauses", 1)
+            resource.prlimit(d.pid, resource.RLIMIT_NOFILE, limits)
+            waiting.talk(10)
+            before = d.wait_counter("echoed", 10)["pauses"]
+            self.assertEqual(m.restart().counters()["pauses"], before)
+
+    def test_budget(self):
+        """what is taken over counts for the budget, and no more when it is sent"""
+        with Manager("-o", "workers=1", *options(**TIGHT)) as m:
+            d = m.start()
+            first, second = self.clients(2, m, **SLOW)
+            fill(d, [first])
+            m.abort()
+            self.assertGreater(max(r.pending for r in State(m).records), 0)
+            d = m.start()
+            first.receive()
+            fill(d, [second])
+            counters = d.counters()
+            self.assertGreater(counters["received"], counters["echoed"])  # the rest is in memory
+            second.receive()
+
     def test_buffer_size(self):
         """what waits for a slow client may be more than the new buffers hold"""
         with Manager(*options(**TIGHT)) as m:
@@ -547,6 +576,7 @@ class Memory(HandOver):
                 m.abort()
                 now, = State(m).records
                 self.assertEqual(now.stalled, 1)
+                self.assertGreater(now.unacknowledged, 0)
                 if before and now.echoed == before.echoed:
                     break
                 before = now

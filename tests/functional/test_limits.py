@@ -148,6 +148,14 @@ class Descriptors(harness.Test):
         self.assertEqual(status, 71, err)
         self.assertIn("Too many open files", err)
 
+    def test_limit_is_raised(self):
+        """the soft limit of descriptors does not count, only the hard one"""
+        with Echod(prefix=("prlimit", "--nofile=40:200")) as d:
+            self.assertGreater(int(d.wait_log(r"at most (\d+) connections").group(1)), 100)
+            with many(d.connect() for _ in range(100)) as clients:
+                for s in clients:
+                    self.assertEchoes(s)
+
     def test_limit_above_descriptors(self):
         """a max_connections that the descriptors do not allow is lowered, with a warning"""
         with Echod("-o", "max_connections=1000", prefix=("prlimit", "--nofile=100:100"),

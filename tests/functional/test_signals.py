@@ -57,6 +57,46 @@ class Stop(harness.Test):
                 for i, s in enumerate(clients):
                     self.assertEqual(read_to_end(s), b"%03d" % i)
 
+    def test_slow_acceptor(self):
+        """the same when the acceptor comes to its queue long after the signal"""
+        with Echod("-o", "shutdown_timeout=3600") as d:
+            tids = {name: tid for tid, name in d.threads().items()}
+
+            def main_waits_for_the_acceptor():
+                with open(f"/proc/{d.pid}/wchan") as f:
+                    return "futex" in f.read()
+            with harness.Stuck(tids["acceptor"]):
+                clients = [d.connect() for _ in range(20)]
+                for s in clients:
+                    s.sendall(b"hello")
+                d.wait_arrived(20, 5)
+                d.signal(signal.SIGTERM)
+                harness.wait_until(main_waits_for_the_acceptor, "main to wait for the acceptor")
+            with many(clients):
+                for s in clients:
+                    self.assertEqual(read_to_end(s), b"hello")
+
+    def test_newcomers(self):
+        """who was accepted and not yet looked at when the stop began gets FIN, too"""
+        n = 700  # more than the worker hears of at once
+        harness.raise_descriptor_limit()
+        with Echod("-o", "shutdown_timeout=3600", "-o", "workers=1", conf="") as d:
+            tids = {name: tid for tid, name in d.threads().items()}
+
+            def main_waits_for_the_worker():
+                with open(f"/proc/{d.pid}/wchan") as f:
+                    return not os.path.exists(f"/proc/{d.pid}/task/{tids['acceptor']}") and "poll" in f.read()
+            with harness.Stuck(tids["worker/0"]):
+                d.signal(signal.SIGHUP)  # so that a wake-up is the first of what it will hear
+                d.wait_log("reloaded")
+                clients = [d.connect() for _ in range(n)]
+                d.wait_counter("accepted", n)
+                d.signal(signal.SIGTERM)
+                harness.wait_until(main_waits_for_the_worker, "the order to drain")
+            with many(clients):
+                for s in clients:
+                    self.assertEnds(s)
+
     def test_slow_reader(self):
         """a slow reader gets all of its echo before FIN"""
         with Echod("-o", "shutdown_timeout=3600", "-o", "send_buffer=4608") as d:
@@ -184,7 +224,9 @@ class OtherSignals(harness.Test):
         """SIGUSR1 logs one line with all counters, exact"""
         with Echod("-o", "workers=2") as d:
             with d.connect() as a, d.connect() as b:
-                self.assertEchoes(a, b"12345")
+                self.assertEchoes(a, b"12")
+                d.wait_counter("echoed", 2)
+                self.assertEchoes(a, b"345")
                 self.assertEchoes(b, b"123")
                 self.assertEqual(d.wait_counter("echoed", 8), {
                     "accepted": 2, "open": 2, "received": 8, "echoed": 8,

@@ -499,6 +499,7 @@ static void stream(struct pair p, size_t size)
 		said += n > 0 ? (size_t)n : 0;
 		cr_assert_geq(turn(p), 0);
 		piped += c.streams;
+		cr_assert_leq(echo.held, echo.budget);
 		if (said < size && one_in(2))
 			continue;
 		n = recv(p.client, data, sizeof(data), MSG_DONTWAIT);
@@ -774,6 +775,24 @@ TEST(connection, forget)
 	cr_assert_null(c.pending);
 	connection_forget(&c, &echo);
 	cr_assert_eq(echo.held, 0);
+	pair_close(p);
+}
+
+/* Of a connection that is over nothing is left to the next one with its descriptor. */
+TEST(connection, clear)
+{
+	static const struct connection empty;
+	struct pair p = unix_pair(4096);
+
+	stall(p);
+	c.adopted = c.stalled = c.ready = c.finished = c.streams = true;
+	c.source = (struct source *)&echo;
+	connection_clear(&c, &echo);
+	cr_assert_eq(echo.held, 0);
+	cr_assert_null(c.pending);
+	cr_assert_null(c.source);
+	cr_assert_eq(c.echoed, 0);
+	cr_assert_eq(memcmp(&c, &empty, sizeof(c)), 0);
 	pair_close(p);
 }
 

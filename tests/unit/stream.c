@@ -204,6 +204,30 @@ TEST(stream, one_too_many_at_once)
 	cr_assert_eq(value(&tally.bytes_verified), 16);
 }
 
+/* The right bytes, but before they are sent. */
+TEST(stream, partly_sent)
+{
+	static unsigned char data[STREAM_CHUNK];
+	size_t size = 64 << 20, sent;
+
+	add(size);
+	sent = value(&tally.bytes_sent);
+	cr_assert_lt(sent, size, "the socket takes it all");
+	while (recv(theirs, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	for (size_t at = 0; at < sent;) {
+		size_t n = sent - at < 4096 ? sent - at : 4096;
+
+		payload_make(payload_key(1, 9), at, data, n);
+		give(data, n, STREAM_WAIT);
+		at += n;
+	}
+	payload_make(payload_key(1, 9), sent, data, 1);
+	give(data, 1, -EBADMSG);
+	cr_assert_eq(value(&tally.bytes_verified), sent);
+	cr_assert_eq(value(&tally.corrupt), 1);
+}
+
 /* Too late is lost, once, whatever still comes; and right bytes stay right. */
 TEST(stream, lost)
 {
