@@ -173,9 +173,26 @@ static_tests = \
 	tests/functional/test_bench.py \
 	tests/functional/test_docs.py \
 	tests/functional/test_install.py \
+	tests/functional/test_mutate.py \
 	tests/functional/test_probes.py \
 	tests/functional/test_scaling.py \
 	tests/functional/test_source.py
+
+# Mutations of the sources: "./dev mutate".
+
+EXTRA_DIST += tests/mutate/campaign.py tests/mutate/mutations.py $(mutation_sets)
+mutation_sets = \
+	tests/mutate/client.toml \
+	tests/mutate/data.toml \
+	tests/mutate/edge.toml \
+	tests/mutate/handoff.toml \
+	tests/mutate/limits.toml \
+	tests/mutate/log.toml \
+	tests/mutate/reload.toml \
+	tests/mutate/restart.toml \
+	tests/mutate/service.toml \
+	tests/mutate/stop.toml \
+	tests/mutate/timeouts.toml
 
 # A real systemd in a container; skipped where none can be booted.
 
