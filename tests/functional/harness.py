@@ -135,6 +135,12 @@ class Server:
                 names[int(tid)] = f.read().strip()
         return names
 
+    def wait_thread(self, name):
+        """The identifier of the thread that has, or soon gives itself, this name."""
+        def found():
+            return next((tid for tid, n in self.threads().items() if n == name), None)
+        return wait_until(found, f"a thread {name}")
+
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat") as f:
             fields = f.read().rpartition(")")[2].split()

@@ -60,12 +60,10 @@ class Stop(harness.Test):
     def test_slow_acceptor(self):
         """the same when the acceptor comes to its queue long after the signal"""
         with Echod("-o", "shutdown_timeout=3600") as d:
-            tids = {name: tid for tid, name in d.threads().items()}
-
             def main_waits_for_the_acceptor():
                 with open(f"/proc/{d.pid}/wchan") as f:
                     return "futex" in f.read()
-            with harness.Stuck(tids["acceptor"]):
+            with harness.Stuck(d.wait_thread("acceptor")):
                 clients = [d.connect() for _ in range(20)]
                 for s in clients:
                     s.sendall(b"hello")
@@ -81,12 +79,12 @@ class Stop(harness.Test):
         n = 700  # more than the worker hears of at once
         harness.raise_descriptor_limit()
         with Echod("-o", "shutdown_timeout=3600", "-o", "workers=1", conf="") as d:
-            tids = {name: tid for tid, name in d.threads().items()}
+            acceptor = d.wait_thread("acceptor")
 
             def main_waits_for_the_worker():
                 with open(f"/proc/{d.pid}/wchan") as f:
-                    return not os.path.exists(f"/proc/{d.pid}/task/{tids['acceptor']}") and "poll" in f.read()
-            with harness.Stuck(tids["worker/0"]):
+                    return not os.path.exists(f"/proc/{d.pid}/task/{acceptor}") and "poll" in f.read()
+            with harness.Stuck(d.wait_thread("worker/0")):
                 d.signal(signal.SIGHUP)  # so that a wake-up is the first of what it will hear
                 d.wait_log("reloaded")
                 clients = [d.connect() for _ in range(n)]
