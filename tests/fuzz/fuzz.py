@@ -19,6 +19,7 @@ SRCDIR = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILDDIR = os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/fuzz"))
 PROCESSES = 2
 EVERY = 10  # seconds between two lines of progress
+ASAN = "quarantine_size_mb=16"  # an input is short-lived, and memory that was just used is fast
 
 # A line of libFuzzer's: #runs, what has happened, edges, features, inputs.
 PULSE = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
@@ -70,7 +71,7 @@ class Process:
             command(target, f"-runs={runs}", f"-seed={seed + number}", "-reload=10", "-timeout=60",
                     "-print_final_stats=1", f"-artifact_prefix={folder('findings', target)}/")
             + [corpus, *inputs(target)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace")
+            stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, "ASAN_OPTIONS": ASAN})
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -120,7 +121,7 @@ static void send_message(int to)
 		char bytes[CMSG_SPACE(253 * sizeof(int))];
 	} control = { 0 };
 	unsigned shape = tape_next(&tape), kinds = tape_next(&tape);
-	size_t n = shape % 16 == 15 ? 253 : shape % 16 % 6;
+	size_t n = shape == 0xef ? 253 : shape % 8 % 6;
 	uint32_t data[2] = { number(), 0 };
 	struct iovec iov = { data, shape >> 4 == 15 ? tape_next(&tape) % 8 : sizeof(uint32_t) };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -340,12 +341,18 @@ static void check_handing_over(struct reactor *r, const struct sum *before, unsi
 	stop(&next);
 }
 
+/* poll(2) knows in one call which are open. */
 static int count_descriptors(void)
 {
+	struct pollfd all[HIGHEST];
 	int n = 0;
 
 	for (int fd = 0; fd < HIGHEST; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
+		all[fd] = (struct pollfd){ .fd = fd };
+	if (poll(all, HIGHEST, 0) < 0)
+		abort();
+	for (int fd = 0; fd < HIGHEST; fd++)
+		n += !(all[fd].revents & POLLNVAL);
 	return n;
 }
 
