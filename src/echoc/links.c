@@ -33,7 +33,7 @@
 #define GIVE_UP 10
 
 #define options_of(l) ((l)->plan->options)
-#define phase_of(l) atomic_load(&(l)->plan->phase)
+#define phase_of(l) ((l)->phase)
 
 /* The share of loader `number` when `total` things are dealt out in turn. */
 static uint64_t share(uint64_t total, unsigned number, unsigned threads)

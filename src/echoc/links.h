@@ -59,6 +59,7 @@ struct links {
 	struct link **by_fd; /* the link of a descriptor */
 	size_t n_by_fd;
 	uint64_t left; /* messages that may still be planned or sent */
+	int phase;     /* the plan's, as it was before `now` was taken */
 	int64_t now;
 	uint64_t random;
 };

@@ -15,7 +15,17 @@
 
 static int phase_of(const struct loader *l)
 {
-	return atomic_load(&l->links.plan->phase);
+	return l->links.phase;
+}
+
+/*
+ * The phase before the time: a loader that knows of the end has given its links
+ * all that was due before it, when it lets the first of them go.
+ */
+static void look_up(struct loader *l)
+{
+	l->links.phase = atomic_load(&l->links.plan->phase);
+	l->links.now = clock_ns();
 }
 
 int loader_init(struct loader *l, struct plan *plan, unsigned number)
@@ -98,7 +108,7 @@ static void wait_and_serve(struct loader *l)
 	if (ns < 0)
 		timeout = (struct timespec){ 0 };
 	n = epoll_pwait2(links->poller.epoll_fd, events, BATCH, &timeout, NULL);
-	links->now = clock_ns();
+	look_up(l);
 	do_what_is_due(l);
 	for (int i = 0; i < n; i++) {
 		if (poller_is_wake(&links->poller, &events[i]))
@@ -115,7 +125,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "loader");
 	prctl(PR_SET_TIMERSLACK, 1); /* ns: a planned time is to be met */
-	l->links.now = clock_ns();
+	look_up(l);
 	do_what_is_due(l);
 	while (l->links.n_over < l->links.n && phase_of(l) != PHASE_QUIT)
 		wait_and_serve(l);

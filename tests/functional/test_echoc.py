@@ -19,6 +19,7 @@ from harness import Echod
 
 ECHOC = harness.ECHOC
 SMALL = bool(harness.SANITIZERS)
+CPU = str(min(os.sched_getaffinity(0)))
 
 TIMES = ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
 NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "messages_sent",
@@ -48,7 +49,7 @@ class Result:
 class Client(harness.Test):
     def start(self, *args, **options):
         """A client that runs; it is gone at the end of the test."""
-        p = subprocess.Popen([ECHOC, *map(str, args)], stdin=subprocess.DEVNULL,
+        p = subprocess.Popen([*options.pop("prefix", ()), ECHOC, *map(str, args)], stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=options.pop("stderr", subprocess.PIPE),
                              text=True, **options)
         self.addCleanup(p.communicate)
@@ -259,6 +260,16 @@ class Load(Client):
             self.assertLessEqual(o["messages_sent"], 500 * o["duration_s"] + 1)
             self.assertGreater(o["messages_sent"], 500)  # of 1000: a slow machine plans late
             self.assertAlmostEqual(o["offered_rate"], o["achieved_rate"])
+
+    @harness.needs("taskset")
+    def test_end_of_plan(self):
+        """what was due before the end is sent, though the loader is interrupted by the end itself"""
+        with Echod() as d:
+            for _ in range(30):  # main and the loader share a CPU: the end comes at any moment
+                p = self.start("load", "--connections", 300, "--rate", 200000, "--duration", 0.01, "--json",
+                               "--timeout", harness.DEADLINE, f"127.0.0.1:{d.port}", prefix=("taskset", "-c", CPU))
+                r = self.finish(p)
+                self.assertEqual((r.status, r.json["lost"]), (0, 0), r.err)
 
     def test_tiny_rate(self):
         """a message in many years is one message, not a flood"""
