@@ -194,6 +194,14 @@ mutation_sets = \
 	tests/mutate/stop.toml \
 	tests/mutate/timeouts.toml
 
+# Faults that strace makes, or a shim that is loaded before the C library.
+
+EXTRA_DIST += tests/faults/calls.py tests/faults/faults.py tests/faults/scenes.py tests/faults/shim.c
+CLEANFILES += tests/faults/shim.so
+tests/faults/shim.so: tests/faults/shim.c
+	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) -D_GNU_SOURCE -Wall -Wextra $(CPPFLAGS) $(CFLAGS) \
+		-fPIC -shared -o $@ $(srcdir)/tests/faults/shim.c -ldl
+
 # A real systemd in a container; skipped where none can be booted.
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
@@ -226,6 +234,7 @@ check_PROGRAMS += $(versions)
 if !SANITIZED
 TESTS += $(static_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)
+check_DATA = tests/faults/shim.so
 endif
 endif
 

@@ -127,8 +127,8 @@ class Manager:
         """What was told so far under this key, in order."""
         return [m[key] for m in self.messages if key in m]
 
-    def start(self, *args, listen=None, env=None, expect=(), **options):
-        """Starts a daemon with what is stored; returns it when it has said READY.
+    def launch(self, *args, listen=None, env=None, expect=(), **options):
+        """Starts a daemon with what is stored, and does not wait for anything it does.
 
         It listens where the last one did, unless told otherwise; "" is for what its file says.
         """
@@ -136,12 +136,17 @@ class Manager:
             for s in [s for s in self.store if s.hung_up()]:
                 self.remove(s.name)
             passed = self.random.sample(self.store, len(self.store))
-        ready = len(self.told("READY"))
-        options = {**self.options, **options}
+        options = {**self.options, "wait": False, **options}
         expect = [AT_SIGTERM, AT_SIGABRT, *options.pop("expect", ()), *expect]
         env = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": WATCHDOG_USEC, **(env or {})}
         self.daemon = Passed(*self.args, *args, passed=passed, names=":".join(s.name for s in passed),
                              listen=self.listen if listen is None else listen, env=env, expect=expect, **options)
+        return self.daemon
+
+    def start(self, *args, **options):
+        """Launches a daemon; returns it when it has said READY."""
+        ready = len(self.told("READY"))
+        self.launch(*args, wait=True, **options)
         self.listen = self.listen_again()
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.told("READY")) > ready, harness.DEADLINE):
