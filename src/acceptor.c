@@ -8,7 +8,7 @@
  * fails for every connection in the queue, and a level-triggered wait would
  * return at once, for ever.  So the acceptor pauses: it sleeps on its wake-up
  * alone for a tenth of a second and tries again.  The clients wait in the
- * queue meanwhile.
+ * queue meanwhile.  So they do if there is no memory to watch their listener.
  *
  * The log has a line about refusals and one about pauses at most once in ten
  * seconds; counters have all.  The wait ends when there is more to tell of
@@ -187,12 +187,19 @@ static void retire(struct acceptor *a, int listener)
 	close(listener);
 }
 
-static void watch(struct acceptor *a, int listener)
+/* Watches the whole set.  0, or -errno if some could not be: try again. */
+static int watch_all(struct acceptor *a)
 {
-	int r = poller_add(&a->poller, listener, EPOLLIN);
+	int result = 0;
 
-	if (r < 0)
-		log_error("cannot watch a listener: %s", strerrordesc_np(-r));
+	for (size_t i = 0; i < a->set.n; i++) {
+		int r = poller_add(&a->poller, a->set.fds[i], EPOLLIN);
+
+		if (r < 0 && r != -EEXIST)
+			result = r;
+	}
+	a->unwatched = result < 0;
+	return result;
 }
 
 /* Makes the set what main wants it to be.  Returns false if main wants the end. */
@@ -210,9 +217,7 @@ static bool obey(struct acceptor *a)
 	pthread_mutex_unlock(&a->lock);
 	if (leave)
 		return false;
-	for (size_t i = 0; i < a->set.n; i++)
-		if (!contains(&old, a->set.fds[i]))
-			watch(a, a->set.fds[i]);
+	a->unwatched = true;
 	for (size_t i = 0; i < old.n; i++)
 		if (!contains(&a->set, old.fds[i]))
 			retire(a, old.fds[i]);
@@ -223,7 +228,7 @@ static bool obey(struct acceptor *a)
 static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];
-	int timeout = refusals_patience(&a->refusals, clock_ns());
+	int timeout = a->unwatched ? 0 : refusals_patience(&a->refusals, clock_ns());
 	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, timeout);
 	bool woken = false;
 	int trouble = 0;
@@ -242,6 +247,11 @@ static bool serve_batch(struct acceptor *a)
 	}
 	if (woken && !obey(a))
 		return false;
+	if (a->unwatched) {
+		int r = watch_all(a);
+
+		trouble = r < 0 ? -r : trouble;
+	}
 	if (trouble)
 		pause_accepting(a, trouble);
 	return true;

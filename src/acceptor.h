@@ -53,7 +53,8 @@ struct acceptor {
 	_Atomic bool ended; /* its last word */
 
 	/* the acceptor's alone */
-	struct acceptor_set set; /* in the epoll instance */
+	struct acceptor_set set; /* in the epoll instance, unless... */
+	bool unwatched;		 /* some may not be there yet */
 	unsigned next;		 /* worker */
 	struct refusals refusals;
 	int64_t next_pause_line; /* ns: no line about a pause before this */

@@ -172,6 +172,7 @@ functional_tests = \
 static_tests = \
 	tests/functional/test_bench.py \
 	tests/functional/test_docs.py \
+	tests/functional/test_faults.py \
 	tests/functional/test_install.py \
 	tests/functional/test_mutate.py \
 	tests/functional/test_probes.py \

@@ -1,0 +1,30 @@
+"""Faults that the system makes: echod bears each, as "./dev faults" makes them by the thousand."""
+
+import os
+import subprocess
+import sys
+
+import harness
+
+SCRIPT = os.path.join(harness.SRCDIR, "tests/faults/faults.py")
+
+
+@harness.needs("strace")
+class Faults(harness.Test):
+    def faults(self, *args):
+        """Runs the script, which finds nothing; returns what it prints."""
+        p = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True)
+        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+        return p.stdout
+
+    def only(self, *names):
+        """These faults, each of which was made."""
+        self.assertIn(f"\n{len(names)} runs, {len(names)} faults, ", self.faults("--only", *names))
+
+    def test_watch(self):
+        """a listener that cannot be watched for want of memory is watched as soon as there is some"""
+        self.only("reload.plain/epoll_ctl/error=ENOMEM/1", "reload.plain/epoll_ctl/error=ENOSPC/2")
+
+
+if __name__ == "__main__":
+    harness.main()
