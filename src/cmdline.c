@@ -103,8 +103,10 @@ int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[])
 	cmdline->options.source.path = SYSCONFDIR "/echod.conf";
 	cmdline->options.source.may_be_missing = true;
 	cmdline->options.source.overrides = calloc((size_t)argc + 1, sizeof(char *));
-	if (!cmdline->options.source.overrides)
+	if (!cmdline->options.source.overrides) {
+		fputs("echod: no memory\n", stderr);
 		return EX_OSERR;
+	}
 	while (status < 0 &&
 	       (option = getopt_long(argc, argv, "c:o:tpVh", long_options, NULL)) != -1)
 		status = take(cmdline, option, optarg);

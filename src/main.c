@@ -2,6 +2,7 @@
  * echod: parse, start, run.
  */
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "activation.h"
@@ -55,11 +56,14 @@ static int act(const struct cmdline *cmdline)
 int main(int argc, char *argv[])
 {
 	struct cmdline cmdline;
-	int status;
+	int status, r;
 
 	signals_block();
-	if (descriptors_fill_standard() < 0)
+	r = descriptors_fill_standard();
+	if (r < 0) {
+		log_error("cannot open /dev/null: %s", strerrordesc_np(-r));
 		return EX_OSERR;
+	}
 	activation_receive();
 	log_init();
 	status = cmdline_parse(&cmdline, argc, argv);

@@ -305,8 +305,10 @@ int server_start(struct server **server, const struct conf *conf,
 	struct activation activation;
 	int r;
 
-	if (!s)
+	if (!s) {
+		report_start_failed(ENOMEM);
 		return EX_OSERR;
+	}
 	s->conf = *conf;
 	s->source = &options->source;
 	s->signal_fd = -1;

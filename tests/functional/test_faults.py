@@ -1,6 +1,7 @@
 """Faults that the system makes: echod bears each, as "./dev faults" makes them by the thousand."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -24,6 +25,19 @@ class Faults(harness.Test):
     def test_watch(self):
         """a listener that cannot be watched for want of memory is watched as soon as there is some"""
         self.only("reload.plain/epoll_ctl/error=ENOMEM/1", "reload.plain/epoll_ctl/error=ENOSPC/2")
+
+    def test_words(self):
+        """a start that fails says why, at its first allocation and its first descriptor too"""
+        self.only(*(f"start.plain/malloc/fail/{n}" for n in range(1, 12)))
+        status, _, log = harness.run("-V", preexec_fn=self.leave_none)
+        self.assertEqual(status, os.EX_OSERR)
+        self.assertEqual(log, "echod: error: cannot open /dev/null: Too many open files\n")
+
+    @staticmethod
+    def leave_none():
+        """There may be three descriptors; the first is free, and so is not one for /dev/null's check."""
+        os.close(0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
 
 if __name__ == "__main__":
