@@ -217,6 +217,18 @@ static void mark_unfinished(const struct reactor *r, const struct parcel *parcel
 			connection_reset_on_close(parcels[i].fd);
 }
 
+/* As above, of all, and those of stuck workers too, of which nobody knows. */
+static void mark_all_unfinished(const struct reactor *r)
+{
+	for (uint32_t fd = 0; fd < r->table.size; fd++) {
+		const struct connection *c = table_at(&r->table, fd);
+		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
+
+		if (owner && (!worker_has_ended(&r->workers[owner - 1]) || c->pending))
+			connection_reset_on_close((int)fd);
+	}
+}
+
 static void free_pending(struct reactor *r, const struct parcel *parcels, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -236,8 +248,10 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	int state;
 
 	*lost = (uint32_t)open;
-	if (!parcels)
+	if (!parcels) {
+		mark_all_unfinished(r);
 		return -ENOMEM;
+	}
 	n = collect(r, parcels, open);
 	mark_unfinished(r, parcels, n);
 	state = make_state(r, parcels, n, frozen);

@@ -39,6 +39,10 @@ class Faults(harness.Test):
         os.close(0)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
+    def test_hand_over_without_memory(self):
+        """a hand-over that fails for want of memory resets who waits for echo"""
+        self.only("handover.pending/malloc/fail/1", "handover.pending/malloc/fail/2")
+
 
 if __name__ == "__main__":
     harness.main()
