@@ -137,7 +137,7 @@ int reactor_start(struct reactor *r)
 		r->accepting = true;
 		return 0;
 	}
-	reactor_drain(r);
+	reactor_abort(r); /* nobody could be waited for, of those that were taken over */
 	reactor_join(r);
 	return e;
 }

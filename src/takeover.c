@@ -137,8 +137,6 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	r = copy_pending(t, record, &c->pending);
 	if (r < 0)
 		return r;
-	if (c->pending)
-		connection_finish_on_close(fd);
 	c->since = t->last;
 	c->echoed = record->echoed;
 	c->stalled = record->stalled;

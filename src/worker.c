@@ -320,13 +320,15 @@ void worker_resume(struct worker *w, int fd)
 	counter_increment(&w->accepted);
 }
 
-/* Watches what worker_resume() has put into a list. */
+/* Watches what worker_resume() has put into a list; now that we run, an end may be in order. */
 static void watch_all(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head, next; i; i = next) {
 		int r = poller_add(&w->poller, (int)i, EVENTS);
 
 		next = at(w, i)->age.next;
+		if (at(w, i)->pending)
+			connection_finish_on_close((int)i);
 		if (r < 0)
 			end(w, at(w, i), CLOSED_BY_ERROR, -r);
 	}

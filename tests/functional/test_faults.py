@@ -43,6 +43,10 @@ class Faults(harness.Test):
         """a hand-over that fails for want of memory resets who waits for echo"""
         self.only("handover.pending/malloc/fail/1", "handover.pending/malloc/fail/2")
 
+    def test_start_after_restart(self):
+        """a start that fails after it took over resets who waits for echo, and waits for nobody"""
+        self.only(*(f"takeover.pending/clone3/error=EAGAIN/{n}" for n in range(1, 5)))
+
 
 if __name__ == "__main__":
     harness.main()
