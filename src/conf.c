@@ -9,6 +9,8 @@
  * - Its scanner is global, gets lost in comments and strings, and can end a
  *   text inside one, where the next text would begin.  So comments are taken
  *   out before, and what it would misread is refused: see comments.h.
+ * - It does not look whether it gets memory, and its scanner then ends the
+ *   process.  So before, we see to it that there is some: see reserve().
  * - CFGF_IGNORE_UNKNOWN and CFGF_COMMENTS crash on some files: not used.
  */
 #include "conf.h"
@@ -29,6 +31,12 @@
 
 /* No sane configuration is larger, and no larger file is worth parsing. */
 #define FILE_MAX (64 * 1024)
+
+/*
+ * More than libconfuse needs for any sane file, and less than malloc(3) would
+ * give back to the system when it is freed.
+ */
+#define RESERVE (100 * 1024)
 
 /*
  * The load under way, for the callbacks, to which libconfuse gives nothing of
@@ -140,6 +148,15 @@ static int take_scalars(cfg_t *cfg)
 	return 0;
 }
 
+/* True if there will be memory for libconfuse: what is freed stays with malloc(3). */
+static bool reserve(void)
+{
+	void *volatile memory = malloc(RESERVE);
+
+	free(memory);
+	return memory != NULL;
+}
+
 static cfg_t *parser_new(const char *path)
 {
 	cfg_opt_t opts[OPTION_COUNT + 1] = { 0 };
@@ -153,7 +170,7 @@ static cfg_t *parser_new(const char *path)
 
 		opts[i] = o->kind == OPTION_ADDRESSES ? list : scalar;
 	}
-	cfg = cfg_init(opts, CFGF_NONE);
+	cfg = reserve() ? cfg_init(opts, CFGF_NONE) : NULL;
 	if (!cfg)
 		return NULL;
 	cfg_set_error_function(cfg, on_error);
@@ -239,19 +256,17 @@ static int parse_text(cfg_t *cfg, char *text, size_t size)
 
 static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
 {
+	static char text[FILE_MAX + 1]; /* so the reserve is libconfuse's */
 	/* O_NONBLOCK: the open of a FIFO must not wait for its other end. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	char *text;
 	ssize_t size;
 	int r;
 
 	if (fd < 0)
 		return errno == ENOENT && may_be_missing ? 0 : fail(-errno, path, strerror(errno));
 	loading.conf->has_file = true;
-	text = malloc(FILE_MAX + 1);
-	size = text ? read_file(fd, path, text) : fail(-ENOMEM, path, strerror(ENOMEM));
+	size = read_file(fd, path, text);
 	r = size < 0 ? (int)size : parse_text(cfg, text, (size_t)size);
-	free(text);
 	close(fd);
 	return r;
 }

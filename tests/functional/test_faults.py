@@ -2,10 +2,15 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 
 import harness
+from harness import Echod
+
+sys.path.insert(0, os.path.join(harness.SRCDIR, "tests/faults"))
+import scenes
 
 SCRIPT = os.path.join(harness.SRCDIR, "tests/faults/faults.py")
 
@@ -46,6 +51,18 @@ class Faults(harness.Test):
     def test_start_after_restart(self):
         """a start that fails after it took over resets who waits for echo, and waits for nobody"""
         self.only(*(f"takeover.pending/clone3/error=EAGAIN/{n}" for n in range(1, 5)))
+
+    def test_reload_without_memory(self):
+        """a reload of a file of any size is done or refused while the system gives no memory"""
+        with Echod(conf="", expect=["reload refused"]) as d:
+            d.counters()
+            nothing = scenes.Fault("reload", "plain", "brk,mmap,mprotect", "error=ENOMEM", "1+")
+            with scenes.ByStrace(d.pid, nothing):
+                for n, size in enumerate(range(0, 65000, 4000), 1):
+                    d.write_conf("#" * size + "\nmax_connections = 10\n")
+                    d.signal(signal.SIGHUP)
+                    d.wait_log("reloaded$|reload refused", n)
+            self.assertServes(d)
 
 
 if __name__ == "__main__":
