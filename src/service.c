@@ -6,6 +6,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "clock.h"
+#include "notify.h"
 
 bool service_is_managed(void)
 {
@@ -14,17 +15,17 @@ bool service_is_managed(void)
 
 void service_ready(const char *status)
 {
-	(void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+	notify_tellf("READY=1\nSTATUS=%s", status);
 }
 
 void service_reloading(void)
 {
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_ns() / 1000);
+	notify_tellf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_ns() / 1000);
 }
 
 void service_status(const char *status)
 {
-	(void)sd_notifyf(0, "STATUS=%s", status);
+	notify_tellf("STATUS=%s", status);
 }
 
 /* A grace beyond what we need ourselves, for the threads to end and the log to be written. */
@@ -32,13 +33,13 @@ void service_status(const char *status)
 
 void service_stopping(int64_t timeout_ms)
 {
-	(void)sd_notifyf(0, "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=%" PRId64,
-			 (timeout_ms + GRACE_MS) * 1000);
+	notify_tellf("STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=%" PRId64,
+		     (timeout_ms + GRACE_MS) * 1000);
 }
 
 void service_failed(int error)
 {
-	(void)sd_notifyf(0, "ERRNO=%d\nSTATUS=Cannot start: %s", -error, strerrordesc_np(-error));
+	notify_tellf("ERRNO=%d\nSTATUS=Cannot start: %s", -error, strerrordesc_np(-error));
 }
 
 int64_t service_watchdog_ms(void)
@@ -50,5 +51,5 @@ int64_t service_watchdog_ms(void)
 
 void service_alive(void)
 {
-	(void)sd_notify(0, "WATCHDOG=1");
+	notify_tell("WATCHDOG=1", -1);
 }

@@ -1,9 +1,8 @@
 #include "store.h"
 
 #include <stdio.h>
-#include <systemd/sd-daemon.h>
 
-#define BARRIER_USEC 5000000
+#include "notify.h"
 
 #define NAME_SIZE (sizeof(STORE_LISTENER) + ADDRESS_TEXT)
 
@@ -13,17 +12,17 @@ void store_add(const char *name, int fd)
 
 	/* FDPOLL=0: the other end of a carrier is closed, which is no reason to drop it. */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	(void)sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+	notify_tell(text, fd);
 }
 
 void store_remove(const char *name)
 {
-	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	notify_tellf("FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
 void store_barrier(void)
 {
-	(void)sd_notify_barrier(0, BARRIER_USEC);
+	notify_barrier();
 }
 
 static char *carrier_name(size_t i, char name[static NAME_SIZE])

@@ -64,6 +64,11 @@ class Faults(harness.Test):
                     d.wait_log("reloaded$|reload refused", n)
             self.assertServes(d)
 
+    def test_told_again(self):
+        """what the service manager is told is said again if it cannot be sent"""
+        self.only("takeover.pending/sendmsg/error=ENOBUFS/2", "takeover.pending/sendmsg/error=EINTR/3",
+                  "takeover.plain/socket/error=ENOBUFS/3")
+
 
 if __name__ == "__main__":
     harness.main()

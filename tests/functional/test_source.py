@@ -31,8 +31,8 @@ ROOMS = [
     {"table", "conf", "trace"},
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "manager", "state"},
-    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "probe",
-     "signals"},
+    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
+     "probe", "signals"},
     {"event"},
 ]
 
