@@ -1,6 +1,7 @@
 """Faults that the system makes: echod bears each, as "./dev faults" makes them by the thousand."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -68,6 +69,12 @@ class Faults(harness.Test):
         """what the service manager is told is said again if it cannot be sent"""
         self.only("takeover.pending/sendmsg/error=ENOBUFS/2", "takeover.pending/sendmsg/error=EINTR/3",
                   "takeover.plain/socket/error=ENOBUFS/3")
+
+    def test_sample(self):
+        """a sample over all calls, in all scenes"""
+        rows = re.findall(r"^([\w,]+) +\d+ +(\d+) +\d+ +0  ", self.faults("--sample", "200", "--seed", "1"), re.M)
+        self.assertGreater(len(rows), 40)
+        self.assertGreater(sum(int(faults) for _, faults in rows), 150)
 
 
 if __name__ == "__main__":
