@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 /* What is asked for; the kernel may allow less, see pipe(7). */
@@ -17,7 +18,9 @@ void conduit_init(struct conduit *p)
 		return;
 	(void)fcntl(ends[1], F_SETPIPE_SZ, ROOM); /* without it, it is small */
 	room = fcntl(ends[1], F_GETPIPE_SZ);
-	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = room > 0 ? (size_t)room : 0 };
+	if (room <= 0)
+		room = PIPE_BUF; /* every pipe has that */
+	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = (size_t)room };
 }
 
 void conduit_deinit(struct conduit *p)
