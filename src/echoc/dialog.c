@@ -267,9 +267,11 @@ static int begin(struct dialog *d)
 		setlocale(LC_CTYPE, "C.UTF-8");
 	screen_init(&d->screen, stdout);
 	d->signals = take_over_signals();
+	if (d->signals < 0)
+		return -1;
 	d->history = history_init();
 	d->editor = el_init("echoc", stdin, stdout, stderr);
-	if (d->signals < 0 || !d->history || !d->editor)
+	if (!d->history || !d->editor)
 		return -1;
 	history(d->history, &event, H_SETSIZE, HISTORY_LINES);
 	history(d->history, &event, H_SETUNIQUE, 1);
