@@ -1,6 +1,6 @@
 # Tests speak TAP; the harness runs them in parallel with "make check -j".
 
-EXTRA_DIST += tests/README.md
+EXTRA_DIST += tests/README.md tests/coverage/report.sh
 
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
@@ -232,7 +232,7 @@ tests_system_newer_LDADD = $(src_echod_LDADD)
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 check_PROGRAMS += $(versions)
-if !SANITIZED
+if !INSTRUMENTED
 TESTS += $(static_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)
 check_DATA = tests/faults/shim.so
