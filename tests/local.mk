@@ -41,6 +41,7 @@ unit_tests = \
 	tests/unit/pulse \
 	tests/unit/queue \
 	tests/unit/refusals \
+	tests/unit/server \
 	tests/unit/state \
 	tests/unit/trace
 
@@ -61,6 +62,7 @@ tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)
 tests_unit_queue_SOURCES = tests/unit/queue.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
+tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
@@ -73,18 +75,38 @@ tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4
 # The journal of the machine has no part in a test.
 tests_unit_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sendmsg
 
+# Each of these calls fails in its turn.
+failing = tests/unit/failing.c tests/unit/failing.h
+failing_flags = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray,--wrap=aligned_alloc,--wrap=mmap \
+	-Wl,--wrap=getrandom,--wrap=getrlimit,--wrap=setrlimit,--wrap=sched_getaffinity \
+	-Wl,--wrap=pthread_create,--wrap=epoll_create1,--wrap=epoll_ctl,--wrap=eventfd \
+	-Wl,--wrap=signalfd,--wrap=memfd_create,--wrap=pipe2,--wrap=poll,--wrap=fcntl \
+	-Wl,--wrap=socket,--wrap=socketpair,--wrap=bind,--wrap=listen,--wrap=connect \
+	-Wl,--wrap=getsockname,--wrap=getpeername,--wrap=getsockopt,--wrap=setsockopt \
+	-Wl,--wrap=sendmsg,--wrap=recvmsg,--wrap=send,--wrap=recv,--wrap=read,--wrap=write \
+	-Wl,--wrap=open,--wrap=fstat,--wrap=fdopen,--wrap=fopen,--wrap=fmemopen,--wrap=fflush \
+	-Wl,--wrap=open_memstream,--wrap=strdup
+tests_unit_client_LDFLAGS = $(failing_flags)
+
+# What only a real service manager knows is said by the test.
+tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=manager_is_restarting
+
 # Those of the client.
 client_tests = \
+	tests/unit/client \
 	tests/unit/histogram \
 	tests/unit/payload \
 	tests/unit/stream \
 	tests/unit/target
 client_libs = src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
 	$(CRITERION_LIBS) -lm
+tests_unit_client_SOURCES = tests/unit/client.c $(failing) $(unit_helper)
 tests_unit_histogram_SOURCES = tests/unit/histogram.c $(unit_helper)
 tests_unit_payload_SOURCES = tests/unit/payload.c $(unit_helper)
 tests_unit_stream_SOURCES = tests/unit/stream.c $(unit_helper)
 tests_unit_target_SOURCES = tests/unit/target.c $(unit_helper)
+tests_unit_client_LDADD = $(client_libs) $(LIBEDIT_LIBS)
 tests_unit_histogram_LDADD = $(client_libs)
 tests_unit_payload_LDADD = $(client_libs)
 tests_unit_stream_LDADD = $(client_libs)

@@ -94,6 +94,28 @@ const char *helper_path(int fd)
 	return path;
 }
 
+static int caught;
+
+void helper_catch(int fd)
+{
+	caught = memfd_create("caught", MFD_CLOEXEC);
+	cr_assert_eq(dup2(caught, fd), fd);
+}
+
+const char *helper_caught(void)
+{
+	static char text[1 << 16];
+	static off_t at;
+	ssize_t n;
+
+	fflush(stdout);
+	n = pread(caught, text, sizeof(text) - 1, at);
+	cr_assert_geq(n, 0);
+	text[n] = '\0';
+	at += n;
+	return text;
+}
+
 /* xorshift64*, of which the upper half is the better one. */
 uint32_t helper_random(struct helper_random *random, uint32_t below)
 {

@@ -45,6 +45,12 @@ int helper_memory_file(const void *text, size_t size);
 /* Where it can be opened again.  Valid until the next call. */
 const char *helper_path(int fd);
 
+/* From now on what goes to this standard stream can be read. */
+void helper_catch(int fd);
+
+/* What has gone there since the last call.  Valid until the next one. */
+const char *helper_caught(void);
+
 /* Numbers that are the same in every run, for the same seed. */
 struct helper_random {
 	uint64_t state; /* the seed, not 0 */
