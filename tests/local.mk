@@ -197,6 +197,7 @@ static_tests = \
 	tests/functional/test_faults.py \
 	tests/functional/test_install.py \
 	tests/functional/test_mutate.py \
+	tests/functional/test_overload.py \
 	tests/functional/test_probes.py \
 	tests/functional/test_scaling.py \
 	tests/functional/test_source.py
