@@ -200,6 +200,7 @@ static_tests = \
 	tests/functional/test_overload.py \
 	tests/functional/test_probes.py \
 	tests/functional/test_scaling.py \
+	tests/functional/test_soak.py \
 	tests/functional/test_source.py
 
 # Mutations of the sources: "./dev mutate".
@@ -261,6 +262,10 @@ check_PROGRAMS += $(system_programs)
 check_DATA = tests/faults/shim.so
 endif
 endif
+
+# Hours of everything: "./dev soak".
+
+EXTRA_DIST += tests/soak/awkward.py tests/soak/soak.py
 
 # The same echo, by each way of waiting; those that "./dev compare" compares.
 

@@ -146,6 +146,11 @@ class Server:
             fields = f.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def own_memory(self):
+        """Bytes of its own; not the pages of programs and libraries, read as they are needed."""
+        with open(f"/proc/{self.pid}/smaps_rollup") as f:
+            return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

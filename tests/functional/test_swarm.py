@@ -49,18 +49,13 @@ class Swarm(harness.Test):
             self.skipTest("sanitizers take memory of their own")
         with Echod("-o", "workers=2") as d:
             d.wait_open(0)
-            before = self.anonymous_kib(d)
+            before = d.own_memory()
             with harness.many(d.connect() for _ in range(CONNECTIONS)):
                 d.wait_open(CONNECTIONS)
-                used = (self.anonymous_kib(d) - before) * 1024
+                used = d.own_memory() - before
             # 64 each, in whole pages, and a page or two for what counts them
             self.assertLessEqual(used, CONNECTIONS * 64 + 4 * 4096)
             print(f"# {used} bytes for {CONNECTIONS} idle connections")
-
-    def anonymous_kib(self, daemon):
-        """Memory of its own; not the pages of programs and libraries, read as they are needed."""
-        with open(f"/proc/{daemon.pid}/smaps_rollup") as f:
-            return sum(int(line.split()[1]) for line in f if line.startswith("Anonymous:"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,448 @@
+"""Soak: two daemons under mixed loads for hours, which must neither lose a byte nor grow.
+
+One daemon lives all the time and shows what grows; the other is restarted again and again, and every
+connection goes on in the next process.  Each has a thread here (Stand) that goes through rounds: some
+loads of echoc side by side, other kinds in each round, and the clients of awkward.py; meanwhile it
+reloads good and broken files, asks for the counters, and makes trouble.  Nobody compares less than
+every byte.
+
+At the end of a round, when all connections are closed, the daemon is at rest: a point that is equal to
+all others.  There the counters must add up with what the clients know, no thread may use its CPU, and
+descriptors, threads and memory are noted.  The first round, with all loads at once, is for warming up.
+
+Descriptors and threads must be the same at all points.  Memory is the daemon's own, not that of files,
+which the kernel maps and unmaps as it likes.  malloc(3) would keep what slow readers had, some megabytes
+more or less; it is told to give back at once what is a page or more.  What is left still rises to its
+most, as rare things coincide: a source, a line of the log, the pages of the table of connections.  So the
+most of the second half of the points may not exceed that of the first half by more than PAGES.
+"""
+
+import argparse
+import collections
+import contextlib
+import itertools
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import typing
+
+os.environ.setdefault("DEADLINE", "300")  # it may run beside other work, and be nice
+os.environ.update(MALLOC_MMAP_THRESHOLD_="4096", MALLOC_TRIM_THRESHOLD_="4096")
+for folder in "functional", "bench":
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
+import harness  # noqa: E402
+import measure  # noqa: E402
+from manager import Manager  # noqa: E402
+
+AWKWARD = os.path.join(os.path.dirname(__file__), "awkward.py")
+RESULT = os.path.join(harness.BUILDDIR, "../soak.json")
+PAGE = os.sysconf("SC_PAGESIZE")
+PAGES = 16
+SAMPLE_S = 5
+LOST = "corrupt", "lost", "resets", "early_closes", "connect_failures"
+
+# The loads of echoc; those without a rate take what they get.
+SOURCES = ",".join(f"127.0.0.{n}" for n in range(1, 9))
+KINDS = {
+    "small": ["--connections", "50", "--size", "1-200"],
+    "streams": ["--connections", "4", "--size", "100000-1000000", "--pipeline", "4"],
+    "churn": ["--connections", "50", "--churn", "--rate", "400", "--size", "1-5000", "--source", SOURCES],
+    "pipelines": ["--connections", "20", "--pipeline", "64", "--size", "1-4096", "--rate", "10000"],
+    "crowd": ["--connections", "", "--rate", "300"],
+}
+CROWD = 3000
+VICTIMS = 20
+VICTIM = "127.0.7.7"
+
+# What is in force in every file; nobody is to be closed for being slow.
+BASE = "idle_timeout = 3600\nstall_timeout = 3600\npending_memory = 4194304\n"
+GOOD = ["", "pending_memory = 0\n", "max_connections_per_source = 15000\n",
+        "connection_rate_per_source = 1000000\nconnection_burst_per_source = 1000000\n",
+        "tcp_keepalive = 10\n", "workers = 7\n"]
+BROKEN = ["idle_timeout = many\n", "listen = {\n", "no_such_option = 1\n", "max_connections = -1\n",
+          "\0", 'stall_timeout = "\n', "listen = 127.0.0.1:99999\n"]
+REFUSED = "reload refused"
+EXPECT = [REFUSED, "reload: workers stays as it is until a restart", "cannot accept: Too many open files"]
+
+stopping = threading.Event()
+
+
+class Point(typing.NamedTuple):
+    """What a daemon takes at a moment."""
+    seconds: float
+    descriptors: int
+    threads: int
+    anonymous: int  # bytes
+    rss: int  # bytes
+    cpu: float  # seconds
+
+
+def look(daemon, start):
+    return Point(round(time.monotonic() - start, 3), daemon.descriptors(), len(daemon.threads()),
+                 daemon.own_memory(), 1024 * daemon.status("VmRSS"),
+                 round(measure.cpu_seconds(daemon.pid), 3))
+
+
+class Load:
+    """A process that is a client until it is told to stop, and then tells in JSON what was."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def check(self):
+        """Raises if it has ended by itself."""
+        if self.process.poll() is not None:
+            self.result()
+            raise AssertionError(f"{self.name} ended by itself")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def result(self):
+        """Adds up what was; raises if anything is missing or wrong."""
+        out, err = self.process.communicate(timeout=2 * harness.DEADLINE)
+        with contextlib.suppress(ValueError):
+            seen = json.loads(out)
+            faults = seen.get("faults", [name for name in LOST if seen.get(name)])
+            if self.process.returncode == 0 and not faults and seen.get("bytes_sent") == seen.get("bytes_verified"):
+                if self.name == "churn":  # by its plan, each message has one, and each of its links
+                    seen["connections"] = max(seen["connections"], seen["messages_sent"])
+                return seen
+        raise AssertionError(f"{self.name}: status {self.process.returncode}: {err}{out}")
+
+
+def talk(s, data):
+    if harness.echo(s, data) != data:
+        raise AssertionError("wrong bytes")
+
+
+class Stand:
+    """A daemon, and all that is done to it."""
+
+    seeds = itertools.count(1)
+
+    def __init__(self, name, restarts, options):
+        self.name, self.restarts, self.options = name, restarts, options
+        self.random = random.Random(name)
+        self.total = collections.Counter()
+        self.done = collections.Counter()
+        self.points, self.samples = [], []
+        self.failure = None
+        self.daemon = None
+
+    def run(self):
+        try:
+            with Manager("-o", "workers=2", "-o", "send_buffer=65536", conf=BASE, expect=EXPECT) as self.m:
+                self.daemon = self.m.start()
+                self.rounds()
+                self.daemon = None  # nobody looks at it while it stops
+        except Exception as e:
+            self.failure = f"{self.name}: {type(e).__name__}: {e}"
+            stopping.set()
+
+    def rounds(self):
+        pairs = itertools.cycle(itertools.combinations(KINDS, 2))
+        deck = self.deck()
+        self.round(KINDS, deck)
+        while not stopping.is_set():
+            self.points.append(self.rest())
+            self.round(next(pairs), deck)
+        self.points.append(self.rest())
+
+    def deck(self):
+        """What is done, for ever: each equally often, in an order of no use, and restarts between."""
+        acts = [self.reload, self.reload_broken, self.ask, self.lack_descriptors, self.stand_still,
+                self.stop_thread, self.kill_connections]
+        while True:
+            for act in self.random.sample(acts, len(acts)):
+                yield act
+                if self.restarts:
+                    yield self.restart
+
+    def round(self, kinds, deck):
+        """Some loads at once, for a time."""
+        end = time.monotonic() + self.options.round
+        loads = [self.load(kind) for kind in kinds]
+        loads.append(self.load_awkward())
+        try:
+            while time.monotonic() < end and not stopping.is_set():
+                for load in loads:
+                    load.check()
+                act = next(deck)
+                act()
+                self.done[act.__name__] += 1
+                stopping.wait(self.random.random() * self.options.pace)
+            self.daemon.wait_counter("open", sum(int(KINDS[k][1]) for k in kinds if k != "churn"))
+            for load in loads:
+                load.stop()
+            for load in loads:
+                self.total.update({k: v for k, v in load.result().items() if isinstance(v, int)})
+        finally:
+            for load in loads:
+                load.process.kill()
+                load.process.communicate()
+
+    def load(self, kind):
+        command = [harness.ECHOC, "load", "--json", "--quiet", "--seed", str(next(self.seeds)), "--duration", "1000000",
+                   "--timeout", "300", "--connect-timeout", "300", *KINDS[kind]]
+        return Load(kind, [*command, f"127.0.0.1:{self.daemon.port}"])
+
+    def load_awkward(self):
+        load = Load("awkward", [sys.executable, AWKWARD, str(self.daemon.port), str(next(self.seeds))])
+        load.process.stdout.readline()  # now it can be told to stop
+        return load
+
+    # What is done meanwhile.
+
+    def put_in_force(self, text, answer):
+        d = self.daemon
+        seen = len(re.findall(answer, d.log(), re.M))
+        d.write_conf(text)
+        d.signal(signal.SIGHUP)
+        d.wait_log(answer, seen + 1)
+
+    def reload(self):
+        self.put_in_force(BASE + self.random.choice(GOOD), "reloaded$")
+
+    def reload_broken(self):
+        self.put_in_force(BASE + self.random.choice(BROKEN), REFUSED)
+
+    def ask(self):
+        self.daemon.counters()
+
+    def lack_descriptors(self):
+        """A moment without a descriptor for newcomers, who wait."""
+        d = self.daemon
+        soft, hard = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+        pauses = d.counters()["pauses"]
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (8, hard))
+        try:
+            with d.connect() as s:
+                d.wait_counter("pauses", pauses + 1)
+                resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (soft, hard))
+                self.say(s, b"later")
+        finally:
+            resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def stand_still(self):
+        self.daemon.pause()
+        time.sleep(self.random.random() / 3)
+        self.daemon.resume()
+
+    def stop_thread(self):
+        """A moment in which one thread stands still, and the others go on."""
+        names = [name for name in self.daemon.threads().values() if name.startswith(("acceptor", "worker"))]
+        with self.m.stuck(self.random.choice(names)):
+            time.sleep(self.random.random() / 3)
+
+    def kill_connections(self):
+        """The daemon's ends of some connections are killed by the kernel, if that may be, or else by a reset."""
+        with harness.many(self.daemon.connect(source=VICTIM) for _ in range(VICTIMS)) as victims:
+            for s in victims:
+                self.say(s, b"not for long")
+            if os.geteuid() == 0 and shutil.which("ss"):
+                self.kill_by_kernel(victims)
+            for s in victims:
+                harness.reset(s)
+        self.total.update(resets_announced=VICTIMS)
+
+    def kill_by_kernel(self, victims):
+        filter_of = f"sport = :{self.daemon.port} and dst {VICTIM}"
+        p = subprocess.run(["ss", "-tnHK", "state", "established", filter_of], capture_output=True, text=True)
+        if len(p.stdout.splitlines()) != len(victims):
+            raise AssertionError(f"ss -K killed not all: {p.stdout}{p.stderr}")
+        for s in victims:
+            try:
+                seen = s.recv(1)
+            except ConnectionError:
+                continue
+            raise AssertionError(f"a connection that was killed ended with {seen}")
+
+    def say(self, s, data):
+        """A connection of our own says something for the first time."""
+        talk(s, data)
+        self.total.update(connections=1, bytes_sent=len(data), bytes_verified=len(data))
+
+    def restart(self, workers=None):
+        """The next process takes over; it has another number of workers, unless told."""
+        workers = workers or self.random.randint(1, 3)
+        self.daemon = self.m.restart("-o", f"workers={workers}")
+
+    # Points at rest.
+
+    def rest(self):
+        """Waits until nobody is connected; everything must add up."""
+        if self.restarts:
+            self.restart(workers=2)
+            self.done["restart"] += 1
+        d = self.daemon
+        self.check_counters(d.wait_open(0) and d.counters())
+        self.check_store()
+        before = measure.cpu_seconds(d.pid)
+        time.sleep(0.2)
+        if measure.cpu_seconds(d.pid) - before > 0.1:
+            raise AssertionError("a thread spins with nobody there")
+        d.check_log()
+        with d.changed:
+            del d.lines[:]  # hours of it
+        return look(d, self.options.start)
+
+    def check_counters(self, counters):
+        """The daemon must have counted what its clients did."""
+        total = self.total
+        reset, given_up = total["resets_announced"], total["bytes_given_up"]
+        expected = {"accepted": total["connections"], "closed_error": reset,
+                    "closed_client": total["connections"] - reset}
+        wrong = [f"{k} is {counters[k]}, not {v}" for k, v in expected.items() if counters[k] != v]
+        wrong += [f"{k} is {v}" for k, v in counters.items()
+                  if k.startswith(("refused", "closed_")) and k not in expected and v]
+        if not total["bytes_sent"] <= counters["echoed"] <= counters["received"] <= total["bytes_sent"] + given_up:
+            wrong.append(f"received {counters['received']} and echoed {counters['echoed']} of {total['bytes_sent']} "
+                         f"and at most {given_up}")
+        if wrong:
+            raise AssertionError("counters: " + "; ".join(wrong))
+
+    def check_store(self):
+        if any("listener" not in name for name in self.m.names()):
+            raise AssertionError(f"in the store: {self.m.names()}")
+
+    def sample(self):
+        """What the daemon takes now, whoever is connected; a daemon that is being replaced is left alone."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.samples.append(look(self.daemon, self.options.start))
+
+
+def slopes(points):
+    """Growth in an hour by linear regression: descriptors and bytes."""
+    if len(points) < 2:
+        return {}
+    hours = [p.seconds / 3600 for p in points]
+    slope = lambda values: round(statistics.linear_regression(hours, values).slope, 3)
+    return {"descriptors_per_hour": slope([p.descriptors for p in points]),
+            "bytes_per_hour": slope([p.anonymous for p in points])}
+
+
+def judge(points):
+    """What is wrong with points at rest, as texts."""
+    wrong = []
+    for name in "descriptors", "threads":
+        seen = [getattr(p, name) for p in points]
+        if len(set(seen)) > 1:
+            wrong.append(f"{name} at rest: {min(seen)} to {max(seen)}")
+    half = len(points) // 2
+    if half:
+        first, second = (max(p.anonymous for p in part) for part in (points[:half], points[half:]))
+        if second > first + PAGES * PAGE:
+            wrong.append(f"memory at rest: {first} bytes at most in the first half, {second} in the second")
+    return wrong
+
+
+def summary(stands, options):
+    """What is written."""
+    total, done = collections.Counter(), collections.Counter()
+    for s in stands:
+        total.update(s.total)
+        done.update(s.done)
+    failures = [s.failure for s in stands if s.failure]
+    failures += [f"{s.name}: {text}" for s in stands for text in judge(s.points)]
+    names = "connections", "bytes_sent", "bytes_verified", "resets_announced", "bytes_given_up"
+    return {
+        "machine": measure.machine(), "hours": round((time.monotonic() - options.start) / 3600, 4),
+        "messages": total["messages_verified"], **{name: total[name] for name in names},
+        "corrupt": total["corrupt"], "lost": total["lost"],
+        "restarts": done["restart"], "reloads": done["reload"], "reloads_refused": done["reload_broken"],
+        "faults": {name: done[name] for name in ("lack_descriptors", "stand_still", "stop_thread", "kill_connections")},
+        "failures": failures,
+        "daemons": {s.name: account(s) for s in stands},
+    }
+
+
+def account(stand):
+    """The figures of one daemon."""
+    if not stand.points:
+        return {}
+    peak = [max(values) for values in zip(*stand.samples, *stand.points)]
+    return {"points": len(stand.points), **slopes(stand.points), "start": stand.points[0]._asdict(),
+            "end": stand.points[-1]._asdict(), "peak": dict(zip(Point._fields, peak)),
+            "fields": Point._fields, "at_rest": stand.points, "samples": stand.samples}
+
+
+def tell(stands, options):
+    """One line that changes, or, where it cannot, a line a minute."""
+    total, done = collections.Counter(), collections.Counter()
+    for s in stands:
+        total.update(s.total)
+        done.update(s.done)
+    passed = time.monotonic() - options.start
+    line = (f"{passed:7.0f} of {options.hours * 3600:.0f} s  {total['connections']:,} connections  "
+            f"{total['bytes_verified'] / 1e9:,.1f} GB verified  {done['restart']:,} restarts  "
+            f"{done.total() - done['restart']:,} other acts")
+    if sys.stderr.isatty():
+        measure.tell(line)
+    elif passed > options.next_line:
+        options.next_line = passed + 60
+        print(line, file=sys.stderr, flush=True)
+
+
+def watch(stands, threads, options):
+    """Samples and tells until all is over."""
+    end, sample = options.start + options.hours * 3600, 0
+    while any(t.is_alive() for t in threads):
+        now = time.monotonic()
+        if now > end:
+            stopping.set()
+        if now > sample:
+            sample = now + SAMPLE_S
+            for s in stands:
+                s.sample()
+        tell(stands, options)
+        threads[0].join(0.5)
+    measure.tell("")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__.split("\n")[0])
+    parser.add_argument("hours", type=float, help="how long, as 0.05")
+    parser.add_argument("--output", default=RESULT, help="where the result goes, build/soak.json by default")
+    options = parser.parse_args()
+    options.round = min(60, options.hours * 3600 / 10)
+    options.pace = min(2, options.round / 5)
+    options.next_line = 0
+    KINDS["crowd"][1] = str(min(CROWD, harness.raise_descriptor_limit() // 4))
+    return options
+
+
+def main():
+    options = arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    options.start = time.monotonic()
+    stands = [Stand("steady", False, options), Stand("restarted", True, options)]
+    threads = [threading.Thread(target=s.run) for s in stands]
+    for t in threads:
+        t.start()
+    watch(stands, threads, options)
+    result = summary(stands, options)
+    with open(options.output, "w") as f:
+        json.dump(result, f, indent=1)
+    for name, value in result.items():
+        if name != "daemons":
+            print(f"{name + ':':18}{value}")
+    for name, seen in result["daemons"].items():
+        print(f"{name + ':':18}", *(f"{k}={seen[k]}" for k in ("descriptors_per_hour", "bytes_per_hour") if k in seen))
+    sys.exit(1 if result["failures"] else 0)
+
+
+if __name__ == "__main__":
+    main()
