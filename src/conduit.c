@@ -1,6 +1,5 @@
 #include "conduit.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -47,15 +46,20 @@ ssize_t conduit_send(const struct conduit *p, int fd, size_t size)
 	return move(p->out, fd, size);
 }
 
-void conduit_take(const struct conduit *p, unsigned char *data, size_t size)
+int conduit_take(struct conduit *p, unsigned char *data, size_t size)
 {
 	while (size > 0) {
 		ssize_t n = read(p->out, data, size);
 
-		assert(n > 0 || errno == EINTR); /* they are there */
-		if (n < 0)
+		if (n < 0 && errno == EINTR)
 			continue;
+		if (n <= 0) { /* they are there: nobody else shall get them */
+			conduit_deinit(p);
+			conduit_init(p);
+			return -EIO;
+		}
 		data += n;
 		size -= (size_t)n;
 	}
+	return 0;
 }

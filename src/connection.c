@@ -183,7 +183,8 @@ static void discard(struct echo *echo, size_t size)
 	while (size > 0) {
 		size_t n = size < echo->size ? size : echo->size;
 
-		conduit_take(&echo->conduit, echo->buffer, n);
+		if (conduit_take(&echo->conduit, echo->buffer, n) < 0)
+			return;
 		size -= n;
 	}
 }
@@ -212,7 +213,8 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 		discard(echo, size);
 		return r;
 	}
-	conduit_take(&echo->conduit, c->pending->data, size);
+	if (conduit_take(&echo->conduit, c->pending->data, size) < 0)
+		return -EIO;
 	PROBE_PENDING(fd, size, false);
 	return r;
 }

@@ -67,7 +67,7 @@ tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.
-tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc,--wrap=read
 
 # An error of accept(2), which seldom happens.
 tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4

@@ -71,7 +71,7 @@ WITHOUT_ERRORS = """
 """.split()
 
 # An error of these may cost the connection on which it is made, and only that.
-COSTLY = {"brk", "epoll_ctl", "malloc", "mmap", "mprotect", "recvfrom", "sendto", "splice"}
+COSTLY = {"brk", "epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto", "splice"}
 
 # Of these an error may cost a line of the log.
 LOGGING = {"sendto", "write"}

@@ -155,6 +155,8 @@ ssize_t __wrap_recv(int fd, void *data, size_t size, int flags);
 ssize_t __real_send(int fd, const void *data, size_t size, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t size, int flags);
 void *__real_malloc(size_t size);
+ssize_t __real_read(int fd, void *data, size_t size);
+ssize_t __wrap_read(int fd, void *data, size_t size);
 void *__wrap_malloc(size_t size);
 
 ssize_t __wrap_recv(int fd, void *data, size_t size, int flags)
@@ -180,6 +182,17 @@ void *__wrap_malloc(size_t size)
 		return NULL;
 	}
 	return __real_malloc(size);
+}
+
+static int reads_to_failure; /* 0: none fails */
+
+ssize_t __wrap_read(int fd, void *data, size_t size)
+{
+	if (reads_to_failure > 0 && --reads_to_failure == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_read(fd, data, size);
 }
 
 static void stream_start(struct stream *s, int error)
@@ -582,22 +595,43 @@ TEST(connection, stream_broken)
 	conduit_deinit(&echo.conduit);
 }
 
-/* Without memory for what the socket does not take, the pipe is emptied all the same. */
-TEST(connection, stream_without_memory)
+/* Streams until the socket takes no more, and that fails; the pipe is empty all the same. */
+static void check_stall_that_fails(struct pair p, int error)
 {
-	struct pair p = begin_stream();
 	int r;
 
-	stream(p, 4 << 20);
-	mallocs_to_failure = 1;
 	do {
 		static const unsigned char data[1 << 16];
 
 		(void)send(p.client, data, sizeof(data), MSG_DONTWAIT);
 		r = turn(p);
 	} while (r >= 0);
-	cr_assert_eq(r, -ENOMEM);
+	cr_assert_eq(r, -error);
 	check_empty_pipe();
+	connection_forget(&c, &echo);
+}
+
+/* The pipe gives back nothing of what the socket does not take. */
+TEST(connection, stream_without_pipe)
+{
+	struct pair p = begin_stream();
+
+	stream(p, 4 << 20);
+	reads_to_failure = 1;
+	check_stall_that_fails(p, EIO);
+	cr_assert_eq(echo.held, 0);
+	pair_close(p);
+	conduit_deinit(&echo.conduit);
+}
+
+/* There is no memory for what the socket does not take. */
+TEST(connection, stream_without_memory)
+{
+	struct pair p = begin_stream();
+
+	stream(p, 4 << 20);
+	mallocs_to_failure = 1;
+	check_stall_that_fails(p, ENOMEM);
 	cr_assert_eq(echo.held, 0);
 	pair_close(p);
 	conduit_deinit(&echo.conduit);
