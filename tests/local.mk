@@ -43,7 +43,8 @@ unit_tests = \
 	tests/unit/refusals \
 	tests/unit/server \
 	tests/unit/state \
-	tests/unit/trace
+	tests/unit/trace \
+	tests/unit/worker
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
@@ -65,9 +66,13 @@ tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
+tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc,--wrap=read
+
+# A client who is faster than any.
+tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv
 
 # An error of accept(2), which seldom happens.
 tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4
@@ -97,6 +102,7 @@ client_tests = \
 	tests/unit/client \
 	tests/unit/histogram \
 	tests/unit/payload \
+	tests/unit/ring \
 	tests/unit/stream \
 	tests/unit/target
 client_libs = src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
@@ -104,11 +110,13 @@ client_libs = src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS
 tests_unit_client_SOURCES = tests/unit/client.c $(failing) $(unit_helper)
 tests_unit_histogram_SOURCES = tests/unit/histogram.c $(unit_helper)
 tests_unit_payload_SOURCES = tests/unit/payload.c $(unit_helper)
+tests_unit_ring_SOURCES = tests/unit/ring.c $(unit_helper)
 tests_unit_stream_SOURCES = tests/unit/stream.c $(unit_helper)
 tests_unit_target_SOURCES = tests/unit/target.c $(unit_helper)
 tests_unit_client_LDADD = $(client_libs) $(LIBEDIT_LIBS)
 tests_unit_histogram_LDADD = $(client_libs)
 tests_unit_payload_LDADD = $(client_libs)
+tests_unit_ring_LDADD = $(client_libs)
 tests_unit_stream_LDADD = $(client_libs)
 tests_unit_target_LDADD = $(client_libs)
 

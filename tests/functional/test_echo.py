@@ -188,6 +188,30 @@ class Client(harness.Test):
             self.assertEchoes(s)
 
 
+    def test_more_than_a_turn(self):
+        """what is there at once, and is more than one turn takes, comes back without another event"""
+        data = random.Random(2).randbytes(60000)
+        with Echod("-o", "workers=1", "-o", "buffer_size=4096") as d, d.connect() as s:
+            self.assertEchoes(s)
+            d.pause()
+            s.sendall(data)
+            d.wait_arrived(1, len(data))
+            d.resume()
+            self.assertEqual(read_exactly(s, len(data)), data)
+
+    def test_rest_in_memory(self):
+        """what waits in memory goes out when its client reads, though he says nothing more"""
+        data = random.Random(3).randbytes(30000)
+        with Echod("-o", "workers=1", "-o", "send_buffer=4608") as d, d.connect(rcvbuf=4096) as s:
+            d.wait_open(1)
+            d.pause()
+            s.sendall(data)
+            d.wait_arrived(1, len(data))
+            d.resume()
+            self.assertLess(d.wait_counter("received", len(data))["echoed"], len(data))
+            self.assertEqual(read_exactly(s, len(data)), data)
+
+
 class Fairness(harness.Test):
     def test_stream_does_not_starve_others(self):
         """beside a client that streams without end, each message is still answered"""

@@ -478,7 +478,8 @@ class Liars(Client):
     def test_reports_end(self):
         """the first few wrong bytes are told, not all"""
         with liars.Flips(10) as server:
-            o = self.load(server.target, "--messages", 100, "--connections", 100, status=1)
+            o = self.load(server.target, "--messages", 100, "--connections", 100, "--threads", 2,
+                          status=1)
             self.assertEqual(o["corrupt"], 100)
             self.assertTrue(2 <= len(o["result"].reports) <= 10, o["result"].err)
 

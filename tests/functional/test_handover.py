@@ -426,18 +426,28 @@ class Settings(HandOver):
 
     def test_budget(self):
         """what is taken over counts for the budget, and no more when it is sent"""
-        with Manager("-o", "workers=1", *options(**TIGHT)) as m:
+        budget = options(workers=1, buffer_size=65536, pending_memory=65536)  # of one buffer
+        with Manager(*budget, *options(**TIGHT)) as m:
             d = m.start()
             first, second = self.clients(2, m, **SLOW)
             fill(d, [first])
             m.abort()
-            self.assertGreater(max(r.pending for r in State(m).records), 0)
+            pending = sum(r.pending for r in State(m).records)
+            self.assertGreater(pending, 0)
             d = m.start()
+            fill(d, [second])
+            self.assertLessEqual(self.in_memory(d), pending)
             first.receive()
             fill(d, [second])
-            counters = d.counters()
-            self.assertGreater(counters["received"], counters["echoed"])  # the rest is in memory
+            second.receive(second.sent // 2)
+            fill(d, [second])
+            self.assertGreater(self.in_memory(d), 0)
             second.receive()
+
+    def in_memory(self, daemon):
+        """Bytes that were received and not sent yet."""
+        counters = daemon.counters()
+        return counters["received"] - counters["echoed"]
 
     def test_buffer_size(self):
         """what waits for a slow client may be more than the new buffers hold"""
@@ -1034,6 +1044,8 @@ class Hostile(HandOver):
             for _, server in made:
                 server.setblocking(True)
             self.start(manager.state([Record()] * self.N), [carrier])
+            for client, _ in made:
+                self.assertTrue(self.goes_on(client))
             self.check(made, {0, 1, 2})
 
     def test_numbers(self):

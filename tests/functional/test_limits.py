@@ -31,6 +31,14 @@ class Limits(harness.Test):
             d.wait_log(REFUSED)
             self.assertEqual(d.log().count("refused a connection"), 1)
 
+    def test_refusal_is_a_reset(self):
+        """who is refused gets a reset, not an end that looks like that of an echo"""
+        with Echod("-o", "max_connections=1", expect=[REFUSED]) as d, d.connect() as first:
+            self.assertEchoes(first)
+            for _ in range(10):
+                with self.assertRaises(ConnectionError), d.connect() as s:
+                    s.recv(1)
+
     def test_told_together(self):
         """the first refusal is told at once, the others together ten seconds later, and then peace"""
         with Echod("-o", "max_connections=2", "-o", "max_connections_per_source=1",
@@ -107,9 +115,11 @@ class Descriptors(harness.Test):
                 with d.connect() as waiting:
                     waiting.sendall(b"later")
                     d.wait_log("cannot accept")
-                    before = d.cpu_seconds()
-                    d.wait_counter("pauses", d.counters()["pauses"] + 10)  # a second
+                    before, pauses = d.cpu_seconds(), d.counters()["pauses"]
+                    began = time.monotonic()
+                    d.wait_counter("pauses", pauses + 10)  # a second
                     self.assertLess(d.cpu_seconds() - before, 0.3)
+                    self.assertGreater(time.monotonic() - began, 0.7)
                     for s in first:
                         self.assertEchoes(s)
                     self.lower(d, 1000)

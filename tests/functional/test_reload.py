@@ -134,11 +134,13 @@ class Reload(harness.Test):
 
     def test_overrides_stay(self):
         """-o still overrides the file after a reload"""
-        with Echod("-o", "max_connections=1", conf="max_connections = 5",
+        text = "listen = 127.0.0.1:0\nmax_connections = %d"
+        with Echod("-o", "max_connections=1", conf=text % 5, listen=None,
                    expect=[harness.REFUSED]) as d, d.connect() as s:
             self.assertEchoes(s)
-            self.reload(d, "max_connections = 7")
+            self.reload(d, text % 7)
             self.assertRefused(d)
+            self.assertEqual(d.counters()["refused_max_connections"], 1)
 
     def test_coalesced(self):
         """200 signals while clients talk: serialized, and nobody notices"""

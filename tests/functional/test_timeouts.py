@@ -51,6 +51,22 @@ class Timeouts(harness.Test):
             self.assertEchoes(other)
             d.wait_open(1)
 
+    def test_stall_is_a_reset(self):
+        """also when all that he has sent was received, so that the kernel would see no reason"""
+        conf = "send_buffer = 4608\nstall_timeout = %d"
+        with Echod("-o", "workers=1", conf=conf % 0) as d, d.connect(rcvbuf=4096) as s:
+            d.wait_open(1)
+            d.pause()
+            s.sendall(bytes(30000))
+            d.wait_arrived(1, 30000)
+            d.resume()
+            d.wait_counter("received", 30000)
+            d.write_conf(conf % 1)
+            d.signal(signal.SIGHUP)
+            d.wait_counter("closed_stall_timeout", 1)
+            with self.assertRaises(ConnectionError):
+                harness.read_to_end(s)
+
     def test_slow_is_not_stalled(self):
         """who reads a little now and then is not stalled"""
         with Echod("-o", "stall_timeout=2", "-o", "send_buffer=65536") as d:
@@ -94,7 +110,7 @@ class Memory(harness.Test):
         """200 clients that never read hold pending_memory at most, and all bytes are there later"""
         if harness.SANITIZERS:
             self.skipTest("sanitizers take memory of their own")
-        budget = 4 << 20
+        budget = 1 << 20
         with Echod("-o", "workers=1", "-o", f"pending_memory={budget}", "-o", "send_buffer=4608",
                    "-o", "receive_buffer=16384") as d, d.connect() as other:
             self.assertEchoes(other)

@@ -562,6 +562,9 @@ TEST(connection, stream_without_budget)
 
 	echo.budget = echo.conduit.room - 1;
 	stream(p, 10 << 20);
+	c.echoed = echo.received = 0;
+	echo.budget = echo.size;
+	stream(p, 10 << 20);
 	pair_close(p);
 	conduit_deinit(&echo.conduit);
 }

@@ -142,6 +142,21 @@ TEST(histogram, quantiles)
 	cr_assert_eq(counter_get(&h.max), values[VALUES - 1]);
 }
 
+/* Of few values each has its share: the quantile is the smallest that is large enough. */
+TEST(histogram, few)
+{
+	for (int i = 1; i <= 4; i++)
+		histogram_record(&h, 10 * i);
+	cr_assert_eq(histogram_quantile(&h, 0), 10);
+	cr_assert_eq(histogram_quantile(&h, 0.25), 10);
+	cr_assert_eq(histogram_quantile(&h, 0.26), 20);
+	cr_assert_eq(histogram_quantile(&h, 0.5), 20);
+	cr_assert_eq(histogram_quantile(&h, 0.51), 30);
+	cr_assert_eq(histogram_quantile(&h, 0.75), 30);
+	cr_assert_eq(histogram_quantile(&h, 0.99), 40);
+	cr_assert_eq(histogram_quantile(&h, 1), 40);
+}
+
 /* The mean is exact, the deviation to 0.1 %. */
 TEST(histogram, moments)
 {

@@ -289,6 +289,18 @@ TEST(limiter, refused_for_all_is_free)
 	check_exactly("192.0.2.1", 1, TOO_FAST);
 }
 
+/* Nor does who is refused for his source count among all that are open. */
+TEST(limiter, refused_leaves_room)
+{
+	limiter.settings.max_connections = 3;
+	limiter.settings.per_source = 1;
+	check_exactly("192.0.2.1", 1, FULL_SOURCE);
+	for (int i = 0; i < 10; i++)
+		check("192.0.2.1", FULL_SOURCE);
+	check_exactly("192.0.2.2", 1, FULL_SOURCE);
+	check_exactly("192.0.2.3", 1, FULL);
+}
+
 /* An idle source whose bucket is full again starts anew, remembered or not. */
 TEST(limiter, forgetting_changes_nothing)
 {
