@@ -81,7 +81,7 @@ class Tree:
         return status, output
 
     def make(self, *targets, limit=600):
-        return self.run(["make", "-s", *targets], limit)
+        return self.run(["make", "-s", "CFLAGS=-g -O2 -w", *targets], limit)
 
     def test(self, test):
         """None if it passes, else why not; SKIPPED if it says so."""

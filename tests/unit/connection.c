@@ -564,7 +564,7 @@ TEST(connection, stream_without_budget)
 	stream(p, 10 << 20);
 	c.echoed = echo.received = 0;
 	echo.budget = echo.size;
-	stream(p, 10 << 20);
+	stream(p, 50 << 20);
 	pair_close(p);
 	conduit_deinit(&echo.conduit);
 }
