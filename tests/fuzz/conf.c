@@ -3,7 +3,8 @@
  * override as for -o, and so on.
  *
  * A file is refused with a reason in one line, or gives values that are
- * allowed, each time the same, also after it was printed and read again.
+ * allowed, each time the same, also after it was printed and read again, and
+ * what is appended to it is in force.
  * Whatever it was, the next file is read as if it were the first one: the
  * scanner of libconfuse is global.
  */
@@ -104,6 +105,27 @@ static void check_printed(const struct conf *conf)
 	check_same(conf, &again);
 }
 
+/* What stands at the end is read: nothing before it has swallowed it. */
+static void check_appended(const struct conf *conf, const char *text, size_t size)
+{
+	static const char more[] = "\nworkers = 3\n";
+	static struct file longer;
+	struct conf_source source = { .path = longer.path };
+	struct conf expected = *conf, found;
+	struct conf_error error;
+	char *whole = malloc(size + strlen(more));
+
+	if (!whole)
+		abort();
+	memcpy(whole, text, size);
+	memcpy(whole + size, more, strlen(more));
+	file_write(&longer, whole, size + strlen(more));
+	free(whole);
+	expected.workers = 3;
+	fuzz_check(conf_load(&found, &source, &error) == 0);
+	check_same(&expected, &found);
+}
+
 /* A good file is read as what it is, with the defaults of all else. */
 static void check_next(void)
 {
@@ -167,6 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_check(conf_load(&second, &source, &error) == 0);
 		check_same(&first, &second);
 		check_printed(&first);
+		if (source.n_overrides == 0 && size < 60000)
+			check_appended(&first, text, size);
 	}
 	check_next();
 	free(text);

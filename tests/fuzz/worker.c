@@ -25,6 +25,8 @@
 
 static struct {
 	bool open, watched, served, shut;
+	bool turned; /* it has had a turn, which ended so: */
+	int result;
 } sockets[RECORDS];
 
 static struct tape tape;
@@ -36,10 +38,12 @@ static bool is_socket(int fd)
 	return fd > 0 && fd < RECORDS && sockets[fd].open;
 }
 
-static void begin_turn(int fd)
+static int end_turn(int fd, int result)
 {
 	fuzz_check(is_socket(fd) && !sockets[fd].served);
-	sockets[fd].served = true;
+	sockets[fd].served = sockets[fd].turned = true;
+	sockets[fd].result = result;
+	return result;
 }
 
 static int fuzz_turn(struct connection *c, int fd, struct echo *echo)
@@ -48,11 +52,10 @@ static int fuzz_turn(struct connection *c, int fd, struct echo *echo)
 				       TURN_IDLE, TURN_STALLED, -ECONNRESET, TURN_MORE };
 	unsigned choice = tape_next(&tape);
 
-	begin_turn(fd);
 	fuzz_check(c->adopted && !c->finished && !c->ready);
 	c->echoed += choice & 8 ? choice : 0;
 	echo->received = echo->received + choice;
-	return results[choice % 8];
+	return end_turn(fd, results[choice % 8]);
 }
 
 static int fuzz_discard(int fd, struct echo *echo)
@@ -60,9 +63,8 @@ static int fuzz_discard(int fd, struct echo *echo)
 	static const int results[] = { TURN_END, TURN_IDLE, TURN_MORE, -EPIPE };
 
 	(void)echo;
-	begin_turn(fd);
 	fuzz_check(sockets[fd].shut);
-	return results[tape_next(&tape) % 4];
+	return end_turn(fd, results[tape_next(&tape) % 4]);
 }
 
 static uint32_t fuzz_unacknowledged(int fd)
@@ -172,6 +174,21 @@ static void check_queue(void)
 		fuzz_check(at(&w, i)->ready == !!(queued & 1u << i));
 }
 
+/* A record says how the last turn has ended; who is told to end has had one. */
+static void check_turns(void)
+{
+	for (uint32_t i = 1; i < RECORDS; i++) {
+		const struct connection *c = at(&w, i);
+
+		if (sockets[i].turned) {
+			fuzz_check(c->stalled == (sockets[i].result == TURN_STALLED));
+			fuzz_check(c->ready || sockets[i].result != TURN_MORE);
+		}
+		fuzz_check(!c->adopted || w.obeyed != DRAIN || c->finished || c->ready ||
+			   c->stalled);
+	}
+}
+
 static void check(void)
 {
 	bool timed = (w.idle.head && w.idle_ms) || (w.stalled.head && w.stall_ms);
@@ -181,6 +198,7 @@ static void check(void)
 	check_list(&w.idle, false, &seen);
 	check_list(&w.stalled, true, &seen);
 	check_queue();
+	check_turns();
 	for (uint32_t i = 1; i < RECORDS; i++)
 		fuzz_check(at(&w, i)->adopted == !!(seen & 1u << i));
 	fuzz_check(worker_open(&w) == n_open && (unsigned)limiter.open == n_open);
@@ -213,7 +231,8 @@ static int gather(struct epoll_event *events)
 		sockets[fd].served = false;
 		if (!sockets[fd].open || !(first || ending || who & 1u << fd))
 			continue;
-		events[n].events = tape_next(&tape) % 2 ? EPOLLOUT : EPOLLIN | EPOLLOUT;
+		events[n].events =
+			(tape_next(&tape) + (unsigned)fd) % 2 ? EPOLLOUT : EPOLLIN | EPOLLOUT;
 		events[n++].data.fd = fd;
 	}
 	return n;
