@@ -112,15 +112,19 @@ static bool emit_line(const char *line, size_t size)
 	return n == (ssize_t)size;
 }
 
-static int put_prefix(char *line, size_t size, int level)
+/* Returns its length; it has room in a line. */
+static size_t put_prefix(char *line, int level)
 {
 	const char *name = level == LOG_LEVEL_ERROR   ? "error: " :
 			   level == LOG_LEVEL_WARNING ? "warning: " :
 			   level == LOG_LEVEL_DEBUG   ? "debug: " :
 							"";
+	const char number[] = { '<', (char)('0' + level), '>', '\0' };
+	char *at = stpcpy(line, journal ? number : "echod: ");
 
-	return journal ? snprintf(line, size, "<%d>", level) :
-			 snprintf(line, size, "echod: %s", name);
+	if (!journal)
+		at = stpcpy(at, name);
+	return (size_t)(at - line);
 }
 
 void log_make_printable(char *s)
@@ -130,34 +134,54 @@ void log_make_printable(char *s)
 			*s = '?';
 }
 
-static void put_field(struct log_record *r, const char *name, const char *fmt, va_list ap)
-	__attribute__((format(printf, 3, 0)));
-
-static void put_field(struct log_record *r, const char *name, const char *fmt, va_list ap)
+/* Writes NAME= and returns where the value goes, or NULL if there is no room. */
+static char *put_name(struct log_record *r, const char *name)
 {
 	char *at = r->fields + r->size;
-	size_t room = sizeof(r->fields) - r->size;
 
-	if (journal_fd < 0 || strlen(name) + strlen("=\n") >= room)
-		return;
+	if (journal_fd < 0 || strlen(name) + strlen("=\n") >= sizeof(r->fields) - r->size)
+		return NULL;
 	while (*name)
 		*at++ = (char)toupper((unsigned char)*name++);
 	*at++ = '=';
-	if (vsnprintf(at, (size_t)(r->fields + sizeof(r->fields) - at), fmt, ap) < 0)
-		return;
+	return at;
+}
+
+/* The value at this place is whole. */
+static void end_value(struct log_record *r, char *at)
+{
 	log_make_printable(at);
 	at += strlen(at);
 	*at++ = '\n'; /* in the place of the final NUL */
 	r->size = (size_t)(at - r->fields);
 }
 
+void log_text(struct log_record *r, const char *name, const char *value)
+{
+	char *at = put_name(r, name);
+	size_t n;
+
+	if (!at)
+		return;
+	n = strnlen(value, (size_t)(r->fields + sizeof(r->fields) - at) - 1);
+	memcpy(at, value, n);
+	at[n] = '\0';
+	end_value(r, at);
+}
+
 void log_field(struct log_record *r, const char *name, const char *fmt, ...)
 {
+	char *at = put_name(r, name);
 	va_list ap;
+	int n;
 
+	if (!at)
+		return;
 	va_start(ap, fmt);
-	put_field(r, name, fmt, ap);
+	n = vsnprintf(at, (size_t)(r->fields + sizeof(r->fields) - at), fmt, ap);
 	va_end(ap);
+	if (n >= 0)
+		end_value(r, at);
 }
 
 void log_errno(struct log_record *r, int error)
@@ -168,10 +192,12 @@ void log_errno(struct log_record *r, int error)
 
 static void begin(struct log_record *r, int level)
 {
+	const char number[] = { (char)('0' + level), '\0' };
+
 	r->level = level;
 	r->size = 0;
-	log_field(r, "PRIORITY", "%d", level);
-	log_field(r, "SYSLOG_IDENTIFIER", "echod");
+	log_text(r, "PRIORITY", number);
+	log_text(r, "SYSLOG_IDENTIFIER", "echod");
 }
 
 void log_begin(struct log_record *r, enum event event)
@@ -179,8 +205,8 @@ void log_begin(struct log_record *r, enum event event)
 	const struct event_kind *kind = &event_kinds[event];
 
 	begin(r, kind->level);
-	log_field(r, "MESSAGE_ID", "%s", kind->id);
-	log_field(r, "ECHOD_EVENT", "%s", kind->name);
+	log_text(r, "MESSAGE_ID", kind->id);
+	log_text(r, "ECHOD_EVENT", kind->name);
 }
 
 /* Gives the record and its text, which ends with a newline, to the journal.  0 or -errno. */
@@ -199,14 +225,11 @@ static int emit_record(struct log_record *r, char *text, size_t size)
 	return sendmsg(journal_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-__attribute__((format(printf, 2, 0))) static bool emit(struct log_record *r, const char *fmt,
-						       va_list ap)
+/* Emits the text that stands in the line, which has LINE_SIZE bytes, behind the prefix. */
+static bool deliver(struct log_record *r, char *line, size_t prefix)
 {
-	char line[LINE_SIZE];
-	size_t prefix = (size_t)put_prefix(line, sizeof(line), r->level), n;
+	size_t n;
 
-	if (vsnprintf(line + prefix, sizeof(line) - prefix, fmt, ap) < 0)
-		return false;
 	log_make_printable(line + prefix);
 	n = strlen(line);
 	if (n > max_line - 1)
@@ -219,6 +242,26 @@ __attribute__((format(printf, 2, 0))) static bool emit(struct log_record *r, con
 			return e == 0;
 	}
 	return emit_line(line, n);
+}
+
+__attribute__((format(printf, 2, 0))) static bool emit(struct log_record *r, const char *fmt,
+						       va_list ap)
+{
+	char line[LINE_SIZE];
+	size_t prefix = put_prefix(line, r->level);
+
+	return vsnprintf(line + prefix, sizeof(line) - prefix, fmt, ap) >= 0 &&
+	       deliver(r, line, prefix);
+}
+
+void log_end_text(struct log_record *r, const char *text)
+{
+	char line[LINE_SIZE];
+	size_t prefix = put_prefix(line, r->level), n = strnlen(text, LINE_SIZE - prefix - 1);
+
+	memcpy(line + prefix, text, n);
+	line[prefix + n] = '\0';
+	(void)deliver(r, line, prefix);
 }
 
 static bool emit_format(struct log_record *r, const char *fmt, ...)

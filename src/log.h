@@ -65,6 +65,13 @@ void log_end(struct log_record *record, const char *fmt, ...) __attribute__((for
 /* ERRNO and, as text, ECHOD_ERROR; error is positive. */
 void log_errno(struct log_record *record, int error);
 
+/*
+ * The same without formats, whatever the level: these, log_begin() and log_flush()
+ * may be called by a signal handler.
+ */
+void log_text(struct log_record *record, const char *name, const char *value);
+void log_end_text(struct log_record *record, const char *text);
+
 /* A record of a kind without fields. */
 #define log_event(event, ...)                       \
 	do {                                        \

@@ -351,6 +351,33 @@ TEST(log, long_record)
 	}
 }
 
+/* What a signal handler says is a record as any other, whatever the level and the characters. */
+TEST(log, record_without_formats)
+{
+	static char value[20001];
+	int in = catch_by_journal(0);
+	struct log_record r;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	log_begin(&r, EVENT_OPTION_KEPT);
+	log_text(&r, "ECHOD_option", "%s\nPRIORITY=0");
+	log_end_text(&r, "%s\nstays");
+	check_journal(kept("ECHOD_OPTION=%s?PRIORITY=0\nMESSAGE=%s?stays\n"));
+	memset(value, 'v', sizeof(value) - 1);
+	log_begin(&r, EVENT_OPTION_KEPT);
+	log_text(&r, "ECHOD_OPTION", value);
+	log_text(&r, "ECHOD_SECOND", "");
+	cr_assert_eq(r.size, sizeof(r.fields));
+	log_end_text(&r, value);
+	cr_assert(strstr(journal, "v\nMESSAGE=v"));
+	check_heard(in, "");
+	journal_error = ENOENT;
+	log_end_text(&r, value);
+	cr_assert_eq(strlen(heard(in)), PIPE_BUF);
+	cr_assert_eq(strncmp(text, "<4>v", 4), 0);
+	cr_assert_str_eq(text + PIPE_BUF - 2, "v\n");
+}
+
 /* A journal that takes no more: lost, counted and told, as with any reader. */
 TEST(log, journal_hangs)
 {
