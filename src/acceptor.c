@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "log.h"
 #include "probe.h"
 
@@ -275,6 +276,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "acceptor");
 	yield_to_workers();
+	confine_enter(CONFINE_ACCEPTOR, "acceptor");
 	while (serve_batch(a))
 		;
 	atomic_store_explicit(&a->ended, true, memory_order_release);

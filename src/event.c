@@ -113,5 +113,9 @@ const struct event_kind event_kinds[EVENTS] = {
 		"a870f5652fbe4d45acdcd6ff52953e7b", "aborting", LOG_ERR,
 		"",
 	},
+	[EVENT_SYSTEM_CALL_FORBIDDEN] = {
+		"4e4949198dea408492530347f3ee35fc", "system_call_forbidden", LOG_ERR,
+		"ECHOD_THREAD ECHOD_SYSTEM_CALL ECHOD_NUMBER",
+	},
 };
 /* clang-format on */

@@ -14,6 +14,7 @@
 #define NUMBER(name, initial, min, max) SCALAR(name, OPTION_NUMBER, false, initial, min, max)
 #define FIXED(name, initial, min, max) SCALAR(name, OPTION_NUMBER, true, initial, min, max)
 #define BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, false, initial, 0, 0)
+#define FIXED_BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, true, initial, 0, 0)
 #define LEVEL(name, initial) SCALAR(name, OPTION_LEVEL, false, initial, 0, 0)
 #define YEAR 31536000
 
@@ -35,6 +36,7 @@ const struct option option_table[OPTION_COUNT] = {
 	BOOLEAN(tcp_nodelay, "true"),
 	NUMBER(tcp_keepalive, "0", 0, 32767),
 	BOOLEAN(hand_over, "true"),
+	FIXED_BOOLEAN(system_call_filter, "true"),
 	LEVEL(log_level, "info"),
 };
 /* clang-format on */

@@ -23,7 +23,7 @@ struct option {
 	long min, max;	     /* of a number, or of how many addresses */
 };
 
-#define OPTION_COUNT 18
+#define OPTION_COUNT 19
 extern const struct option option_table[OPTION_COUNT];
 
 /* The row of that name, which must exist. */

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "confine.h"
 #include "handover.h"
 #include "log.h"
 #include "service.h"
@@ -22,6 +23,7 @@ static void *run(void *arg)
 	int signal;
 
 	pthread_setname_np(pthread_self(), "rescue");
+	confine_enter(CONFINE_RESCUE, "rescue");
 	make_set(&set);
 	sigwait(&set, &signal);
 	if (!atomic_load(&may_hand_over)) {

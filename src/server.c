@@ -3,7 +3,7 @@
  * It never touches a connection.
  *
  * Start: descriptors, table, listeners (the likeliest to fail, so before any
- * thread), workers, acceptor, READY.
+ * thread), workers, acceptor, the list of system calls, READY.
  *
  * Reload: the new configuration is read beside the running one, and the new
  * listeners are opened; only when nothing can fail any more is anything
@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "descriptors.h"
 #include "handover.h"
 #include "listening.h"
@@ -36,6 +37,7 @@
 #include "service.h"
 #include "signals.h"
 #include "takeover.h"
+#include "trace.h"
 
 /* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
 #define DESCRIPTORS_UNASKED (1 << 20)
@@ -276,9 +278,17 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	struct takeover takeover;
 	int r;
 
+	r = confine_init(s->conf.system_call_filter);
+	if (r < 0) {
+		log_error("no system call filter is possible; system_call_filter = false does "
+			  "without");
+		return r;
+	}
 	s->signal_fd = signals_open();
 	if (s->signal_fd < 0)
 		return s->signal_fd;
+	if (trace)
+		trace_init();
 	s->descriptors = raise_descriptors(&s->conf);
 	r = reactor_init(&s->reactor, &s->conf, s->descriptors, trace);
 	if (r == 0 && max_connections(s) < 1)
@@ -295,6 +305,7 @@ static int start(struct server *s, struct activation *activation, bool trace)
 		return r;
 	report_takeover(&takeover);
 	pulse_start(&s->pulse, &s->reactor);
+	confine_enter(CONFINE_MAIN, "echod");
 	return 0;
 }
 

@@ -32,6 +32,7 @@ struct conf {
 	long tcp_nodelay;
 	long tcp_keepalive;
 	long hand_over;
+	long system_call_filter;
 	long log_level;
 };
 

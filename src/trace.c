@@ -23,6 +23,13 @@ static void put_names(uint32_t events)
 	}
 }
 
+void trace_init(void)
+{
+	static char buffer[BUFSIZ];
+
+	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
+
 void trace_batch(const char *thread, int wake_fd, const struct epoll_event *events, int n)
 {
 	flockfile(stdout); /* lines of several threads do not mix */

@@ -13,6 +13,9 @@
 
 #include <sys/epoll.h>
 
+/* main, before any other thread: the first line then asks nothing of the system. */
+void trace_init(void);
+
 /*
  * events as epoll_wait(2) returned them; data.fd is the descriptor.  That of
  * wake_fd is shown as "wake-up".

@@ -12,8 +12,7 @@
  * worker's epoll instance: the kernel is the mailbox, and epoll_ctl(2) the
  * moment at which the record changes hands.  A fresh socket is writable, so an
  * event comes at once, and by it the worker learns of its new connection.
- * There is no EPOLL_CTL_MOD and no EPOLL_CTL_DEL: one registration, for all
- * events, until close(2) ends it.
+ * That registration is the only one, for all events, until close(2) ends it.
  *
  * Stale events cannot occur.  A descriptor is once in a batch; it is closed
  * only by this thread and after the batch was collected; and a new socket
@@ -53,6 +52,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "log.h"
 #include "probe.h"
 
@@ -348,6 +348,7 @@ static void *run(void *arg)
 	w->now = clock_ms();
 	watch_all(w, &w->idle);
 	watch_all(w, &w->stalled);
+	confine_enter(CONFINE_WORKER, w->name);
 	sem_post(w->config.started);
 	obey(w);
 	while (!is_done(w)) {

@@ -123,7 +123,8 @@ tests_unit_target_LDADD = $(client_libs)
 check_PROGRAMS += $(unit_tests) $(client_tests)
 TESTS += $(unit_tests) $(client_tests)
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
-LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS) $(CRITERION_LIBS)
+LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) $(PTHREAD_LIBS) \
+	$(CRITERION_LIBS)
 endif
 
 # What an attacker could choose: here their corpora are replayed, in every build;
@@ -173,12 +174,14 @@ fuzzers: $(fuzzers)
 
 # The real daemon, driven over sockets.
 
-EXTRA_DIST += tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
+	tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	$(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
+	tests/functional/test_confine.py \
 	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
@@ -239,6 +242,7 @@ tests/faults/shim.so: tests/faults/shim.c
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
 system_tests = \
+	tests/system/test_confine.py \
 	tests/system/test_journal.py \
 	tests/system/test_restart.py \
 	tests/system/test_sandbox.py \

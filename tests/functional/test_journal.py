@@ -16,6 +16,7 @@ import threading
 import time
 import unittest
 
+import backdoor
 import harness
 from harness import Echod
 
@@ -243,6 +244,21 @@ class Records(harness.Test):
         reader.start()
         self.assertEqual(self.journal.run("-c", "/dev/null", "-o", "workers=many")[:2], (78, []))
         reader.join()
+
+    def test_forbidden(self):
+        """a system call that a thread may not make is a record that names both, and is read in time"""
+        if backdoor.built_without():
+            self.skipTest(backdoor.built_without())
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        env = {"LD_PRELOAD": backdoor.library()}
+        with self.journal.start("-o", "workers=1", env=env, status=-signal.SIGSYS) as d, d.connect() as s:
+            s.sendall(backdoor.order("worker", "getuid"))
+            record = self.expect("system_call_forbidden", ECHOD_THREAD="worker/0",
+                                 ECHOD_SYSTEM_CALL="getuid",
+                                 ECHOD_NUMBER=str(backdoor.numbers()["getuid"]))
+            self.assertIn("worker/0 made the system call getuid", record["MESSAGE"])
+            self.assertEqual(d.wait_exit(), -signal.SIGSYS)
+            self.assertEqual(d.log(), "")
 
     def test_lines_without_a_kind(self):
         """debug lines are records too, without an id"""

@@ -30,7 +30,7 @@ ROOMS = [
     {"list", "queue", "limiter", "listener", "poller", "refusals"},
     {"table", "conf", "trace"},
     {"option", "connection"},
-    {"settings", "service", "store", "carrier", "manager", "state"},
+    {"settings", "service", "store", "carrier", "confine", "manager", "state"},
     {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
      "probe", "signals"},
     {"event"},
