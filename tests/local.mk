@@ -238,6 +238,11 @@ tests/faults/shim.so: tests/faults/shim.c
 	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) -D_GNU_SOURCE -Wall -Wextra $(CPPFLAGS) $(CFLAGS) \
 		-fPIC -shared -o $@ $(srcdir)/tests/faults/shim.c -ldl
 
+# Every order of events in the hand-off, by spin; skipped without it.
+
+EXTRA_DIST += tests/model/handoff.pml tests/model/spin.py $(model_tests)
+model_tests = tests/model/test_handoff.py
+
 # A real systemd in a container; skipped where none can be booted.
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
@@ -269,7 +274,7 @@ if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 check_PROGRAMS += $(versions)
 if !INSTRUMENTED
-TESTS += $(static_tests) $(system_tests)
+TESTS += $(static_tests) $(model_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)
 check_DATA = tests/faults/shim.so
 endif

@@ -1,0 +1,38 @@
+"""The model of the hand-off: what it promises, that it can fail, and that it is about this code."""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../functional"))
+import harness
+import spin
+
+
+class Handoff(harness.Test):
+    @harness.needs("spin", "gcc")
+    def test_all(self):
+        """no connection is lost, had twice or served after its close in any order of events, and bugs show"""
+        def check(case, result):
+            print(f"# {case[0]}: {result.states} states, {result.seconds:.1f} s")
+            self.assertIsNone(spin.verdict(case, result), case[0])
+        spin.explore_all(check)
+
+    def test_about(self):
+        """the functions that the model stands for are there, and each of its bugs is tried"""
+        with open(spin.MODEL) as f:
+            model = f.read()
+        table = model.split(" * What must hold")[0]
+        named = re.findall(r"((?:\w+\(\)(?:, | and |,\n \* +)?)+) in (\w+\.c)", table)
+        self.assertGreater(len(named), 10)
+        for functions, path in named:
+            with open(os.path.join(harness.SRCDIR, "src", path)) as f:
+                text = f.read()
+            for function in re.findall(r"(\w+)\(\)", functions):
+                self.assertTrue(re.search(rf"(?m)^[a-z].*\b{function}\(", text), f"{function}() in {path}")
+        self.assertEqual(set(re.findall(r"\bBUG_(\w+)", model.split("#define CONNS", 1)[1])),
+                         {bug.switch for bug in spin.BUGS})
+
+
+if __name__ == "__main__":
+    harness.main()
