@@ -24,6 +24,7 @@ ASAN = "quarantine_size_mb=16"  # an input is short-lived, and memory that was j
 # A line of libFuzzer's: #runs, what has happened, edges, features, inputs.
 PULSE = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
 RUNS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)")
+FOUND = re.compile("[0-9a-f]{40}$")  # the name that libFuzzer gives
 NEW = re.compile(r"^stat::new_units_added:\s*(\d+)")
 
 
@@ -131,11 +132,11 @@ def fuzz(target, runs, seed):
 
 
 def keep(target):
-    """Puts the least set of inputs that reaches every edge into the tree."""
+    """Puts into the tree, beside the inputs that have a name, the fewest that reach every other edge."""
     corpus = inputs(target)[0]
     merged = folder("merged", target)
     shutil.rmtree(merged)
-    os.makedirs(merged)
+    shutil.copytree(corpus, merged, ignore=lambda _, names: filter(FOUND.match, names))
     subprocess.run(command(target, "-merge=1", "-use_counters=0", merged, corpus, folder("corpus", target)),
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     shutil.rmtree(corpus, ignore_errors=True)
