@@ -76,6 +76,16 @@ int listener_open(struct listener *listener, const struct address *address, cons
 	return r;
 }
 
+int listener_queue(const struct listener *listener)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return -errno;
+	return (int)info.tcpi_sacked; /* of a socket that listens this is the backlog */
+}
+
 void listener_address(const struct listener *listener, struct address *address)
 {
 	address->size = sizeof(address->v6);

@@ -31,4 +31,7 @@ int listener_configure(const struct listener *listener, const struct conf *conf)
 /* The address that it is really bound to, with its port. */
 void listener_address(const struct listener *listener, struct address *address);
 
+/* How many connections its queue may hold, after all limits of the kernel; or -errno. */
+int listener_queue(const struct listener *listener);
+
 #endif

@@ -55,17 +55,27 @@ static int open_configured(const struct listeners *old, const struct conf *conf,
 	return 0;
 }
 
-/* Says where we listen, except for what is in old. */
-static void log_listeners(const struct listeners *set, const struct listeners *old, const char *how)
+/* Says where we listen, and whether the kernel lets the queue be as long as configured. */
+static void log_listener(const struct listener *listener, const struct conf *conf, const char *how)
 {
-	for (size_t i = 0; i < set->n; i++) {
-		struct address address;
+	int queue = listener_queue(listener);
+	struct address address;
+	char more[96];
 
-		if (old && listeners_contain(old, &set->at[i].address))
-			continue;
-		listener_address(&set->at[i], &address);
-		log_address(EVENT_LISTENING, "listening on", &address, how);
-	}
+	snprintf(more, sizeof(more), "%s", how);
+	if (queue >= 0 && queue < conf->backlog)
+		snprintf(more, sizeof(more), "%s, with a queue of %d only", how, queue);
+	listener_address(listener, &address);
+	log_address(EVENT_LISTENING, "listening on", &address, more);
+}
+
+/* The same of all, except for what is in old. */
+static void log_listeners(const struct listeners *set, const struct listeners *old,
+			  const struct conf *conf, const char *how)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (!old || !listeners_contain(old, &set->at[i].address))
+			log_listener(&set->at[i], conf, how);
 }
 
 static void unstore(const struct listener *listener)
@@ -141,7 +151,7 @@ static int start_passed(struct listening *l, const struct activation *a, const s
 	l->set = a->passed;
 	l->passed = true;
 	configure_all(&l->set, conf);
-	log_listeners(&l->set, NULL, ", passed by the service manager");
+	log_listeners(&l->set, NULL, conf, ", passed by the service manager");
 	return 0;
 }
 
@@ -168,8 +178,8 @@ int listening_start(struct listening *l, const struct activation *a, const struc
 	configure_all(&stored, conf);
 	if (conf->hand_over)
 		store_all(l);
-	log_listeners(&l->set, &stored, "");
-	log_listeners(&stored, NULL, ", as before");
+	log_listeners(&l->set, &stored, conf, "");
+	log_listeners(&stored, NULL, conf, ", as before");
 	return 0;
 }
 
@@ -189,7 +199,7 @@ void listening_adopt(struct listening *l, const struct conf *conf, const struct 
 	for (size_t i = 0; i < next->n; i++) /* what is new has been opened with these options */
 		if (listeners_contain(&old, &next->at[i].address))
 			configure(&next->at[i], conf);
-	log_listeners(&l->set, &old, "");
+	log_listeners(&l->set, &old, conf, "");
 	for (size_t i = 0; i < old.n; i++)
 		if (!l->passed &&
 		    (!conf->hand_over || !listeners_contain(next, &old.at[i].address)))
