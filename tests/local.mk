@@ -1,6 +1,6 @@
 # Tests speak TAP; the harness runs them in parallel with "make check -j".
 
-EXTRA_DIST += tests/README.md tests/coverage/report.sh
+EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md
 
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
@@ -179,6 +179,7 @@ EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 	tests/functional/models.py tests/functional/peers.py \
 	$(functional_tests) $(static_tests)
 functional_tests = \
+	tests/functional/test_accept.py \
 	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_confine.py \
@@ -187,14 +188,17 @@ functional_tests = \
 	tests/functional/test_echoc.py \
 	tests/functional/test_handover.py \
 	tests/functional/test_idle.py \
+	tests/functional/test_inject.py \
 	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \
 	tests/functional/test_log.py \
 	tests/functional/test_models.py \
 	tests/functional/test_mutations.py \
+	tests/functional/test_network.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
+	tests/functional/test_shim.py \
 	tests/functional/test_signals.py \
 	tests/functional/test_swarm.py \
 	tests/functional/test_talk.py \
@@ -270,9 +274,17 @@ tests_system_newer_SOURCES = $(tests_system_older_SOURCES)
 tests_system_newer_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=3
 tests_system_newer_LDADD = $(src_echod_LDADD)
 
+# What the kernel seldom does, loaded before everything else; no part of what is sanitized or hardened.
+shim = tests/shim/shim.so
+EXTRA_PROGRAMS += $(shim)
+tests_shim_shim_so_SOURCES = tests/shim/shim.c
+tests_shim_shim_so_CFLAGS = -Wall -Wextra -fPIC
+tests_shim_shim_so_LDFLAGS = -shared
+tests_shim_shim_so_LDADD =
+
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
-check_PROGRAMS += $(versions)
+check_PROGRAMS += $(versions) $(shim)
 if !INSTRUMENTED
 TESTS += $(static_tests) $(model_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)

@@ -5,14 +5,17 @@ bytes, or for a condition that he reads from the kernel, with a deadline that
 only a broken daemon meets.
 """
 
+import collections
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import resource
 import select
 import signal as signals
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,9 @@ ECHOC = os.environ.get("ECHOC", os.path.join(BUILDDIR, "src/echoc/echoc"))
 SANITIZERS = os.environ.get("SANITIZERS", "")
 
 DEADLINE = float(os.environ.get("DEADLINE", 60))  # seconds; reached only when something is broken
+
+# The port is chosen when it is known to whom: it can be one that is in use to others.
+IP_BIND_ADDRESS_NO_PORT = 24
 
 # What a sanitizer says when it has found something.
 FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
@@ -74,6 +80,14 @@ def raise_descriptor_limit():
     return hard
 
 
+def host_and_port(text):
+    """An address as /proc/net/tcp and tcp6 have it: words in this machine's order, and a port."""
+    host, port = text.split(":")
+    words = struct.unpack(f">{len(host) // 8}I", bytes.fromhex(host))
+    family = socket.AF_INET6 if len(words) > 1 else socket.AF_INET
+    return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words)), int(port, 16)
+
+
 class Server:
     """A process (self.pid) that serves on self.port of this machine."""
 
@@ -87,6 +101,7 @@ class Server:
             if sndbuf:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
             if source:
+                s.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 s.bind((source, 0))
             s.connect((host, port or self.port))
         except BaseException:
@@ -154,6 +169,46 @@ class Server:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def files(self):
+        """What each of its descriptors is, as links of /proc name it."""
+        found = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+        return found
+
+    def listeners(self):
+        """The (host, port) of each listening socket that it has, by its name in files()."""
+        files, found = set(self.files()), {}
+        for table in ("tcp", "tcp6"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.pid}/net/{table}") as f:
+                next(f)
+                # they are the first ones; behind them may be tens of thousands in TIME_WAIT
+                for fields in itertools.takewhile(lambda fields: fields[3] == "0A", map(str.split, f)):
+                    if f"socket:[{fields[9]}]" in files:
+                        found[f"socket:[{fields[9]}]"] = host_and_port(fields[1])
+        return found
+
+    def holdings(self):
+        """How many descriptors of each kind it has beside its listeners."""
+        listeners = self.listeners()
+        return collections.Counter(re.sub(r":\[\d+\]$", "", name) for name in self.files()
+                                   if name not in listeners)
+
+    def switches(self):
+        """How often each thread was given or lost a CPU so far."""
+        return {name: self.status("voluntary_ctxt_switches", tid) +
+                self.status("nonvoluntary_ctxt_switches", tid)
+                for tid, name in self.threads().items()}
+
+    def wait_settled(self):
+        """Waits until two readings of switches() a moment apart agree; returns them."""
+        def settled():
+            before = self.switches()
+            time.sleep(0.1)
+            return before if before == self.switches() else None
+        return wait_until(settled, "all threads asleep")
+
 
 class Echod(Server):
     """A running daemon, ready to serve on self.port; a context that stops it.
@@ -161,8 +216,12 @@ class Echod(Server):
     Arguments are those of the command line.  conf is the text of its file;
     without it there is none.  A daemon that logs a warning or an error that
     was not expected, that does not exit 0, or in which a sanitizer finds
-    something, fails the test when it stops.
+    something, fails the test when it stops; and so does one that, at the end
+    of the block, does not serve or has not given back its descriptors.
     """
+
+    at_first = None  # its holdings when it was ready
+    ending = False  # it was told to end
 
     def __init__(self, *args, conf=None, listen="127.0.0.1:0", expect=(), prefix=(), status=0,
                  env=None, wait=True, **popen):
@@ -211,6 +270,7 @@ class Echod(Server):
         self.ports = [int(m.group(1)) for m in map(re.compile(r"listening on .*:(\d+)(?:,|$)").search,
                                                    self.log().splitlines()) if m]
         self.port = self.ports[0]
+        self.at_first = self.holdings()
 
     def wait_log(self, pattern, count=1):
         """Waits for the count-th line that matches, and returns the match."""
@@ -230,6 +290,7 @@ class Echod(Server):
         return "\n".join(line for line in self.lines if line is not None)
 
     def signal(self, number):
+        self.ending |= number in (signals.SIGTERM, signals.SIGINT, signals.SIGABRT, signals.SIGKILL)
         os.kill(self.pid, number)
 
     def pause(self):
@@ -284,6 +345,25 @@ class Echod(Server):
             if complaint and not any(e.search(line) for e in self.expected):
                 raise AssertionError(f"unexpected in the log: {line}")
 
+    def serves_as_at_first(self):
+        """A fresh connection is echoed, if it listens somewhere in our network."""
+        # the one it began with, if it is still there: another may have been passed, but not taken
+        found = sorted(self.listeners().values(), key=lambda address: address[1] != self.port)
+        if not found or os.readlink(f"/proc/{self.pid}/ns/net") != os.readlink("/proc/self/ns/net"):
+            return True
+        host, port = found[0]
+        return self.serves(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port=port)
+
+    def check_recovered(self):
+        """Without clients it has what it had at first, and serves."""
+        if self.ending or self.at_first is None or self.process.poll() is not None:
+            return
+        try:
+            wait_until(lambda: not self.holdings() - self.at_first, "its descriptors to be closed")
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {self.holdings()}, at first {self.at_first}") from None
+        wait_until(self.serves_as_at_first, "a fresh connection to be served")  # a rate has its time
+
     def stop(self, number=signals.SIGTERM):
         """Ends it and checks that it ended well."""
         try:
@@ -304,6 +384,11 @@ class Echod(Server):
     def __exit__(self, kind, value, traceback):
         if kind is None:
             if os.path.exists(self.directory.name):  # else it was stopped before
+                try:
+                    self.check_recovered()
+                except BaseException:
+                    self.kill()
+                    raise
                 self.stop()
             return
         self.kill()
@@ -337,6 +422,31 @@ class Passed(Echod):
         numbers = [s.fileno() for s in passed]
         pass_on = [sys.executable, "-c", PASS, ",".join(map(str, numbers)), names, fds, pid]
         super().__init__(*args, prefix=[*pass_on, *prefix], pass_fds=numbers, **options)
+
+
+class Injected(Echod):
+    """An echod in which strace makes system calls fail, or sends a signal at one.
+
+    Each of inject is what strace(1) takes after "inject="; calls are counted for each thread.
+    What is traced, by default only that, goes to the file output.
+    """
+
+    def __init__(self, *args, inject=(), trace=None, output="/dev/null", prefix=(), env=None, **options):
+        if any("error=" in i for i in inject):  # a call that is left out has no number, which is forbidden
+            args = ("-o", "system_call_filter=false", *args)
+        super().__init__(*args, prefix=(*prefix, *strace(inject, trace, output)),
+                         env={**NO_LEAKS, **(env or {})}, **options)
+
+
+def strace(inject=(), trace=None, output="/dev/null"):
+    """A prefix: strace beside a process that stays the child of its parent."""
+    trace = trace or ",".join(i.split(":")[0] for i in inject)
+    return ["strace", "-D", "-f", "-qq", "-o", output, "-e", f"trace={trace}",
+            *(word for i in inject for word in ("-e", f"inject={i}"))]
+
+
+# LeakSanitizer does not work under ptrace(2).
+NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 
 class Stuck:
@@ -541,6 +651,29 @@ def needs(*programs):
     from shutil import which
     missing = [p for p in programs if not which(p)]
     return unittest.skipIf(missing, f"{', '.join(missing)} not installed")
+
+
+def needs_strace(test):
+    """Skips a test where strace(1) cannot be used."""
+    if "thread" in SANITIZERS:
+        return unittest.skip("ThreadSanitizer and strace do not go together")(test)
+    return needs("strace")(test)
+
+
+def enter_namespace():
+    """Runs the calling file again in a network namespace of its own, with the powers of root there.
+
+    Returns in it, or where there is none for us.
+    """
+    if os.environ.get("ECHOD_NAMESPACE"):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return
+    enter = ["unshare", "-rn"]
+    with contextlib.suppress(FileNotFoundError):
+        if subprocess.run([*enter, "ip", "link"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode == 0:
+            os.execvpe(enter[0], [*enter, sys.executable, *sys.argv],
+                       {**os.environ, "ECHOD_NAMESPACE": "1"})
 
 
 def main():

@@ -40,7 +40,7 @@ class Activation(harness.Test):
             self.assertServes(d, port=b.getsockname()[1])
 
     def test_blocking(self):
-        """a listener that blocks does not make the acceptor block"""
+        """a listener that blocks does not make the acceptor block [F44]"""
         a, b = self.listener(), self.listener()
         a.setblocking(True)
         with Passed(passed=[a, b]) as d:
@@ -89,7 +89,7 @@ class Activation(harness.Test):
         return wrong
 
     def test_wrong(self):
-        """each descriptor that is no listening TCP socket is closed with a warning; the rest serve"""
+        """each descriptor that is no listening TCP socket is closed with a warning; the rest serve [F43]"""
         for what, wrong in self.wrong_ones().items():
             with self.subTest(what):
                 good = self.listener()
@@ -119,7 +119,7 @@ class Activation(harness.Test):
             self.assertServes(d, port=d.ports[-1])
 
     def test_nonsense(self):
-        """no count, process or name makes it crash, or take what is not passed"""
+        """no count, process or name makes it crash, or take what is not passed [F43]"""
         cases = [{"fds": n} for n in ("0", "-1", "99999", "2147483647", "99999999999", "x", "2")]
         cases += [{"pid": "1"}, {"pid": "x"}, {"names": "a:b:c"}, {"names": ":"},
                   {"names": "x" * 300}, {"names": "\x01"}]

@@ -109,7 +109,7 @@ class Privileges(harness.Test):
 
     @harness.needs("unshare", "ip", "setpriv")
     def test_port_7_without_capability(self):
-        """port 7 without the capability: the message names address, port, reason and capability"""
+        """port 7 without the capability: the message names address, port, reason and capability [F24]"""
         p = self.unshared("ip link set lo up\n"
                           "sysctl -q net.ipv4.ip_unprivileged_port_start=1024 2>/dev/null || "
                           "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start\n"
@@ -152,7 +152,7 @@ class Privileges(harness.Test):
 class NoIPv6(harness.Test):
     @harness.needs("strace")
     def test_left_out(self):
-        """on a kernel without IPv6 the IPv6 address is left out, with a warning"""
+        """on a kernel without IPv6 the IPv6 address is left out, with a warning [F25]"""
         if harness.SANITIZERS:
             self.skipTest("strace and sanitizers do not go together")
         with Echod(prefix=("strace", "-f", "-qq", "-o", "/dev/null", "-e",

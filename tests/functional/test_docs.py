@@ -4,7 +4,9 @@ The pages are read as their mdoc source, so most tests need no mandoc.  An
 option's entry in echod.conf(5) has a fixed form, see OPTION below.
 """
 
+import ast
 import fnmatch
+import glob
 import json
 import os
 import re
@@ -825,6 +827,43 @@ class Client(harness.Test):
         """mandoc has nothing to say against echoc(1)"""
         self.assertNotRegex(page("echoc.1"), "@[A-Za-z]+@")
         self.assertEqual(mandoc("echoc.1", "-T", "lint"), "")
+
+
+class Failures(harness.Test):
+    """tests/failures.md, and the marks in the descriptions of tests."""
+
+    FOLDER = os.path.join(harness.SRCDIR, "tests")
+
+    def rows(self):
+        """The rows of the table: [(F1, [(file, test)])]"""
+        lines = re.findall(r"^\| (F\d+) \|[^|]*\|([^|]*)\|[^|]*\|$", read(self.FOLDER, "failures.md"), re.M)
+        return [(row, re.findall(r"`(\S+) (\S+)`", tests)) for row, tests in lines]
+
+    def descriptions(self):
+        """Each test, and class of tests, with what it says of itself: [(file, test, text)]"""
+        for path in glob.glob(os.path.join(self.FOLDER, "*/*.py")):
+            for c in (node for node in ast.parse(read(path)).body if isinstance(node, ast.ClassDef)):
+                yield path, c.name, ast.get_docstring(c) or ""
+                for f in (node for node in c.body if isinstance(node, ast.FunctionDef)):
+                    yield path, f"{c.name}.{f.name}", ast.get_docstring(f) or ""
+        for path in glob.glob(os.path.join(self.FOLDER, "unit/*.c")):
+            comments = re.findall(r"/\*((?:[^*]|\*(?!/))*)\*/\nT(?:est|EST)\((\w+), (\w+)", read(path))
+            for text, suite, test in comments:
+                yield path, f"{suite}.{test}", text
+
+    def test_complete(self):
+        """there is a row for each of the 51 failures, with a test"""
+        self.assertEqual([row for row, _ in self.rows()], [f"F{n}" for n in range(1, 52)])
+        self.assertEqual([row for row, tests in self.rows() if not tests], [])
+
+    def test_agree(self):
+        """each test of a row exists and names that row, and no other test does"""
+        table = {(row, *test) for row, tests in self.rows() for test in tests}
+        marks = {(row, os.path.relpath(path, self.FOLDER), name)
+                 for path, name, text in self.descriptions()
+                 for mark in re.findall(r"\[(F\d+(?: F\d+)*)\]", text) for row in mark.split()}
+        self.assertEqual(sorted(table - marks), [], "in the table, not in a test")
+        self.assertEqual(sorted(marks - table), [], "in a test, not in the table")
 
 
 if __name__ == "__main__":

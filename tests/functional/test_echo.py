@@ -1,13 +1,26 @@
 """Every byte comes back, in order, once, whatever the client does."""
 
+import os
 import random
 import select
 import socket
 import threading
-import unittest
 
 import harness
 from harness import Echod, echo, fill, read_exactly, read_to_end
+
+TRANSFERS = int(os.environ.get("TRANSFERS", 400))  # 10,000 take a minute or two
+
+
+def half_close(s, data):
+    """Sends data and FIN while it receives; returns all that came back before the other side's FIN."""
+    received = []
+    reader = threading.Thread(target=lambda: received.append(read_to_end(s)))
+    reader.start()
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+    reader.join(harness.DEADLINE)
+    return received[0] if received else None
 
 
 class Cases:
@@ -40,22 +53,16 @@ class Cases:
                 self.assertEqual(read_exactly(s, len(data)), data)
 
     def test_half_close(self):
-        """data, then FIN: all data comes back, then FIN"""
+        """data, then FIN: all data comes back, then FIN [F7]"""
         with self.daemon() as d:
             for size in (0, 1, 1000, 65536, 262144, 262145, 1 << 20, 8 << 20):
                 data = random.Random(size).randbytes(size)
                 with d.connect() as s:
-                    received = []
-                    reader = threading.Thread(target=lambda: received.append(read_to_end(s)))
-                    reader.start()
-                    s.sendall(data)
-                    s.shutdown(socket.SHUT_WR)
-                    reader.join(harness.DEADLINE)
-                    self.assertTrue(received and received[0] == data)
+                    self.assertTrue(half_close(s, data) == data)
             self.check_no_errors(d)
 
     def test_slow_reader(self):
-        """who does not read for a while loses nothing, and others are not held up"""
+        """who does not read for a while loses nothing, and others are not held up [F3 F4]"""
         with self.daemon() as d:
             with d.connect(rcvbuf=4096) as slow, d.connect() as other:
                 sent = fill(slow)
@@ -72,7 +79,7 @@ class Cases:
                 self.assertEchoes(slow)
 
     def test_slow_reader_half_closes(self):
-        """who sends, sends FIN, and only then reads, gets all and FIN"""
+        """who sends, sends FIN, and only then reads, gets all and FIN [F4]"""
         with self.daemon() as d:
             with d.connect(rcvbuf=4096) as s:
                 sent = fill(s)
@@ -97,7 +104,7 @@ class Cases:
             self.assertEqual(failures, [])
 
     def test_resets(self):
-        """a client's reset ends its connection only, at any moment of the echo"""
+        """a client's reset ends its connection only, at any moment of the echo [F27]"""
         with self.daemon() as d, d.connect() as bystander:
             self.assertEchoes(bystander)
             before = d.descriptors()
@@ -146,7 +153,7 @@ class NoPendingMemory(Cases, harness.Test):
 
 class Client(harness.Test):
     def test_fin_at_once(self):
-        """a FIN in the same instant as the data loses none of it"""
+        """a FIN in the same instant as the data loses none of it [F7]"""
         with Echod() as d:
             for i in range(500):
                 with d.connect() as s:
@@ -165,6 +172,29 @@ class Client(harness.Test):
             harness.reset(s)
             counters = d.wait_open(0) and d.counters()
             self.assertEqual((counters["closed_error"], counters["closed_client"]), (1, 0))
+
+    def test_many_half_closes(self):
+        """transfers of 0 to 8 MiB, each ended by FIN at once: no byte is missing, no connection is reset [F26]"""
+        most = 8 << 20
+        source = random.Random(1).randbytes(2 * most)
+        wrong = []
+
+        def transfer(d, rnd):
+            size = int(most ** rnd.random()) - 1 if rnd.random() < 0.99 else most
+            begin = rnd.randrange(most)
+            with d.connect() as s:
+                if half_close(s, source[begin:begin + size]) != source[begin:begin + size]:
+                    wrong.append(size)
+
+        with Echod() as d:
+            def client(seed):
+                rnd = random.Random(seed)
+                for _ in range(TRANSFERS // 4):
+                    transfer(d, rnd)
+            harness.together(4, client)
+            self.assertEqual(wrong, [])
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["closed_client"], TRANSFERS // 4 * 4)
 
     def test_urgent_data(self):
         """urgent bytes are data too, in their place"""
@@ -214,7 +244,7 @@ class Client(harness.Test):
 
 class Fairness(harness.Test):
     def test_stream_does_not_starve_others(self):
-        """beside a client that streams without end, each message is still answered"""
+        """beside a client that streams without end, each message is still answered [F1]"""
         with Echod("-o", "workers=1") as d, d.connect() as stream:
             stop = threading.Event()
             moved = [0]
@@ -243,7 +273,7 @@ class Fairness(harness.Test):
             self.assertGreater(moved[0], 1 << 20)
 
     def test_more_ready_than_a_batch_holds(self):
-        """three thousand connections that speak in one instant are all answered"""
+        """three thousand connections that speak in one instant are all answered [F5]"""
         harness.raise_descriptor_limit()
         with Echod("-o", "workers=1") as d:
             with harness.many(d.connect() for _ in range(3000)) as clients:

@@ -33,7 +33,7 @@ class Faults(harness.Test):
         self.only("reload.plain/epoll_ctl/error=ENOMEM/1", "reload.plain/epoll_ctl/error=ENOSPC/2")
 
     def test_words(self):
-        """a start that fails says why, at its first allocation and its first descriptor too"""
+        """a start that fails says why, at its first allocation and its first descriptor too [F33]"""
         self.only(*(f"start.plain/malloc/fail/{n}" for n in range(1, 12)))
         status, _, log = harness.run("-V", preexec_fn=self.leave_none)
         self.assertEqual(status, os.EX_OSERR)

@@ -224,7 +224,7 @@ class States(HandOver):
         self.check_states(workers=7, buffer_size=4096)
 
     def test_listen_queue(self):
-        """who is in the listen queue and has sent everything, is accepted by the next process"""
+        """who is in the listen queue and has sent everything, is accepted by the next process [F20]"""
         with Manager() as m:
             d = m.start()
             with m.stuck("acceptor") as acceptor:
@@ -361,14 +361,14 @@ class Load(HandOver):
             self.assertEqual(counters["echoed"], seen["bytes_sent"])
 
     def test_many(self):
-        """5,000 connections that all talk, over 10 restarts: nothing wrong, lost or reset"""
+        """5,000 connections that all talk, over 10 restarts: nothing wrong, lost or reset [F49]"""
         n = 300 if SMALL else 5000
         if harness.raise_descriptor_limit() < n + 200:
             self.skipTest("too few descriptors")
         self.check(n, 5 if SMALL else 10, "--size", "1-2000", bytes_between=n * 500)
 
     def test_streams(self):
-        """streams at full speed, of which some are always on a ready list"""
+        """streams at full speed, of which some are always on a ready list [F49]"""
         self.check(8, 5 if SMALL else 10, "--size", "100000-1000000", "--pipeline", "4",
                    bytes_between=10_000_000)
 

@@ -59,7 +59,7 @@ class Limits(harness.Test):
             self.assertEqual(d.log().count("refused a connection"), 1)
 
     def test_per_source(self):
-        """one source's limit is its own: another source is served"""
+        """one source's limit is its own: another source is served [F16]"""
         with Echod("-o", "max_connections_per_source=5", expect=[REFUSED]) as d:
             with many(d.connect(source="127.0.0.2") for _ in range(5)) as first:
                 for s in first:
@@ -73,7 +73,7 @@ class Limits(harness.Test):
             self.assertEqual(d.counters()["refused_max_connections_per_source"], 1)
 
     def test_rate(self):
-        """a source that connects faster than its rate is refused after its burst, others are not"""
+        """a source that connects faster than its rate is refused after its burst, others are not [F16]"""
         with Echod("-o", "connection_rate_per_source=1", "-o", "connection_burst_per_source=5",
                    expect=[REFUSED]) as d:
             refused = sum(not d.serves(source="127.0.0.2") for _ in range(60))
@@ -87,7 +87,7 @@ class Limits(harness.Test):
             harness.wait_until(lambda: d.serves(source="127.0.0.2"), "another token")
 
     def test_many_sources(self):
-        """thousands of sources are told apart"""
+        """thousands of sources are told apart [F16]"""
         with Echod("-o", "max_connections_per_source=1", expect=[REFUSED]) as d:
             sources = [f"127.{a}.{b}.1" for a in range(1, 21) for b in range(100)]
             harness.raise_descriptor_limit()
@@ -100,6 +100,22 @@ class Limits(harness.Test):
             self.assertEqual(counters["refused_max_connections_per_source"], 20)
 
 
+    def test_memory_of_sources(self):
+        """what is remembered of ten thousand sources is bounded, and costs none of them its turn [F16]"""
+        if harness.SANITIZERS:
+            self.skipTest("sanitizers take memory of their own")
+        with Echod("-o", "connection_rate_per_source=1", "-o", "workers=1",
+                   prefix=("prlimit", "--nofile=100:100")) as d, d.connect() as witness:
+            sources = [f"127.{a}.{b}.2" for a in range(1, 101) for b in range(100)]
+            for source in sources[:500]:  # more than it remembers
+                self.assertServes(d, source=source)
+            before = d.own_memory()
+            for source in sources[500:]:
+                self.assertServes(d, source=source)
+            self.assertLessEqual(d.own_memory() - before, 16384)
+            self.assertEchoes(witness)
+
+
 class Descriptors(harness.Test):
     def lower(self, daemon, limit=8):
         """Fewer than it has open, so that it gets no more."""
@@ -107,7 +123,7 @@ class Descriptors(harness.Test):
                          (limit, resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[1]))
 
     def test_out_of_descriptors(self):
-        """without descriptors it pauses without a spin, says so once, and resumes"""
+        """without descriptors it pauses without a spin, says so once, and resumes [F12]"""
         with Echod(expect=["cannot accept: Too many open files"]) as d:
             with many(d.connect() for _ in range(5)) as first:
                 d.wait_open(5)
@@ -137,7 +153,7 @@ class Descriptors(harness.Test):
                 self.assertEqual(d.wait_exit(), 0)
 
     def test_few_descriptors(self):
-        """max_connections is what the descriptors leave, and so they never run out"""
+        """max_connections is what the descriptors leave, and so they never run out [F22]"""
         with Echod(prefix=("prlimit", "--nofile=64:64"), expect=[harness.REFUSED]) as d:
             most = int(d.wait_log(r"at most (\d+) connections").group(1))
             self.assertLess(most, 64)
@@ -152,7 +168,7 @@ class Descriptors(harness.Test):
             self.assertServes(d)
 
     def test_too_few_descriptors(self):
-        """with too few descriptors to serve anyone it does not start"""
+        """with too few descriptors to serve anyone it does not start [F22]"""
         status, _, err = harness.run("-o", "listen=127.0.0.1:0", preexec_fn=lambda: resource.setrlimit(
             resource.RLIMIT_NOFILE, (20, 20)))
         self.assertEqual(status, 71, err)
@@ -167,14 +183,14 @@ class Descriptors(harness.Test):
                     self.assertEchoes(s)
 
     def test_limit_above_descriptors(self):
-        """a max_connections that the descriptors do not allow is lowered, with a warning"""
+        """a max_connections that the descriptors do not allow is lowered, with a warning [F22]"""
         with Echod("-o", "max_connections=1000", prefix=("prlimit", "--nofile=100:100"),
                    expect=["max_connections is 1000, but 100 descriptors allow only"]) as d:
             d.wait_log("max_connections is 1000")
             self.assertServes(d)
 
     def test_descriptors_are_private(self):
-        """every descriptor beyond the standard ones closes on exec, and all are returned"""
+        """every descriptor beyond the standard ones closes on exec, no socket blocks, and all are returned [F10 F15]"""
         with Echod() as d:
             before = d.descriptors()
             with many(d.connect() for _ in range(20)):
@@ -184,6 +200,8 @@ class Descriptors(harness.Test):
                         flags = next(int(l.split()[1], 8) for l in f if l.startswith("flags:"))
                     if int(fd) > 2:
                         self.assertTrue(flags & os.O_CLOEXEC, f"descriptor {fd}")
+                    if os.readlink(f"/proc/{d.pid}/fd/{fd}").startswith("socket:"):
+                        self.assertTrue(flags & os.O_NONBLOCK, f"descriptor {fd}")
             d.wait_open(0)
             self.assertEqual(d.descriptors(), before)
 

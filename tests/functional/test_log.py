@@ -42,7 +42,7 @@ class Log(harness.Test):
         return None
 
     def test_no_line_per_connection(self):
-        """10,000 connections, half of them reset, and not a line for them"""
+        """10,000 connections, half of them reset, and not a line for them [F34]"""
         with Echod() as d:
             for i in range(10000):
                 s = d.connect()
@@ -61,7 +61,7 @@ class Log(harness.Test):
 
 
 class BlockedLog(harness.Test):
-    """Whatever stderr is, nobody reading it must not hold up anyone."""
+    """Whatever stderr is, nobody reading it must not hold up anyone. [F51]"""
 
     def check(self, stderr, fill_it):
         """Runs a daemon that logs at each connection into stderr that takes no more."""

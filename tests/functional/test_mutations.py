@@ -143,7 +143,7 @@ class Mutations(harness.Test):
         return now
 
     def test_reloads(self):
-        """a damaged file changes nothing, one that is valid all it says, and nobody is dropped"""
+        """a damaged file changes nothing, one that is valid all it says, and nobody is dropped [F46]"""
         first = FILES[0].format(a=self.a, b=self.b, n=3)
         states = []
         with Echod(*FIXED, conf=first, listen=None,

@@ -91,7 +91,7 @@ class Notify(harness.Test):
             self.manager.settimeout(harness.DEADLINE)
 
     def test_watchdog(self):
-        """the watchdog is fed while all threads answer, asleep or busy, and not while one is stuck"""
+        """the watchdog is fed while all threads answer, asleep or busy, and not while one is stuck [F41]"""
         with Echod("-o", "workers=2", env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "1200000"},
                    expect=[NO_MANAGER, "does not answer"]) as d:
             self.assertTrue(self.fed(harness.DEADLINE))
@@ -138,7 +138,7 @@ class Notify(harness.Test):
             self.manager.recv(4096)
 
     def test_manager_is_stuck(self):
-        """a manager that does not read holds main up, and nobody's echo"""
+        """a manager that does not read holds main up, and nobody's echo [F45]"""
         with Echod(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "40000"},
                    expect=[NO_MANAGER, "does not answer"]) as d:
             def is_full():
@@ -152,7 +152,7 @@ class Notify(harness.Test):
                 pass
 
     def test_manager_is_gone(self):
-        """a socket that is not there stops nothing"""
+        """a socket that is not there stops nothing [F45]"""
         with Echod(conf="", env={"NOTIFY_SOCKET": self.path + "-not"},
                    expect=[NO_MANAGER]) as d:
             d.signal(signal.SIGHUP)

@@ -80,7 +80,7 @@ class Reload(harness.Test):
         return False
 
     def test_queue_of_removed_listener(self):
-        """who waits in the queue of a listener that is removed is still served"""
+        """who waits in the queue of a listener that is removed is still served [F20]"""
         holder, port = free_port()
         other_holder, other = free_port()
         holder.close(), other_holder.close()
@@ -143,7 +143,7 @@ class Reload(harness.Test):
             self.assertEqual(d.counters()["refused_max_connections"], 1)
 
     def test_coalesced(self):
-        """200 signals while clients talk: serialized, and nobody notices"""
+        """200 signals while clients talk: serialized, and nobody notices [F47]"""
         with Echod(conf="") as d, d.connect() as s:
             for i in range(200):
                 d.signal(signal.SIGHUP)
@@ -176,7 +176,7 @@ class DefaultFile(harness.Test):
 
 
 class BrokenFile(harness.Test):
-    """Each shape of a broken file leaves everything as it was."""
+    """Each shape of a broken file leaves everything as it was. [F46]"""
 
     GOOD = "max_connections = 1\n"
 

@@ -34,7 +34,7 @@ class Swarm(harness.Test):
             self.assertEqual(counters["received"], CONNECTIONS * BYTES)
 
     def test_spread(self):
-        """connections are spread evenly (+-1) over the workers"""
+        """connections are spread evenly (+-1) over the workers [F18]"""
         for workers in (1, 2, 3, 7):
             with Echod("-o", f"workers={workers}") as d:
                 with harness.many(d.connect() for _ in range(500)):

@@ -1,16 +1,16 @@
 """idle_timeout and stall_timeout: in time, not before, and only for whom they are meant."""
 
-import socket
+import os
 import signal
 import time
 
 import harness
-from harness import Echod, fill
+from harness import Echod, fill, many
 
 
 class Timeouts(harness.Test):
     def test_idle(self):
-        """who is silent for idle_timeout is closed in order, who speaks is not"""
+        """who is silent for idle_timeout is closed in order, who speaks is not [F30]"""
         with Echod("-o", "idle_timeout=1") as d, d.connect() as active:
             self.assertEchoes(active)
             for closed in (20, 40):  # the second time with descriptors that others had before
@@ -26,7 +26,7 @@ class Timeouts(harness.Test):
             self.assertEchoes(active)
 
     def test_half_message_is_activity(self):
-        """each byte counts from anew"""
+        """each byte counts from anew [F30]"""
         with Echod("-o", "idle_timeout=1") as d, d.connect() as witness, d.connect() as s:
             self.assertEchoes(witness)
             for _ in range(4):
@@ -36,7 +36,7 @@ class Timeouts(harness.Test):
             self.assertEchoes(s, b"x")
 
     def test_stall(self):
-        """who does not read its echo for stall_timeout is reset, and its memory is free"""
+        """who does not read its echo for stall_timeout is reset, and its memory is free [F29]"""
         conf = "send_buffer = 4608\nstall_timeout = %d"
         with Echod(conf=conf % 0) as d, d.connect() as other:
             with d.connect(rcvbuf=4096) as s:
@@ -92,7 +92,7 @@ class Timeouts(harness.Test):
                 self.assertEqual(harness.read_exactly(s, len(sent)), sent)
 
     def test_pause_of_the_process(self):
-        """after a pause of the whole daemon, those whose bytes wait are served, not timed out"""
+        """after a pause of the whole daemon, those whose bytes wait are served, not timed out [F40]"""
         with Echod("-o", "idle_timeout=1", "-o", "workers=1") as d:
             with harness.many(d.connect() for _ in range(900)) as clients:
                 d.wait_open(900)
@@ -105,9 +105,56 @@ class Timeouts(harness.Test):
                     self.assertEqual(harness.read_exactly(s, 5), b"hello")
 
 
+class Clock(harness.Test):
+    """Started when the milliseconds of its machine's clock are about to need one bit more."""
+
+    OPTIONS = ("-o", "idle_timeout=2", "-o", "stall_timeout=2", "-o", "send_buffer=4608", "-o", "workers=1")
+
+    @harness.needs("unshare")
+    def test_wrap(self):
+        """timeouts are in time where 31 and 32 bits of milliseconds end [F40]"""
+        for bits in (31, 32):
+            with self.subTest(bits=bits):
+                early = 3  # seconds, for the start
+                while not self.check((1 << bits) / 1000, early):
+                    early *= 2
+
+    def check(self, wrap, early):
+        """Returns False if the start took too long."""
+        offset = int(wrap - time.clock_gettime(time.CLOCK_MONOTONIC)) - early
+        unshare = ("unshare", "-rT", "--monotonic", str(offset), "--boottime", str(offset))
+        with Echod(*self.OPTIONS, prefix=unshare, wait=False) as d:
+            d.wait_log("")  # of unshare, or of echod
+            if "unshare" in d.log():
+                d.expected_status = d.wait_exit()
+                self.skipTest(d.log())
+            d.wait_ready()
+            if os.readlink(f"/proc/{d.pid}/ns/time") == os.readlink("/proc/self/ns/time"):
+                self.skipTest("a program that is started stays in the time of its parent here")
+            clock = lambda: time.clock_gettime(time.CLOCK_MONOTONIC) + offset
+            return clock() < wrap - 1 and self.check_timeouts(d, clock, wrap)
+
+    def check_timeouts(self, d, clock, wrap):
+        with d.connect() as active:
+            while clock() < wrap - 1:
+                self.assertEchoes(active)
+            spoke = clock()
+            with many(d.connect() for _ in range(20)) as idle, d.connect(rcvbuf=4096) as stalled:
+                for s in idle:
+                    self.assertEchoes(s)
+                fill(stalled)
+                while (ended := d.counters())["closed_idle_timeout"] < 20 or not ended["closed_stall_timeout"]:
+                    self.assertEchoes(active)
+                    if ended["closed_idle_timeout"] or ended["closed_stall_timeout"]:
+                        self.assertGreaterEqual(clock() - spoke, 2)
+            self.assertGreater(clock(), wrap)
+            self.assertEchoes(active)
+        return True
+
+
 class Memory(harness.Test):
     def test_bounded(self):
-        """200 clients that never read hold pending_memory at most, and all bytes are there later"""
+        """200 clients that never read hold pending_memory at most, and all bytes are there later [F29]"""
         if harness.SANITIZERS:
             self.skipTest("sanitizers take memory of their own")
         budget = 1 << 20

@@ -71,7 +71,7 @@ class Restart(machine.Test):
 
     @machine.with_each_service
     def test_load(self, m, unit):
-        """many connections that all talk lose, repeat and mix up no byte over many restarts"""
+        """many connections that all talk lose, repeat and mix up no byte over many restarts [F49]"""
         load = m.echoc("load", "--connections", str(CONNECTIONS), "--rate",
                        str(CONNECTIONS), "--duration", "600", "--timeout",
                        str(harness.DEADLINE), "--json", "127.0.0.1")
@@ -92,7 +92,7 @@ class Restart(machine.Test):
 
     @machine.with_each_service
     def test_new_connections(self, m, unit):
-        """during restarts no connection is refused or reset"""
+        """during restarts no connection is refused or reset [F20]"""
         load = m.echoc("load", "--churn", "--connections", "20", "--duration", "600", "--timeout",
                        str(harness.DEADLINE), "--json", "127.0.0.1")
         harness.wait_until(lambda: m.connections() > 10, "connections")
@@ -181,7 +181,7 @@ class Stop(machine.Test):
             self.assertEchoes(m)
 
     def test_crash(self):
-        """after a crash of echod.service connections are not refused: its listeners are kept"""
+        """after a crash of echod.service connections are not refused: its listeners are kept [F50]"""
         with Machine() as m:
             m.systemctl("start", "echod")
             for _ in range(3):

@@ -16,7 +16,7 @@ def unacknowledged(s):
 
 class Life(machine.Test):
     def test_start_and_stop(self):
-        """a start serves port 7 as the user echod, with one capability; a stop ends it well"""
+        """a start serves port 7 as the user echod, with one capability; a stop ends it well [F24]"""
         with Machine() as m:
             self.assertRefuses(m)
             m.systemctl("start", "echod")
@@ -160,7 +160,7 @@ class Reload(machine.Test):
             self.assertEchoes(m)
 
     def test_concurrent(self):
-        """of reloads at the same time each succeeds, and the last file is in force"""
+        """of reloads at the same time each succeeds, and the last file is in force [F47]"""
         with Machine() as m:
             m.systemctl("start", "echod")
             reloads = []

@@ -52,7 +52,7 @@ class Life(machine.Test):
             self.assertRefuses(m)
 
     def test_crash(self):
-        """after a crash connections are not refused: they wait until it is started again"""
+        """after a crash connections are not refused: they wait until it is started again [F50]"""
         with Machine() as m:
             m.systemctl("start", "echod-sealed")
             for _ in range(3):

@@ -43,11 +43,11 @@ class Watchdog(machine.Test):
         waiting.close()
 
     def test_service(self):
-        """whichever thread of echod.service is stuck, others' connections survive the restart"""
+        """whichever thread of echod.service is stuck, others' connections survive the restart [F41]"""
         self.check("echod")
 
     def test_sealed(self):
-        """whichever thread of echod-sealed.service is stuck, others' connections survive it"""
+        """whichever thread of echod-sealed.service is stuck, others' connections survive it [F41]"""
         self.check("echod-sealed")
 
 

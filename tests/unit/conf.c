@@ -897,7 +897,7 @@ static void refuse_repeated(const char *start, char c, size_t n, const char *end
 	check_good();
 }
 
-/* The shapes of files that crash or have crashed libconfuse are refused in order. */
+/* The shapes of files that crash or have crashed libconfuse are refused in order. [F48] */
 TEST(conf, hostile_shapes)
 {
 	refuse_repeated("", '{', 40000, "");
@@ -919,7 +919,7 @@ TEST(conf, hostile_shapes)
 	refuse_repeated("workers = ${", 'A', 65000, "}");
 }
 
-/* And those that are valid are read. */
+/* And those that are valid are read. [F48] */
 TEST(conf, harmless_shapes)
 {
 	static char text[FILE_MAX + 1];
@@ -953,7 +953,7 @@ static void mutate(char *text, size_t size, struct helper_random *random)
 	text[helper_random(random, 4) ? size : helper_random(random, (uint32_t)size)] = '\0';
 }
 
-/* Damaged files are accepted or refused with a message, and never spoil the next. */
+/* Damaged files are accepted or refused with a message, and never spoil the next. [F46] */
 TEST(conf, mutations)
 {
 	struct helper_random random = { 4711 };

@@ -300,7 +300,7 @@ static void run_script(const struct script *script)
 /*
  * Whatever the system calls do, what goes out is what came in, and in the end
  * all of it; nobody is forgotten who has something to do, nobody reads while
- * its echo waits, and the budget holds.  Each byte is checked as it is sent.
+ * its echo waits, and the budget holds.  Each byte is checked as it is sent. [F2 F28]
  */
 TEST(connection, script)
 {
@@ -330,7 +330,7 @@ TEST(connection, script_with_changing_budget)
 		run_script(&(struct script){ .budget_changes = true });
 }
 
-/* Without memory for what must wait, the turn says so, and holds nothing. */
+/* Without memory for what must wait, the turn says so, and holds nothing. [F33] */
 TEST(connection, script_without_memory)
 {
 	for (int run = 0; run < 1000; run++) {
@@ -833,7 +833,7 @@ TEST(connection, clear)
 	pair_close(p);
 }
 
-/* No memory for the rest breaks this connection only. */
+/* No memory for the rest breaks this connection only. [F33] */
 TEST(connection, no_memory)
 {
 	struct pair p = unix_pair(4096);
@@ -872,7 +872,7 @@ TEST(connection, reset_while_stalled)
 	cr_assert_eq(echo.held, 0);
 }
 
-/* A client that is gone is an error too, and no SIGPIPE, which would end us all. */
+/* A client that is gone is an error too, and no SIGPIPE, which would end us all. [F27] */
 TEST(connection, no_sigpipe)
 {
 	struct pair p = unix_pair(0);

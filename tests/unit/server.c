@@ -80,7 +80,7 @@ static void live_failing(void)
 	}
 }
 
-/* Start, reload, report and stop. */
+/* Start, reload, report and stop. [F33] */
 TEST(server, life)
 {
 	live_failing();

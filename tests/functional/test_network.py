@@ -1,0 +1,238 @@
+"""What only a network of one's own can show: small queues, few ports, dead links, killed connections."""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+import harness
+from harness import Echod, many
+
+# For all the ports of all the sources: 30,000.
+SHORT_CONNECTIONS = int(os.environ.get("SHORT_CONNECTIONS", 5000))
+
+TIME_WAIT = "06"
+
+
+@unittest.skipUnless(os.environ.get("ECHOD_NAMESPACE"), "no network namespace for us here")
+class Network(harness.Test):
+    """Has a network of its own, with a loopback interface only."""
+
+    def set(self, name, value):
+        """Sets a sysctl until the end of the test."""
+        path = os.path.join("/proc/sys", *name.split("."))
+        with open(path) as f:
+            self.addCleanup(self.write, path, f.read())
+        self.write(path, str(value))
+
+    def write(self, path, text):
+        with open(path, "w") as f:
+            f.write(text)
+
+    def states(self, port, end=1):
+        """The states of all IPv4 sockets with that local port, or with end=2 remote port."""
+        with open("/proc/self/net/tcp") as f:
+            rows = [line.split() for line in f.readlines()[1:]]
+        return [r[3] for r in rows if harness.host_and_port(r[end])[1] == port]
+
+    def overflows(self):
+        """How often a listener's queue was too full, as the kernel counts it."""
+        with open("/proc/self/net/netstat") as f:
+            names, values = (line.split() for line in f if line.startswith("TcpExt:"))
+        return int(dict(zip(names, values))["ListenOverflows"])
+
+
+class Queue(Network):
+    def test_overflow(self):
+        """a queue that the kernel makes shorter is told; who found it full is served all the same [F19]"""
+        self.set("net.core.somaxconn", 2)
+        with Echod() as d:
+            d.wait_log(r"listening on 127\.0\.0\.1:\d+, with a queue of 2 only$")
+            before = self.overflows()
+            acceptor = {name: tid for tid, name in d.threads().items()}["acceptor"]
+            with contextlib.ExitStack() as stack:
+                with harness.Stuck(acceptor):
+                    clients = [stack.enter_context(socket.socket()) for _ in range(10)]
+                    for s in clients:
+                        s.setblocking(False)
+                        s.connect_ex(("127.0.0.1", d.port))
+                    harness.wait_until(lambda: self.overflows() > before, "the queue to overflow")
+                for s in clients:  # the kernel tries again after a second, and then after two
+                    s.settimeout(harness.DEADLINE)
+                    select.select([], [s], [], harness.DEADLINE)
+                    self.assertEchoes(s)
+
+    def test_no_overflow(self):
+        """a queue of the usual length never overflows, however fast clients come and go [F19]"""
+        with Echod() as d:
+            self.assertNotIn("queue", d.log())
+            before = self.overflows()
+            harness.together(8, lambda _: [d.serves() for _ in range(300)])
+            self.assertEqual(d.wait_open(0) and d.counters()["accepted"], 2400)
+            self.assertEqual(self.overflows(), before)
+
+
+class TimeWait(Network):
+    def test_short_connections(self):
+        """when clients end first, none of a thousand ports' TIME_WAIT is the server's; it can be restarted [F21]"""
+        self.set("net.ipv4.ip_local_port_range", "20000 20999")
+        with Echod(listen="127.0.0.1:7") as d:
+            for i in range(SHORT_CONNECTIONS):
+                with d.connect(source=f"127.0.1.{1 + i // 900}") as s:
+                    s.sendall(b"%d" % i)
+                    self.assertEqual(s.recv(10), b"%d" % i)
+            d.wait_open(0)
+            self.assertNotIn(TIME_WAIT, self.states(7))
+            self.assertGreater(self.states(7, end=2).count(TIME_WAIT), SHORT_CONNECTIONS // 2)
+            with d.connect(source="127.0.2.1") as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.assertEnds(s)  # this time it ends first
+            d.wait_exit()
+            self.assertIn(TIME_WAIT, self.states(7))
+        with Echod(listen="127.0.0.1:7") as d:
+            self.assertServes(d, source="127.0.2.1")
+
+
+class Addresses(Network):
+    def test_both_families(self):
+        """0.0.0.0 and [::] are two listeners in either order, whatever the sysctl bindv6only says [F23]"""
+        for value in (0, 1):
+            self.set("net.ipv6.bindv6only", value)
+            for listen in ("{0.0.0.0:7,[::]:7}", "{[::]:7,0.0.0.0:7}"):
+                with self.subTest(listen, bindv6only=value), Echod(listen=listen) as d:
+                    self.assertEqual(sorted(d.listeners().values()), [("0.0.0.0", 7), ("::", 7)])
+                    self.assertServes(d, host="127.0.0.1")
+                    self.assertServes(d, host="::1")
+            with self.subTest("IPv6 only", bindv6only=value), Echod(listen="[::]:7") as d:
+                self.assertServes(d, host="::1")
+                with self.assertRaises(ConnectionRefusedError):
+                    d.connect(host="127.0.0.1")
+
+    @harness.needs("setpriv")
+    def test_unprivileged_port(self):
+        """where port 7 is not privileged it is served without any capability [F24]"""
+        self.set("net.ipv4.ip_unprivileged_port_start", 0)
+        with Echod(prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"), listen="127.0.0.1:7") as d:
+            with open(f"/proc/{d.pid}/status") as f:
+                self.assertIn("CapEff:\t0000000000000000\n", f.read())
+            self.assertServes(d)
+
+    def test_ipv6_disabled(self):
+        """where IPv6 is switched off, an IPv6 address is named and stops the start; the rest can be served [F25]"""
+        self.set("net.ipv6.conf.all.disable_ipv6", 1)
+        self.set("net.ipv6.conf.lo.disable_ipv6", 1)
+        status, _, stderr = harness.run("-c", "/dev/null", "-o", "listen={127.0.0.1:7,[::1]:7}")
+        self.assertEqual(status, 71)
+        self.assertIn("cannot listen on [::1]:7: Cannot assign requested address", stderr)
+        self.assertNotIn("ready: ", stderr)
+        with Echod(listen="{0.0.0.0:7,[::]:7}") as d:
+            self.assertServes(d, host="127.0.0.1")
+
+
+class Killed(Network):
+    @harness.needs("ss")
+    def test_idle(self):
+        """connections that the kernel kills are closed, each once, and nothing spins after [F8]"""
+        with Echod("-o", "workers=2") as d, many(d.connect() for _ in range(100)) as clients:
+            for s in clients:
+                self.assertEchoes(s)
+            p = subprocess.run(["ss", "-K", "-H", "-t", "state", "established", "sport", "=", f":{d.port}"],
+                               capture_output=True, text=True, timeout=harness.DEADLINE)
+            if not p.stdout:
+                self.skipTest(f"ss kills nothing here: {p.stderr}")
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["closed_error"], 100)
+            for s in clients:
+                with self.assertRaises(ConnectionResetError):
+                    s.recv(1)
+            settled = d.wait_settled()
+            time.sleep(1)
+            if not harness.SANITIZERS:  # which have a thread of their own
+                self.assertEqual(d.switches(), settled)
+
+
+class Elsewhere:
+    """A context with another network, at the other end of a cable."""
+
+    HERE, THERE = "10.0.0.1", "10.0.0.2"
+
+    def __enter__(self):
+        self.keeper = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        self.namespace = f"/proc/{self.keeper.pid}/ns/net"
+        harness.wait_until(lambda: os.readlink(self.namespace) != os.readlink("/proc/self/ns/net"),
+                           "another network")
+        self.ip(f"link add here type veth peer name there netns {self.keeper.pid}")
+        self.ip(f"addr add {self.HERE}/24 dev here")
+        self.ip("link set here up")
+        self.there(lambda: self.ip(f"addr add {self.THERE}/24 dev there"))
+        self.there(lambda: self.ip("link set there up"))
+        return self
+
+    def __exit__(self, *_):
+        self.keeper.kill()
+        self.keeper.wait()
+
+    def ip(self, command):
+        subprocess.run(["ip", *command.split()], check=True)
+
+    def there(self, act):
+        """What act() returns in the other network, by a thread that enters it."""
+        results = []
+
+        def enter():
+            fd = os.open(self.namespace, os.O_RDONLY)
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.setns(fd, 0) < 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            os.close(fd)
+            results.append(act())
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return results[0]
+
+    def cut(self):
+        """The cable carries nothing from now on, in either direction, and nobody is told."""
+        self.there(lambda: self.ip("link set there down"))
+
+
+class Vanished(Network):
+    """A client whose machine is gone, without a FIN, has its connection closed by a deadline."""
+
+    @harness.needs("ip")
+    def test_link_down(self):
+        """whatever is in flight, idle_timeout, stall_timeout or the kernel's retransmissions end it [F31]"""
+        self.set("net.ipv4.tcp_retries2", 2)
+        listen = f"{Elsewhere.HERE}:0"
+        idle = ("-o", "idle_timeout=1", "-o", "stall_timeout=0")
+        stall = ("-o", "idle_timeout=0", "-o", "stall_timeout=1", "-o", "send_buffer=4608")
+        neither = ("-o", "idle_timeout=0", "-o", "stall_timeout=0")
+        # reason, how many bytes are in flight, options
+        cases = [("closed_idle_timeout", 0, idle), ("closed_idle_timeout", 1000, idle),
+                 ("closed_stall_timeout", 50000, stall), ("closed_error", 1000, neither)]
+        with Elsewhere() as elsewhere, contextlib.ExitStack() as stack:
+            daemons = [stack.enter_context(Echod(*args, listen=listen)) for _, _, args in cases]
+            for d, (_, size, _) in zip(daemons, cases):
+                s = stack.enter_context(elsewhere.there(lambda: d.connect(host=Elsewhere.HERE)))
+                self.assertEchoes(s)
+                d.pause()
+                s.sendall(bytes(size))
+                d.wait_arrived(1, size)
+            elsewhere.cut()
+            for d in daemons:
+                d.resume()
+            for d, (reason, size, _) in zip(daemons, cases):
+                with self.subTest(reason, in_flight=size):
+                    self.assertEqual(d.wait_counter(reason, 1)["open"], 0)
+
+
+if __name__ == "__main__":
+    harness.enter_namespace()
+    harness.main()

@@ -1,0 +1,152 @@
+"""What the kernel may do but seldom does, made frequent by a library that is loaded before echod's."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+
+import harness
+from harness import ECHOD, Echod, echo
+from test_echo import Cases
+
+SHIM = os.path.join(harness.BUILDDIR, "tests/shim/shim.so")
+REPORT = re.compile(r"shim: (\d+) shortened, (\d+) postponed, (\d+) interrupted, (\d+) delayed")
+
+CLOSINGS = int(os.environ.get("CLOSINGS", 1000))
+
+
+def preload():
+    """LD_PRELOAD: a sanitizer's library must stay the first one."""
+    libraries = subprocess.run(["ldd", ECHOD], check=True, capture_output=True, text=True).stdout
+    return ":".join([*re.findall(r"=> (\S*/lib[at]san\.\S+)", libraries), SHIM])
+
+
+class Shimmed(Echod):
+    """An echod to which the kernel behaves as the settings say, and which noticed."""
+
+    def __init__(self, *args, settings, **options):
+        env = {"LD_PRELOAD": preload(), **{f"SHIM_{k.upper()}": str(v) for k, v in settings.items()}}
+        self.asked = settings
+        # its workers make calls that echod's do not
+        super().__init__("-o", "system_call_filter=false", *args, env=env, **options)
+
+    def stop(self, *args):
+        super().stop(*args)
+        seen = dict(zip(("short", "eagain", "eintr", "close"), map(int, REPORT.search(self.log()).groups())))
+        idle = [name for name in self.asked if seen.get(name) == 0]
+        if idle:
+            raise AssertionError(f"never happened: {idle}")
+
+
+class Unusual(Cases):
+    """All that holds for an echo."""
+
+    settings = {"short": 20000, "eagain": 10, "eintr": 10}
+
+    def daemon(self):
+        return Shimmed(*self.args, settings=self.settings)
+
+
+class Copied(Unusual, harness.Test):
+    """When each call may be short, interrupted, or find nothing to do yet. [F2 F3 F28]"""
+
+
+class Streamed(Unusual, harness.Test):
+    """The same with calls that are large enough to go through the pipe. [F2 F3 F28]"""
+
+    settings = {"short": 300000, "eagain": 10, "eintr": 10}
+
+
+class Peeked(Unusual, harness.Test):
+    """The same when what a client does not take stays in the kernel. [F2 F4 F28]"""
+
+    args = ("-o", "pending_memory=0", "-o", "send_buffer=4608")
+
+
+class Short(harness.Test):
+    def check(self, size, **settings):
+        data = random.Random(size).randbytes(size)
+        with Shimmed(settings=settings) as d:
+            with d.connect() as s:
+                self.assertTrue(echo(s, data) == data)
+                s.shutdown(socket.SHUT_WR)
+                self.assertEnds(s)
+            d.wait_open(0)
+            self.assertEqual(d.counters()["closed_error"], 0)
+
+    def test_few_bytes(self):
+        """of a receive and a send of 1 to 7 bytes each, none is lost, and no edge is waited for in vain [F2]"""
+        self.check(1 << (18 if harness.SANITIZERS else 20), short=7)
+
+    def test_one_byte(self):
+        """the same with one byte at a time, when a third of the calls has nothing to do yet [F3]"""
+        self.check(1 << 16, short=1, eagain=3)
+
+
+class Closing(harness.Test):
+    """Descriptors that are free, and used again, while close(2) has not returned."""
+
+    def talk(self, daemon, rnd):
+        """One connection, which may only ever hear its own name."""
+        name = rnd.randbytes(8)
+        sent = name * rnd.choice((1, 10, 5000))
+        with daemon.connect() as s:
+            s.sendall(sent[:80])
+            received = harness.read_exactly(s, rnd.choice((0, 8, len(sent[:80]))))
+            way = rnd.randrange(3)
+            if way == 0:  # with bytes on their way, each of which comes back to nobody
+                harness.reset(s)
+            elif way == 1:
+                received += harness.read_exactly(s, len(sent[:80]) - len(received)) + echo(s, sent[80:])
+            return sent.startswith(received) or (name, received)
+
+    def test_names(self):
+        """no connection hears of another that had its descriptor before, however close(2) is late [F6 F32]"""
+        with Shimmed("-o", "workers=2", settings={"close": 500}) as d:
+            wrong = []
+
+            def client(seed):
+                rnd = random.Random(seed)
+                for _ in range(CLOSINGS // 8):
+                    heard = self.talk(d, rnd)
+                    if heard is not True:
+                        wrong.append(heard)
+
+            harness.together(8, client)
+            self.assertEqual(wrong, [])
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["accepted"], CLOSINGS // 8 * 8)
+
+    def test_everyone_closes(self):
+        """resets, timeouts and a stop at the same time: each descriptor is closed once [F32]"""
+        for seed in range(2):
+            rnd = random.Random(seed)
+            with Shimmed("-o", "workers=3", "-o", "idle_timeout=1", "-o", "shutdown_timeout=1",
+                         settings={"close": 2000}) as d:
+                with harness.many(d.connect() for _ in range(300)) as clients:
+                    d.wait_counter("closed_idle_timeout", 1)  # and the others are about to be closed
+                    for s in rnd.sample(clients, 150):
+                        harness.reset(s)
+                    d.signal(signal.SIGTERM)
+                    self.assertEqual(d.wait_exit(), 0)
+
+
+class Limit(harness.Test):
+    def test_descriptors_without_end(self):
+        """a limit of a billion descriptors costs no memory [F22]"""
+        if harness.SANITIZERS:
+            self.skipTest("sanitizers take memory of their own")
+        used = []
+        for settings in ({}, {"nofile": 10 ** 9}):
+            with Shimmed(settings=settings) as d:
+                used.append(d.own_memory())
+                most = int(d.wait_log(r"at most (\d+) connections").group(1))
+                self.assertServes(d)
+        self.assertGreater(most, 1000000)
+        self.assertLess(used[1] - used[0], 1 << 18)
+
+
+if __name__ == "__main__":
+    harness.main()
