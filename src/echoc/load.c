@@ -42,10 +42,10 @@ static void set_phase(struct load *load, enum phase phase)
 {
 	int64_t now = clock_ns();
 
-	if (phase == PHASE_TALK)
-		atomic_store(&load->plan.start, now);
-	else if (load->talk_end == 0)
+	if (phase != PHASE_TALK && load->talk_end == 0)
 		load->plan.stop = load->talk_end = now;
+	if (load->plan.start == 0) /* or interrupted before: then nothing was due */
+		atomic_store(&load->plan.start, now);
 	atomic_store(&load->plan.phase, (int)phase);
 	for (unsigned i = 0; i < load->n; i++)
 		poller_wake(&load->loaders[i].links.poller);
@@ -233,8 +233,6 @@ static int conclude(struct load *load)
 	sum_up(load, &load->sum);
 	if (complain(load) && !o->json)
 		return EXIT_OTHER;
-	if (load->plan.start == 0) /* interrupted before anyone talked */
-		results.duration = 0;
 	failed |= o->json ? results_print_json(&results, &load->sum) :
 			    results_print(&results, &load->sum);
 	if (load->histogram)

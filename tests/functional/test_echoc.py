@@ -345,6 +345,15 @@ class Load(Client):
                 self.assertGreater(r.json["messages_verified"], 0)
                 self.assertLess(r.json["duration_s"], 600)
 
+    def test_interrupt_connecting(self):
+        """an interrupt before all are connected ends a planned load of which nothing was due yet"""
+        with Echod() as d:
+            p = self.start("load", "--connections", 2, "--ramp", 3600, "--rate", 1000, "--json", f"127.0.0.1:{d.port}")
+            d.wait_open(1)
+            p.send_signal(signal.SIGINT)
+            r = self.finish(p)
+            self.assertEqual((r.status, r.json["lost"], r.json["messages_sent"], r.json["duration_s"]), (0, 0, 0, 0))
+
     def test_interrupt_twice(self):
         """a second ^C ends it at once; what was on its way is not called verified"""
         with liars.Recorder() as server:
