@@ -138,6 +138,8 @@ class Stand:
         self.total = collections.Counter()
         self.done = collections.Counter()
         self.points, self.samples = [], []
+        self.acts = [self.reload, self.reload_broken, self.ask, self.lack_descriptors, self.stand_still,
+                     self.stop_thread, self.kill_connections]
         self.failure = None
         self.daemon = None
 
@@ -162,13 +164,15 @@ class Stand:
 
     def deck(self):
         """What is done, for ever: each equally often, in an order of no use, and restarts between."""
-        acts = [self.reload, self.reload_broken, self.ask, self.lack_descriptors, self.stand_still,
-                self.stop_thread, self.kill_connections]
         while True:
-            for act in self.random.sample(acts, len(acts)):
+            for act in self.random.sample(self.acts, len(self.acts)):
                 yield act
                 if self.restarts:
                     yield self.restart
+
+    def has_enough(self):
+        """However slow the machine, there is something to judge by."""
+        return len(self.points) > 2 and all(self.done[act.__name__] for act in self.acts)
 
     def round(self, kinds, deck):
         """Some loads at once, for a time."""
@@ -400,7 +404,7 @@ def watch(stands, threads, options):
     end, sample = options.start + options.hours * 3600, 0
     while any(t.is_alive() for t in threads):
         now = time.monotonic()
-        if now > end:
+        if now > end and all(s.has_enough() for s in stands):
             stopping.set()
         if now > sample:
             sample = now + SAMPLE_S
