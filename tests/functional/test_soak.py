@@ -48,10 +48,10 @@ class Judge(harness.Test):
         self.assertEqual(soak.judge(points(anonymous=up_and_down)), [])
 
     def test_leaks(self):
-        """one descriptor, one thread, or a page at each point"""
+        """one descriptor, one thread, or two pages at each point"""
         self.assertIn("descriptors at rest: 20 to 21", soak.judge(points(descriptors=[20] * 7 + [21])))
         self.assertIn("threads at rest: 5 to 6", soak.judge(points(threads=[5] * 7 + [6])))
-        creeping = [(1000 + i) * PAGE for i in range(40)]
+        creeping = [(1000 + 2 * i) * PAGE for i in range(40)]
         self.assertIn("memory at rest", soak.judge(points(anonymous=creeping))[0])
 
     def test_slopes(self):

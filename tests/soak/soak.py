@@ -12,9 +12,10 @@ descriptors, threads and memory are noted.  The first round, with all loads at o
 
 Descriptors and threads must be the same at all points.  Memory is the daemon's own, not that of files,
 which the kernel maps and unmaps as it likes.  malloc(3) would keep what slow readers had, some megabytes
-more or less; it is told to give back at once what is a page or more.  What is left still rises to its
-most, as rare things coincide: a source, a line of the log, the pages of the table of connections.  So the
-most of the second half of the points may not exceed that of the first half by more than PAGES.
+more or less; it is told to give back at once what is a page or more, and to write on what it gives, so
+that a buffer takes all its pages from the start.  What is left still rises to its most, as rare things
+coincide: a source, a line of the log, the pages of the table of connections.  So the most of the second
+half of the points may not exceed that of the first half by more than PAGES.
 """
 
 import argparse
@@ -36,7 +37,7 @@ import time
 import typing
 
 os.environ.setdefault("DEADLINE", "300")  # it may run beside other work, and be nice
-os.environ.update(MALLOC_MMAP_THRESHOLD_="4096", MALLOC_TRIM_THRESHOLD_="4096")
+os.environ.update(MALLOC_MMAP_THRESHOLD_="4096", MALLOC_TRIM_THRESHOLD_="4096", MALLOC_PERTURB_="165")
 for folder in "functional", "bench":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
 import harness  # noqa: E402
@@ -46,7 +47,7 @@ from manager import Manager  # noqa: E402
 AWKWARD = os.path.join(os.path.dirname(__file__), "awkward.py")
 RESULT = os.path.join(harness.BUILDDIR, "../soak.json")
 PAGE = os.sysconf("SC_PAGESIZE")
-PAGES = 16
+PAGES = 32
 SAMPLE_S = 5
 LOST = "corrupt", "lost", "resets", "early_closes", "connect_failures"
 
