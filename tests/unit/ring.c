@@ -59,6 +59,18 @@ TEST(ring, order)
 	cr_assert_eq(ring_first(&ring), -1);
 }
 
+/* What goes round the end is in order, too, when the ring grows. */
+TEST(ring, grows_in_two_pieces)
+{
+	put_some(60000);
+	match_some(50000);
+	put_some(40000); /* of 64 KiB it begins late, and ends early */
+	put_some(60000);
+	match_some(50000);
+	match_some(60000);
+	cr_assert_eq(ring_first(&ring), -1);
+}
+
 /* The first byte that differs, or for which there is none, is said; it stays. */
 TEST(ring, differs)
 {
