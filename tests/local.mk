@@ -146,7 +146,7 @@ fuzz_flags = $(AM_LDFLAGS)
 check_PROGRAMS += $(fuzzers)
 TESTS += $(fuzzers)
 endif
-fuzz_libs = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(PTHREAD_LIBS)
+fuzz_libs = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) $(PTHREAD_LIBS)
 tests_fuzz_args_SOURCES = tests/fuzz/args.c tests/fuzz/fuzz.h $(fuzz_main)
 tests_fuzz_conf_SOURCES = tests/fuzz/conf.c tests/fuzz/fuzz.h $(fuzz_main)
 tests_fuzz_connection_SOURCES = tests/fuzz/connection.c tests/fuzz/fuzz.h $(fuzz_main)

@@ -124,7 +124,7 @@ static ssize_t scripted_recv(struct stream *s, void *data, size_t size, int flag
 		return fail_for_good(s, s->error);
 	if (flags & MSG_TRUNC)
 		return drop(s, size, how);
-	if (n == 0 && s->fin)
+	if ((n == 0 && s->fin) || s->failed) /* an error is told only once */
 		return 0;
 	if (n == 0 || how == AGAIN) {
 		s->event |= n > 0; /* it has come just now */
@@ -171,7 +171,7 @@ static ssize_t scripted_send(struct stream *s, const void *data, size_t size, in
 	return (ssize_t)n;
 }
 
-/* What splice(2) says of an empty or broken stream is no answer. */
+/* What splice(2) says of an empty stream is no answer; an error it may tell in recv's stead. */
 static ssize_t scripted_fill(struct stream *s, size_t size)
 {
 	size_t n = less(s->arrived - s->taken, size);
@@ -180,6 +180,8 @@ static ssize_t scripted_fill(struct stream *s, size_t size)
 	fuzz_check(s == active && !s->c.pending && piped.size == 0);
 	if (how == INTERRUPTED)
 		return fail(EINTR);
+	if (how == FAILED && s->error)
+		return fail_for_good(s, s->error);
 	if (n == 0 || how == AGAIN || how == FAILED)
 		return how == FAILED ? 0 : fail(EAGAIN);
 	n = part(n, how);
