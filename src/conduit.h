@@ -23,9 +23,9 @@ void conduit_init(struct conduit *p);
 void conduit_deinit(struct conduit *p);
 
 /*
- * Fills it with what fd has received.  Returns how much; 0 or -1 says only
- * that recv(2) must be asked: splice(2) stops at an urgent mark as if there
- * were nothing behind it.
+ * Fills it with what fd has received.  Returns how much, or -1 with errno.  0,
+ * EAGAIN and ENOMEM say only that recv(2) must be asked: splice(2) stops at an
+ * urgent mark as if there were nothing behind it.
  */
 ssize_t conduit_fill(const struct conduit *p, int fd);
 

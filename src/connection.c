@@ -239,6 +239,8 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 	    echo->held + echo->conduit.room > echo->budget)
 		return pass(c, fd, echo);
 	got = conduit_fill(&echo->conduit, fd);
+	if (got < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM)
+		return -errno; /* told once: recv would call it the client's FIN */
 	if (got <= 0)
 		return pass_why(c, fd, echo, got < 0 ? errno : 0);
 	PROBE_RECV(fd, got, false);
