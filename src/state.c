@@ -120,10 +120,10 @@ int state_open(struct state *s, int fd)
 	r = check_header(&s->header);
 	if (r == 0 && header_size(s->header.version) > s->size)
 		r = -EBADMSG;
-	if (r == 0)
+	if (r == 0) {
 		memcpy(&s->header, s->map, header_size(s->header.version));
-	if (r == 0)
 		r = lay_out(s);
+	}
 	if (r < 0)
 		state_close(s);
 	return r;
