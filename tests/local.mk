@@ -36,6 +36,7 @@ unit_tests = \
 	tests/unit/list \
 	tests/unit/listeners \
 	tests/unit/log \
+	tests/unit/manager \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/pulse \
@@ -58,6 +59,7 @@ tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
 tests_unit_list_SOURCES = tests/unit/list.c $(unit_helper)
 tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
+tests_unit_manager_SOURCES = tests/unit/manager.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)

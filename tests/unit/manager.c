@@ -1,0 +1,191 @@
+/*
+ * A service manager at the other end of a bus of its own, which answers as it
+ * is told.
+ */
+#include "manager.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+static int listener = -1;
+static pthread_t thread;
+
+/* The answers. */
+static uint32_t store_max, job;
+static const char *job_type;
+
+/* A method or property that is answered by an error, with another type, or not at all. */
+static const char *refused, *mistyped, *silent;
+
+static bool is(const char *what, const char *name)
+{
+	return what && strcmp(what, name) == 0;
+}
+
+static int answer(sd_bus_message *m, const char *property)
+{
+	if (is(property, "FileDescriptorStoreMax"))
+		return sd_bus_reply_method_return(m, "v", "u", store_max);
+	if (is(property, "Job"))
+		return sd_bus_reply_method_return(m, "v", "(uo)", job, "/job");
+	return sd_bus_reply_method_return(m, "v", "s", job_type);
+}
+
+static int on_message(sd_bus_message *m, void *context, sd_bus_error *error)
+{
+	const char *interface, *what = sd_bus_message_get_member(m);
+
+	(void)context;
+	(void)error;
+	if (!sd_bus_message_is_method_call(m, NULL, NULL)) /* the other end has left */
+		return 0;
+	if (is(what, "Hello"))
+		return sd_bus_reply_method_return(m, "s", ":1.1");
+	if (is(what, "Get") && sd_bus_message_read(m, "ss", &interface, &what) < 0)
+		return -EBADMSG;
+	if (is(silent, what))
+		return 1;
+	if (is(refused, what))
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "no");
+	if (is(mistyped, what))
+		return sd_bus_reply_method_return(m, "v", "b", 1);
+	if (is(what, "GetUnitByPID"))
+		return sd_bus_reply_method_return(m, "o", "/unit");
+	return answer(m, what);
+}
+
+static void *serve(void *arg)
+{
+	sd_bus *bus = NULL;
+	int r, fd = accept(listener, NULL, NULL);
+
+	if (fd < 0 || sd_bus_new(&bus) < 0 || sd_bus_set_fd(bus, fd, fd) < 0 ||
+	    sd_bus_set_server(bus, 1,
+			      SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e,
+					    0f, 10)) < 0 ||
+	    sd_bus_add_filter(bus, NULL, on_message, NULL) < 0 || sd_bus_start(bus) < 0)
+		abort();
+	do {
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(bus, UINT64_MAX);
+	} while (r >= 0);
+	sd_bus_unref(bus);
+	return arg;
+}
+
+/* A manager in the middle of a restart, for one connection. */
+static void begin(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char name[64];
+	int n = snprintf(name, sizeof(name), "unix:abstract=echod-test-%d", (int)getpid());
+	size_t size = (size_t)n - strlen("unix:abstract=");
+
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", name, 1);
+	memcpy(address.sun_path + 1, name + strlen("unix:abstract="), size);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(listener, (struct sockaddr *)&address,
+			  (socklen_t)(sizeof(sa_family_t) + 1 + size)),
+		     0);
+	cr_assert_eq(listen(listener, 1), 0);
+	store_max = 100;
+	job = 7;
+	job_type = "restart";
+	cr_assert_eq(pthread_create(&thread, NULL, serve, NULL), 0);
+}
+
+static int ask(void)
+{
+	int r = manager_is_restarting();
+
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	return r;
+}
+
+TestSuite(manager, .init = begin, .timeout = HELPER_TIMEOUT);
+
+TEST(manager, restart)
+{
+	cr_assert_eq(ask(), 1);
+}
+
+TEST(manager, stop)
+{
+	job_type = "stop";
+	cr_assert_eq(ask(), 0);
+}
+
+/* As after kill(1). */
+TEST(manager, no_job)
+{
+	job = 0;
+	cr_assert_eq(ask(), 0);
+}
+
+/* It would keep nothing. */
+TEST(manager, no_store)
+{
+	store_max = 0;
+	cr_assert_eq(ask(), 0);
+}
+
+TEST(manager, unit_refused)
+{
+	refused = "GetUnitByPID";
+	cr_assert_eq(ask(), -EACCES);
+}
+
+TEST(manager, store_refused)
+{
+	refused = "FileDescriptorStoreMax";
+	cr_assert_eq(ask(), -EACCES);
+}
+
+TEST(manager, job_refused)
+{
+	refused = "Job";
+	cr_assert_eq(ask(), -EACCES);
+}
+
+TEST(manager, type_refused)
+{
+	refused = "JobType";
+	cr_assert_eq(ask(), -EACCES);
+}
+
+/* An answer that is none is an error too. */
+TEST(manager, unit_mistyped)
+{
+	mistyped = "GetUnitByPID";
+	cr_assert_lt(ask(), 0);
+}
+
+TEST(manager, job_mistyped)
+{
+	mistyped = "Job";
+	cr_assert_lt(ask(), 0);
+}
+
+/* It does not answer. */
+TEST(manager, silence)
+{
+	silent = "JobType";
+	cr_assert_eq(ask(), -ETIMEDOUT);
+}
+
+/* There is none. */
+Test(manager, nobody)
+{
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
+	cr_assert_eq(manager_is_restarting(), -ECONNREFUSED);
+}
