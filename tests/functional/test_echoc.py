@@ -411,6 +411,18 @@ class Connect(Client):
         with liars.deaf() as target:
             self.assertFails("timed out", "--connect-timeout", 0.2, target)
 
+    def test_interrupted(self):
+        """^C while all connects hang: a second one ends it, with a summary of nothing"""
+        with liars.deaf() as target:
+            p = self.start("load", "--connect-timeout", 1000, target)
+            harness.wait_until(lambda: len(os.listdir(f"/proc/{p.pid}/task")) == 2, "its thread")
+            self.interrupt(p)
+            self.interrupt(p)
+            r = self.finish(p)
+            self.assertEqual(r.err, "")
+            self.assertIn("0 connections (0 failed), 0.000 s\n", r.out)
+            self.assertNotIn(" us: ", r.out)
+
     def test_name(self):
         """a name that is none: status 2 and the reason"""
         self.assertFails("no-such-host.invalid", "no-such-host.invalid:7")
@@ -713,6 +725,19 @@ class Ping(Client):
         with liars.Silent() as server:
             r = self.ping(server.target, "-c", 3, "-i", 0.01, "--timeout", 0.2, status=1)
             self.assertEqual(self.counts(r), (3, 0, 0, 3))
+
+    def test_all_lost(self):
+        """when nothing comes back of as many as may be on their way, it ends"""
+        with liars.Silent() as server:
+            r = self.ping(server.target, "-i", 0.0001, "--timeout", 0.2, status=1)
+            self.assertEqual(self.counts(r), (1024, 0, 0, 1024))
+
+    def test_full_disk(self):
+        """output that takes nothing ends it with status 2"""
+        with Echod() as d, open("/dev/full", "w") as full:
+            p = subprocess.run([ECHOC, "ping", "-i", "0.01", target_of(d)], stdout=full,
+                               timeout=harness.DEADLINE)
+            self.assertEqual(p.returncode, 2)
 
     def test_stops(self):
         """messages are sent at their times though the first ones are not back"""

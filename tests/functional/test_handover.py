@@ -793,15 +793,17 @@ class Listeners(HandOver):
 class StuckThreads(HandOver):
     """What a watchdog is for: who stands still loses only what is his."""
 
-    def check(self, thread, lost):
+    def check(self, thread, lost, noticed=False):
         """Lost are the connections of the workers of these numbers."""
-        with Manager("-o", "workers=3", expect=["lost on the way"]) as m:
-            d = m.start()
+        with Manager("-o", "workers=3", expect=["lost on the way", "does not answer"]) as m:
+            d = m.start(env={"WATCHDOG_USEC": "2000000"} if noticed else None)
             clients = self.clients(12, m)
             for c in clients:
                 c.talk(1000)
                 c.send(100)
             with m.stuck(thread) as stuck:
+                if noticed:
+                    d.wait_log(f"watchdog: {thread} does not answer")
                 m.abort(stuck)
             self.assertEqual(len(State(m).records), 12 - 4 * len(lost))
             d = m.start()
@@ -822,6 +824,11 @@ class StuckThreads(HandOver):
     def test_acceptor(self):
         """an acceptor that is stuck: all connections go on"""
         self.check("acceptor", {})
+
+    def test_noticed(self):
+        """the same when a beat of the watchdog has told before who is stuck"""
+        self.check("worker/1", {1}, noticed=True)
+        self.check("acceptor", {}, noticed=True)
 
     def test_main(self):
         """main that is stuck: all connections go on"""

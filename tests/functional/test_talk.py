@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -512,18 +513,18 @@ class Failures(Talk):
 class Person:
     """Someone at a terminal in which echoc runs."""
 
-    def __init__(self, *args, term="xterm"):
+    def __init__(self, *args, term="xterm", locale="C.UTF-8"):
         self.terminal, theirs = pty.openpty()
         self.modes = termios.tcgetattr(theirs)
         self.unread = b""
         self.seen = b""
-        env = {**os.environ, "TERM": term, "LC_ALL": "C.UTF-8", "EDITRC": ""}
+        env = {**os.environ, "TERM": term, "LC_ALL": locale, "EDITRC": ""}
         self.process = subprocess.Popen(["setsid", "--ctty", harness.ECHOC, *args], stdin=theirs,
                                         stdout=theirs, stderr=theirs, env=env)
         os.close(theirs)
 
-    def type(self, text):
-        os.write(self.terminal, text.encode())
+    def type(self, keys):
+        os.write(self.terminal, keys if isinstance(keys, bytes) else keys.encode())
 
     def read(self):
         """Waits for more to read; False if there will be none."""
@@ -606,6 +607,31 @@ class Terminal(harness.Test):
         """backspace, also over a character of two bytes, and the cursor keys"""
         self.check_keys("hellp\x7fo\r", "a\u00fc\x7fb\r", "13\x1b[D2\r",
                         gets="hello\nab\n123\n")
+
+    def test_no_characters(self):
+        """bytes that begin no character are as if they were not typed"""
+        self.check_keys(b"a\xffb\xc3c\r", gets="abc\n")
+
+    def test_no_locale(self):
+        """without a locale the terminal is taken to speak UTF-8"""
+        with Echod() as d, self.at(f"127.0.0.1:{d.port}", locale="C") as person:
+            person.type("\u00fc\r")
+            person.expect("\n\u00fc\n> ")
+            person.type("\x04")
+            self.check_end(person, 0, "\nConnection closed.\n")
+
+    def test_resize(self):
+        """the terminal gets another size while a line is typed"""
+        with Echod() as d, self.at(f"127.0.0.1:{d.port}") as person:
+            person.type("abc")
+            person.expect("abc")
+            for columns in 20, 200:
+                size = struct.pack("HHHH", 24, columns, 0, 0)
+                fcntl.ioctl(person.terminal, termios.TIOCSWINSZ, size)
+            person.type("def\r")
+            person.expect("\nabcdef\n> ")
+            person.type("\x04")
+            self.check_end(person, 0, "\nConnection closed.\n")
 
     def test_history(self):
         """arrow up brings back what was typed before"""

@@ -139,6 +139,38 @@ TEST(client, churn)
 	load_failing("--churn --messages=3 --source=127.0.0.1");
 }
 
+/* Where nobody listens at the first address, the second one is taken. */
+TEST(client, second_address)
+{
+	struct address nobody = helper_address("127.0.0.1:0");
+	struct conf conf = { .backlog = 1 };
+	struct listener listener;
+
+	cr_assert_eq(listener_open(&listener, &nobody, &conf), 0);
+	listener_address(&listener, &target.addresses[1]);
+	close(listener.fd);
+	nobody = target.addresses[1];
+	target.addresses[1] = target.addresses[0];
+	target.addresses[0] = nobody;
+	target.n = 2;
+	load_failing("--connections=2 --messages=2");
+}
+
+/* Who gives nothing gets what echoc(1) says. */
+TEST(client, defaults)
+{
+	char command[] = "echoc", load[] = "load", host[] = "host";
+	char *argv[] = { command, load, host, NULL };
+	struct options options;
+
+	cr_assert_lt(options_parse(&options, 3, argv), 0);
+	cr_assert_eq(options.command, COMMAND_LOAD);
+	cr_assert_eq(options.duration, 10000000000);
+	cr_assert_eq(options.messages, 0);
+	cr_assert_eq(options.connections, 1);
+	cr_assert_str_eq(options.target, "host");
+}
+
 static const struct options talk_options = { .verify = true,
 					     .connect_timeout = 5000000000,
 					     .timeout = 5000000000 };
