@@ -112,7 +112,9 @@ class Confined(harness.Test):
         with Backdoor("-o", "system_call_filter=false") as d:
             self.assertEqual(set(filters(d).values()), {0})
             self.assertEqual(d.tell("worker", "getuid"), os.getuid())
-            self.assertGreater(d.tell("worker", "socket", socket.AF_INET, socket.SOCK_STREAM, 0), 2)
+            fd = d.tell("worker", "socket", socket.AF_INET, socket.SOCK_STREAM, 0)
+            self.assertGreater(fd, 2)
+            self.assertEqual(d.tell("worker", "close", fd), 0)
             self.assertEqual(d.tell("worker", "execve", 0, 0, 0), -errno.EFAULT)
 
     def check_forbidden(self, thread):
