@@ -55,7 +55,6 @@ int conduit_take(struct conduit *p, unsigned char *data, size_t size)
 			continue;
 		if (n <= 0) { /* they are there: nobody else shall get them */
 			conduit_deinit(p);
-			conduit_init(p);
 			return -EIO;
 		}
 		data += n;

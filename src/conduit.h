@@ -32,7 +32,7 @@ ssize_t conduit_fill(const struct conduit *p, int fd);
 /* Sends up to size of the bytes in it.  Returns how much, or -1 with errno. */
 ssize_t conduit_send(const struct conduit *p, int fd, size_t size);
 
-/* Takes out size bytes, which are in it.  0, or -EIO, and then it is a new one, which is empty. */
+/* Takes out size bytes, which are in it.  0, or -EIO, and then there is no pipe any more. */
 int conduit_take(struct conduit *p, unsigned char *data, size_t size);
 
 #endif
