@@ -44,6 +44,7 @@ VARIANTS = {
     "peeking": {"send_buffer": 4608, "receive_buffer": 65536, "pending_memory": 0},
     "limits": {"max_connections_per_source": 1000, "connection_rate_per_source": 100000,
                "connection_burst_per_source": 100000, "log_level": "debug"},
+    "unconfined": {"system_call_filter": "false"},  # for the shim, which registers sockets anew
 }
 
 
