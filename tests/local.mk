@@ -225,6 +225,7 @@ static_tests = \
 EXTRA_DIST += tests/mutate/campaign.py tests/mutate/mutations.py $(mutation_sets)
 mutation_sets = \
 	tests/mutate/client.toml \
+	tests/mutate/confine.toml \
 	tests/mutate/data.toml \
 	tests/mutate/edge.toml \
 	tests/mutate/handoff.toml \
