@@ -179,6 +179,7 @@ fuzzers: $(fuzzers)
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 	tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
+	tests/functional/helgrind.supp tests/functional/order.c \
 	$(functional_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_accept.py \
@@ -207,7 +208,7 @@ functional_tests = \
 	tests/functional/test_timeouts.py \
 	tests/functional/test_trace.py
 
-# What does not depend on how the daemon was compiled.
+# What does not depend on how the daemon was compiled, or is not for a sanitizer's build.
 static_tests = \
 	tests/functional/test_bench.py \
 	tests/functional/test_docs.py \
@@ -219,6 +220,8 @@ static_tests = \
 	tests/functional/test_scaling.py \
 	tests/functional/test_soak.py \
 	tests/functional/test_source.py
+	tests/functional/test_source.py \
+	tests/functional/test_valgrind.py
 
 # Mutations of the sources: "./dev mutate".
 
