@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -182,5 +183,45 @@ Test(acceptor, adoption_that_fails)
 	cr_assert_eq(counter_get(&worker.accepted), 0);
 	cr_assert_eq(worker_open(&worker), 0);
 	close(file);
+	end();
+}
+
+/* Who comes now is reset, counted and forgotten. */
+static void check_refused(void)
+{
+	struct acceptor_set set;
+	int client = open_with_client(&set);
+	char byte;
+
+	cr_assert_eq(acceptor_start(&acceptor), 0);
+	acceptor_listen(&acceptor, &set);
+	helper_wait(client, POLLIN);
+	cr_assert_lt(recv(client, &byte, 1, 0), 0);
+	cr_assert_eq(errno, ECONNRESET);
+	cr_assert_eq(counter_get(&acceptor.refused[REFUSED_RESOURCES]), 1);
+	acceptor_stop(&acceptor);
+	cr_assert_eq(atomic_load(&limiter.open), 0);
+	close(client);
+}
+
+/* There is a descriptor, but no record for it. */
+Test(acceptor, descriptor_beyond_the_table)
+{
+	uint32_t size;
+
+	begin();
+	size = table.size;
+	table.size = 3;
+	check_refused();
+	table.size = size;
+	end();
+}
+
+/* The worker's epoll instance takes no more. */
+Test(acceptor, hand_off_that_fails)
+{
+	begin();
+	poller_unwatch_all(&worker.poller);
+	check_refused();
 	end();
 }
