@@ -118,13 +118,15 @@ static ssize_t scripted_recv(struct stream *s, void *data, size_t size, int flag
 	unsigned how = answer();
 
 	fuzz_check(s == active && !s->c.pending && piped.size == 0);
+	if (s->failed) /* an error is told only once */
+		return 0;
 	if (how == INTERRUPTED)
 		return fail(EINTR);
 	if (how == FAILED && s->error)
 		return fail_for_good(s, s->error);
 	if (flags & MSG_TRUNC)
 		return drop(s, size, how);
-	if ((n == 0 && s->fin) || s->failed) /* an error is told only once */
+	if (n == 0 && s->fin)
 		return 0;
 	if (n == 0 || how == AGAIN) {
 		s->event |= n > 0; /* it has come just now */
