@@ -122,7 +122,7 @@ def faults_of(place, calls, allocations, rnd):
     if place == ("serve", "plain"):
         for what in ("shorten", "again"):
             for n in range(2, 8):
-                yield Fault(scene, "unconfined", "io", what, str(n))
+                yield Fault(scene, variant, "io", what, str(n))
 
 
 def instants(rnd):

@@ -55,7 +55,7 @@ class Faults(harness.Test):
 
     def test_reload_without_memory(self):
         """a reload of a file of any size is done or refused while the system gives no memory"""
-        with Echod(conf="", expect=["reload refused"]) as d:
+        with Echod("-o", "system_call_filter=false", conf="", expect=["reload refused"]) as d:
             d.counters()
             nothing = scenes.Fault("reload", "plain", "brk,mmap,mprotect", "error=ENOMEM", "1+")
             with scenes.ByStrace(d.pid, nothing):
