@@ -253,6 +253,13 @@ tests/faults/shim.so: tests/faults/shim.c
 EXTRA_DIST += tests/model/handoff.pml tests/model/spin.py $(model_tests)
 model_tests = tests/model/test_handoff.py
 
+# Analysers over src, for "./dev analyze"; they need the preprocessor's flags.
+
+EXTRA_DIST += tests/analyze/analyze.py tests/analyze/cppcheck.txt
+.PHONY: flags
+flags:
+	@printf '%s\n' $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS)
+
 # A real systemd in a container; skipped where none can be booted.
 
 EXTRA_DIST += tests/system/machine.py $(system_tests)
