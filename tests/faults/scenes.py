@@ -182,7 +182,11 @@ class ByStrace:
             return
         if os.path.exists(f"/proc/{self.pid}"):  # else it ends by itself
             self.process.terminate()
-        self.process.communicate()
+        try:
+            self.process.communicate(timeout=harness.DEADLINE)
+        except subprocess.TimeoutExpired:  # strace can miss the end of a process
+            self.process.kill()
+            self.process.communicate()
         with open(self.path, errors="replace") as f:
             parts = [line.rstrip("\n").partition(" ") for line in f]
         self.lines = [(int(thread), text.strip()) for thread, _, text in parts]
