@@ -47,17 +47,17 @@ class Mutations(harness.Test):
     def test_places(self):
         """the text of each mutation is in its file, once, and something else stands there instead"""
         for m in mutations.load().values():
-            with self.subTest(m.name), open(os.path.join(harness.SRCDIR, m.file)) as f:
+            with open(os.path.join(harness.SRCDIR, m.file)) as f:
                 text = f.read()
-                self.assertNotEqual(m.apply(text), text)
+            self.assertEqual(text.count(m.old), 1, f"{m.name}: {m.old}")
+            self.assertNotEqual(m.apply(text), text, m.name)
 
     def test_tests(self):
         """each mutation names tests, which exist, and says in one line what it brings"""
         for m in mutations.load().values():
-            with self.subTest(m.name):
-                self.assertTrue(m.tests)
-                self.assertEqual([t for t in m.tests if not mutations.exists(t)], [])
-                self.assertTrue(m.brings and "\n" not in m.brings)
+            self.assertTrue(m.tests, m.name)
+            self.assertEqual([t for t in m.tests if not mutations.exists(t)], [], m.name)
+            self.assertTrue(m.brings and "\n" not in m.brings, m.name)
 
     def test_rooms(self):
         """each part of the daemon has its set, and they are more than a hundred"""
