@@ -179,8 +179,10 @@ class Stand:
         """Some loads at once, for a time."""
         end = time.monotonic() + self.options.round
         loads = [self.load(kind) for kind in kinds]
-        loads.append(self.load_awkward())
         try:
+            asked = sum(int(KINDS[kind][1]) for kind in kinds)
+            self.daemon.wait_counter("accepted", self.total["connections"] + asked)  # all that they count as made
+            loads.append(self.load_awkward())
             while time.monotonic() < end and not stopping.is_set():
                 for load in loads:
                     load.check()
@@ -188,7 +190,6 @@ class Stand:
                 act()
                 self.done[act.__name__] += 1
                 stopping.wait(self.random.random() * self.options.pace)
-            self.daemon.wait_counter("open", sum(int(KINDS[k][1]) for k in kinds if k != "churn"))
             for load in loads:
                 load.stop()
             for load in loads:
