@@ -219,17 +219,6 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 	return r;
 }
 
-/*
- * As pass(), when the pipe got nothing.  An error of the socket is told only
- * once: if the pipe was told of it, recv finds the end of a stream.
- */
-static int pass_why(struct connection *c, int fd, struct echo *echo, int error)
-{
-	int r = pass(c, fd, echo);
-
-	return r == TURN_END && error && error != EAGAIN && error != EINTR ? -error : r;
-}
-
 /* As pass(), by way of the pipe if that may be and pays. */
 static int pass_piped(struct connection *c, int fd, struct echo *echo)
 {
@@ -242,7 +231,7 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 	if (got < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM)
 		return -errno; /* told once: recv would call it the client's FIN */
 	if (got <= 0)
-		return pass_why(c, fd, echo, got < 0 ? errno : 0);
+		return pass(c, fd, echo);
 	PROBE_RECV(fd, got, false);
 	echo->received += (uint64_t)got;
 	c->streams = got >= LARGE;

@@ -119,16 +119,6 @@ class Cases:
             d.wait_open(1)
             self.assertEqual(d.descriptors(), before)
 
-    def test_reset_of_a_stream(self):
-        """a stream that is reset has ended by an error, not by its client's FIN"""
-        with self.daemon() as d:
-            for n in range(1, 11):
-                s = d.connect()
-                self.assertEchoes(s, bytes(2 << 20))
-                harness.reset(s)
-                d.wait_open(0)
-                self.assertEqual(d.counters()["closed_error"], n)
-
     def test_reset_while_stalled(self):
         """the reset of a client that does not read frees what waits for it"""
         with self.daemon() as d:
