@@ -235,6 +235,7 @@ def vanish(stands, base):
         tell(f"the clients of echod {s.i + 1} vanish")
         s.crowd.do("vanish")
         s.d.wait_open(s.connections)  # it has not heard of that
+        s.d.at_first = None  # nor will it: it keeps their descriptors
     time.sleep(1)  # for what the kernel frees later
     return growth(base["caches"], caches(), count)
 

@@ -32,7 +32,8 @@ QUICK = ["turn-ends-idle", "rest-forgotten", "source-lost", "burst-off-by-one", 
          "last-bytes-unread"]
 
 # What "make check" has told its tests is of another build.
-FOREIGN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "ECHOD", "ECHOC", "SANITIZERS"}
+FOREIGN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "ECHOD", "ECHOC", "SANITIZERS",
+           "CRITERION_OUTPUTS"}
 
 CAUGHT, SURVIVED, INVALID, SKIPPED = "caught", "SURVIVED", "DOES NOT APPLY", "skipped"
 
