@@ -52,8 +52,9 @@ class Confine(machine.Test):
             for name, tid in m.threads(unit).items():
                 with open(f"/proc/{tid}/status") as f:
                     counts[name] = int(re.search(r"^Seccomp_filters:\s+(\d+)$", f.read(), re.M).group(1))
-            return counts if len(set(counts.values())) == 1 else None
-        return harness.wait_until(count, "all threads to have their filters")
+            named = {"acceptor", "rescue"} <= set(counts)  # they name themselves
+            return counts if named and len(set(counts.values())) == 1 else None
+        return harness.wait_until(count, "all threads to have their names and filters")
 
     def check_threads(self, m, unit):
         """Under the unit's filters every thread has one of its own, unless that is turned off."""
