@@ -74,7 +74,7 @@ def needs_probes(reason):
 
 
 class Tracer:
-    """bpftrace, attached to a daemon with one worker; at its end the lines are complete.
+    """bpftrace, attached to a daemon with one worker.  When it ends, what it had not fetched is lost.
 
     bpftrace does not say when it has attached.  It attaches in order or in the
     reverse order, so it has when both the first and the last probe were seen.
@@ -132,16 +132,28 @@ EVENTS = "\n".join(
                     ("close", 4)))
 
 
-def events(lines):
-    """The events since the marker, in order: [(name, argument...)].
+# Connections that echo as many bytes are the last before what counts, and the first after it.
+BEFORE, AFTER = 777, 778
 
-    The marker is a connection that has echoed 777 bytes, the last before what counts.
-    """
+
+def is_marked(event, size):
+    return event[0] == "close" and event[4] == size
+
+
+def events(lines):
+    """The events in order: [(name, argument...)]."""
     found = [re.fullmatch(r"(\d+) ([a-z]+)((?: -?\d+)+)", line) for line in lines]
     found = sorted((int(m[1]), m[2], *map(int, m[3].split())) for m in found if m)
-    found = [event[1:] for event in found]
-    marker = max(i for i, event in enumerate(found) if event[0] == "close" and event[4] == 777)
-    return found[marker + 1:]
+    return [event[1:] for event in found]
+
+
+def between(found):
+    """Those between the markers, or None if there is more to come."""
+    begin = [i for i, event in enumerate(found) if is_marked(event, BEFORE)]
+    if not begin or not is_marked(found[-1], AFTER):
+        return None
+    end = max(i for i, event in enumerate(found) if event[0] == "accept")
+    return found[begin[0] + 1:end]
 
 
 class Notes(harness.Test):
@@ -187,10 +199,11 @@ class Live(harness.Test):
         cpu = str(min(os.sched_getaffinity(0)))
         with Echod("-o", "workers=1", *options, prefix=("taskset", "-c", cpu)) as daemon:
             with Tracer(daemon, EVENTS) as tracer:
-                tracer.exchange(777)
+                tracer.exchange(BEFORE)
                 exchange(tracer)
                 daemon.wait_open(0)
-        found = events(tracer.lines)
+                tracer.exchange(AFTER)
+                found = wait_until(lambda: between(events(list(tracer.lines))), "all events")
         self.assertEqual(len({event[1] for event in found}), 1, found)
         self.assertEqual(found[:2], [("accept", found[0][1], 0), ("adopt", found[0][1], 0)])
         return [(event[0], *event[2:]) for event in found[2:]]

@@ -18,6 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CONNECTIONS = 100
 CONF = "workers = 2\nmax_connections_per_source = 1000\nsend_buffer = 65536\nidle_timeout = %d\n"
 
+# valgrind has no seccomp(2), and makes calls of its own in the name of the program.
+UNCONFINED = ("-o", "system_call_filter=false")
+
 
 class Valgrind:
     """What a command begins with to run under a tool of valgrind; a context that judges at its end."""
@@ -86,7 +89,7 @@ class Lives(harness.Test):
     def test_life(self):
         """a life with loads and reloads: no wrong access, no block lost, no descriptor left"""
         with Memcheck() as tool:
-            with Echod(prefix=tool.prefix, conf=CONF % 3600) as d:
+            with Echod(*UNCONFINED, prefix=tool.prefix, conf=CONF % 3600) as d:
                 self.live(d)
                 self.reload(d)
                 self.load(d)
@@ -105,7 +108,7 @@ class Lives(harness.Test):
         """at the end nothing is open but the standard streams and the log, another of them"""
         with tempfile.TemporaryDirectory(prefix="echod-test-") as directory:
             log = os.path.join(directory, "log")
-            with Echod(prefix=["valgrind", "--track-fds=yes", f"--log-file={log}"]) as d:
+            with Echod(*UNCONFINED, prefix=["valgrind", "--track-fds=yes", f"--log-file={log}"]) as d:
                 self.live(d, 10)
             with open(log) as f:
                 text = f.read()
@@ -119,7 +122,7 @@ class Lives(harness.Test):
         """a restart: who hands over and who takes over access nothing that is not theirs"""
         data = random.Random(2).randbytes(500)
         # who is aborted has threads yet, whose stacks are possibly lost
-        with Memcheck("definite,indirect") as tool, Manager("-o", "workers=2", prefix=tool.prefix) as m:
+        with Memcheck("definite,indirect") as tool, Manager(*UNCONFINED, "-o", "workers=2", prefix=tool.prefix) as m:
             d = m.start()
             clients = m.clients.enter_context(many(d.connect() for _ in range(30)))
             for s in clients:
@@ -160,7 +163,7 @@ class Lives(harness.Test):
             subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", shim,
                             os.path.join(HERE, "order.c")], check=True)
             with Valgrind("--tool=helgrind", f"--suppressions={HERE}/helgrind.supp") as tool:
-                with Echod(prefix=["env", f"LD_PRELOAD={shim}", *tool.prefix], conf=CONF % 3600) as d:
+                with Echod(*UNCONFINED, prefix=["env", f"LD_PRELOAD={shim}", *tool.prefix], conf=CONF % 3600) as d:
                     self.live(d)
                     self.reload(d)
                     loads = [threading.Thread(target=self.load, args=(d,)) for _ in range(2)]
