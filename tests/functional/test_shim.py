@@ -48,7 +48,7 @@ class Shimmed(Echod):
 
 
 def check_seen(asked, seen):
-    idle = [name for name in asked if seen[name] == 0]
+    idle = [name for name in asked if seen.get(name) == 0]
     if idle:
         raise AssertionError(f"never happened: {idle}")
 
