@@ -277,7 +277,8 @@ class States(HandOver):
     def test_not_adopted(self):
         """who was accepted, and whose worker has not looked yet, is carried"""
         def lucky():
-            """True if the worker comes round soon enough to be no stuck one."""
+            """True if the worker comes round soon enough to be no stuck one, and not so soon as to serve."""
+            nonlocal closed
             d = m.start()
             acceptor = {name: tid for tid, name in d.threads().items()}["acceptor"]
             with m.stuck("worker/0"):
@@ -291,17 +292,22 @@ class States(HandOver):
             m.abort()
             if "lost on the way" in d.log():
                 return False
-            self.assertEqual([r.echoed for r in State(m).records], [0] * 10)
+            echoed = [r.echoed for r in State(m).records]
+            self.assertEqual(len(echoed), 10)
             m.start()
             for c in clients:
                 c.finish()
-            return True
+            closed += 10
+            m.daemon.wait_counter("closed_client", closed)
+            if echoed == [0] * 10:
+                return True
+            m.abort()
+            return False
 
         with Manager("-o", "workers=1", expect=["lost on the way"]) as m:
-            accepted = 0
+            accepted = closed = 0
             while not lucky():
                 accepted += 10
-            m.daemon.wait_counter("closed_client", 10)
 
     def test_urgent(self):
         """urgent bytes are data in their place, wherever the restart finds them"""
