@@ -219,7 +219,6 @@ static_tests = \
 	tests/functional/test_probes.py \
 	tests/functional/test_scaling.py \
 	tests/functional/test_soak.py \
-	tests/functional/test_source.py
 	tests/functional/test_source.py \
 	tests/functional/test_valgrind.py
 

@@ -123,6 +123,24 @@ Test(acceptor, listener_that_is_replaced_at_once)
 	end();
 }
 
+/* If accept(2) fails so once, the client is handed over after that many pauses. */
+static void check_error(int error, unsigned pauses)
+{
+	struct acceptor_set set;
+	int client;
+
+	begin();
+	client = open_with_client(&set);
+	error_of_accept = error;
+	cr_assert_eq(acceptor_start(&acceptor), 0);
+	acceptor_listen(&acceptor, &set);
+	check_handed_over();
+	acceptor_stop(&acceptor);
+	cr_assert_eq(counter_get(&acceptor.pauses), pauses, "%s", strerror(error));
+	close(client);
+	end();
+}
+
 /* What concerns one connection is none of those behind it: no pause, no line in the log. */
 Test(acceptor, errors_of_one_connection)
 {
@@ -131,21 +149,8 @@ Test(acceptor, errors_of_one_connection)
 		ENETDOWN,     ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENONET,	 ETIMEDOUT,
 	};
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		struct acceptor_set set;
-		int client;
-
-		begin();
-		client = open_with_client(&set);
-		error_of_accept = errors[i];
-		cr_assert_eq(acceptor_start(&acceptor), 0);
-		acceptor_listen(&acceptor, &set);
-		check_handed_over();
-		acceptor_stop(&acceptor);
-		cr_assert_eq(counter_get(&acceptor.pauses), 0, "%s", strerror(errors[i]));
-		close(client);
-		end();
-	}
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		check_error(errors[i], 0);
 }
 
 /* Any other is a reason to pause, and to try again. */
@@ -153,21 +158,8 @@ Test(acceptor, errors_of_all)
 {
 	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		struct acceptor_set set;
-		int client;
-
-		begin();
-		client = open_with_client(&set);
-		error_of_accept = errors[i];
-		cr_assert_eq(acceptor_start(&acceptor), 0);
-		acceptor_listen(&acceptor, &set);
-		check_handed_over();
-		acceptor_stop(&acceptor);
-		cr_assert_eq(counter_get(&acceptor.pauses), 1, "%s", strerror(errors[i]));
-		close(client);
-		end();
-	}
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		check_error(errors[i], 1);
 }
 
 /* What epoll does not take stays the acceptor's: nobody owns it, and it does not count. */
