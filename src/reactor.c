@@ -11,9 +11,9 @@
 #include "clock.h"
 
 /*
- * How long to wait for a thread to halt: for one that has left a beat of the
- * watchdog unanswered, and for others.  On a starved machine a round can take
- * seconds.
+ * How long to wait for a thread to halt: for one that is stuck, as it has not
+ * answered a beat of the watchdog for as long as we wait for others, and for
+ * those.  On a starved machine a round can take seconds.
  */
 #define GRACE_MS 200
 #define FREEZE_MS 4000
@@ -158,6 +158,7 @@ uint64_t reactor_open(const struct reactor *r)
 
 void reactor_ask(struct reactor *r)
 {
+	atomic_store_explicit(&r->asked, clock_ms(), memory_order_relaxed);
 	poller_ask(&r->acceptor.poller);
 	for (unsigned i = 0; i < r->n_workers; i++)
 		poller_ask(&r->workers[i].poller);
@@ -207,16 +208,24 @@ static bool acceptor_is_gone(struct reactor *r)
 	return acceptor_has_ended(&r->acceptor);
 }
 
+/* Who was asked only now may be busy, or wait for a CPU. */
+static bool is_stuck(const struct reactor *r, const struct poller *p)
+{
+	int64_t asked = atomic_load_explicit(&r->asked, memory_order_relaxed);
+
+	return !poller_has_answered(p) && clock_ms() - asked > FREEZE_MS;
+}
+
 /* Nobody is left who could still come to a halt. */
 static bool acceptor_is_hopeless(struct reactor *r)
 {
-	return acceptor_is_gone(r) || !poller_has_answered(&r->acceptor.poller);
+	return acceptor_is_gone(r) || is_stuck(r, &r->acceptor.poller);
 }
 
 static bool workers_are_hopeless(struct reactor *r)
 {
 	for (unsigned i = 0; i < r->n_running; i++)
-		if (!worker_has_ended(&r->workers[i]) && poller_has_answered(&r->workers[i].poller))
+		if (!worker_has_ended(&r->workers[i]) && !is_stuck(r, &r->workers[i].poller))
 			return false;
 	return true;
 }

@@ -8,6 +8,9 @@
 #ifndef ECHOD_REACTOR_H
 #define ECHOD_REACTOR_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "acceptor.h"
 #include "limiter.h"
 #include "table.h"
@@ -18,11 +21,12 @@ struct reactor {
 	struct limiter limiter;
 	struct acceptor acceptor;
 	struct worker *workers;
-	unsigned n_workers; /* that are initialized */
-	unsigned n_running; /* that have a thread */
-	bool accepting;	    /* the acceptor has a thread */
-	sem_t started;	    /* posted by each worker when it serves */
-	int done_fd;	    /* readable when a thread has ended: call reactor_has_ended() */
+	unsigned n_workers;    /* that are initialized */
+	unsigned n_running;    /* that have a thread */
+	bool accepting;	       /* the acceptor has a thread */
+	sem_t started;	       /* posted by each worker when it serves */
+	int done_fd;	       /* readable when a thread has ended: call reactor_has_ended() */
+	_Atomic int64_t asked; /* by main: when, in ms, by reactor_ask() */
 };
 
 /*
@@ -64,9 +68,9 @@ bool reactor_has_ended(struct reactor *r);
 /*
  * Ends all threads where they stand, for a successor: nothing is accepted, sent
  * or closed any more.  Waits some seconds, or only a moment for who has left
- * reactor_ask() unanswered.  Who does not come to a halt is stuck, and what it
- * owns is not to be touched: workers that have not ended, and the acceptor while
- * the reactor is `accepting`.
+ * reactor_ask() unanswered as long.  Who does not come to a halt is stuck, and
+ * what it owns is not to be touched: workers that have not ended, and the
+ * acceptor while the reactor is `accepting`.
  *
  * Returns how many are stuck.  If it is 0, reactor_join() must follow; else
  * neither that nor reactor_deinit() may.

@@ -802,7 +802,7 @@ class StuckThreads(HandOver):
     def check(self, thread, lost, noticed=False):
         """Lost are the connections of the workers of these numbers."""
         with Manager("-o", "workers=3", expect=["lost on the way", "does not answer"]) as m:
-            d = m.start(env={"WATCHDOG_USEC": "2000000"} if noticed else None)
+            d = m.start(env={"WATCHDOG_USEC": "18000000"} if noticed else None)
             clients = self.clients(12, m)
             for c in clients:
                 c.talk(1000)
@@ -835,6 +835,34 @@ class StuckThreads(HandOver):
         """the same when a beat of the watchdog has told before who is stuck"""
         self.check("worker/1", {1}, noticed=True)
         self.check("acceptor", {}, noticed=True)
+
+    def test_busy(self):
+        """a worker that was asked by a beat a moment ago is given time: no connection is lost"""
+        def lucky():
+            """True if the machine left it enough of that time."""
+            d = m.start(env={"WATCHDOG_USEC": "2000000"})
+            clients = self.clients(10, m)
+            for c in clients:
+                c.talk(10)
+            with m.stuck("worker/0"):
+                d.wait_log("watchdog: worker/0 does not answer")
+                begin = time.monotonic()
+                d.signal(signal.SIGABRT)
+                time.sleep(1)  # more than a stuck one is given
+            halted = time.monotonic() - begin
+            m.abort()
+            if "lost on the way" in d.log():
+                self.assertGreater(halted, 3)
+                m.clients.close()
+                return False
+            m.start()
+            for c in clients:
+                c.finish()
+            return True
+
+        with Manager("-o", "workers=1", expect=["lost on the way", "does not answer"]) as m:
+            while not lucky():
+                pass
 
     def test_main(self):
         """main that is stuck: all connections go on"""
