@@ -254,7 +254,7 @@ model_tests = tests/model/test_handoff.py
 
 # Analysers over src, for "./dev analyze"; they need the preprocessor's flags.
 
-EXTRA_DIST += tests/analyze/analyze.py tests/analyze/clang-tidy.yaml tests/analyze/cppcheck.txt
+EXTRA_DIST += tests/analyze/analyze.py tests/analyze/clang-tidy.yaml tests/analyze/cppcheck.txt tests/analyze/msan.txt
 .PHONY: flags
 flags:
 	@printf '%s\n' $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS)

@@ -8,6 +8,8 @@ echod makes the call, for strace does not let the kernel do what the answer says
   promise.  That of eventfd's write says that the reader is awake already.
 - close(2) releases a descriptor also when it fails, but strace keeps it from being called; the
   shim calls it.
+- The call of brk(2) knows no errors: it answers with the end of the heap, the old one if it did
+  not move, and glibc believes it. So it fails only where the end is known, see MEMORY.
 - FUTEX_WAKE and EPOLL_CTL_DEL do not fail; a thread that asks for its own name, mask or identity
   is always told.
 
@@ -19,7 +21,6 @@ CALLS = {
                "ENOBUFS ENOMEM ENONET ENOPROTOOPT ENOSR EOPNOTSUPP EPERM EPROTO EPROTONOSUPPORT ESOCKTNOSUPPORT "
                "ETIMEDOUT",
     "bind": "EACCES EADDRINUSE EADDRNOTAVAIL EINVAL ENOMEM",
-    "brk": "ENOMEM",
     "clone3": "EAGAIN ENOMEM EPERM",
     "connect": "EACCES EAGAIN ECONNREFUSED EINTR ENOENT ENOTSOCK EPERM ETIMEDOUT",
     "epoll_create1": "EMFILE ENFILE ENOMEM",
@@ -66,10 +67,13 @@ CALLS = {
 
 # Those that get no error, but are delayed and have signals sent to their caller.
 WITHOUT_ERRORS = """
-    access arch_prctl clock_nanosleep close execve exit exit_group fstat futex getegid geteuid getgid getpid gettid
+    access arch_prctl brk clock_nanosleep close execve exit exit_group fstat futex getegid geteuid getgid getpid gettid
     getuid madvise prctl rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_yield set_robust_list set_tid_address
     tgkill uname pread64 restart_syscall kill nanosleep dup3 dup2 fadvise64 gettimeofday clock_gettime
 """.split()
+
+# By which memory comes and goes; they fail together.
+MEMORY = "brk,mmap,mprotect"
 
 # An error of these may cost the connection on which it is made, and only that.
 COSTLY = {"brk", "epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto", "splice"}

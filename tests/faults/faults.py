@@ -20,7 +20,7 @@ os.environ.setdefault("DEADLINE", "30")
 os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")  # not possible under strace
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from calls import CALLS, WITHOUT_ERRORS
+from calls import CALLS, MEMORY, WITHOUT_ERRORS
 from scenes import BEGIN, SCENES, Fault, harness
 
 # In which variants each scene is played.
@@ -116,7 +116,7 @@ def faults_of(place, calls, allocations, rnd):
         yield Fault(scene, variant, "malloc", "fail", str(n))
     if scene not in ("start", "takeover"):
         for n in range(1, 4):
-            yield Fault(scene, variant, "brk,mmap,mprotect", "error=ENOMEM", f"{n}+")
+            yield Fault(scene, variant, MEMORY, "error=ENOMEM", f"{n}+")
     for error in ("EINTR", "EIO"):
         yield Fault(scene, variant, "close", f"error={error}", "1+")
     if place == ("serve", "plain"):
@@ -190,7 +190,7 @@ def run(batch):
         try:
             scene = scene or SCENES[f.scene](f.variant, f.by_shim())
             made = scene.suffer(f)
-            if f.scene not in LASTING or f is batch[-1]:
+            if f.scene not in LASTING or f.may_take_pipe() or f is batch[-1]:
                 scene.end()
                 scene = None
         except Exception:

@@ -22,7 +22,7 @@ import typing
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../functional"))
 
 import harness
-from calls import COSTLY, LOGGING
+from calls import COSTLY, LOGGING, MEMORY
 from harness import Echod, wait_until
 from manager import Manager
 
@@ -85,6 +85,10 @@ class Fault(typing.NamedTuple):
     def may_cost(self):
         """True if it may cost connections."""
         return self.is_error() and not COSTLY.isdisjoint(self.call.split(","))
+
+    def may_take_pipe(self):
+        """True if it may cost a worker its pipe."""
+        return self.is_error() and self.call == "read"
 
     def may_mute(self):
         """True if it may cost lines of the log."""
@@ -151,6 +155,25 @@ class ByShim:
         return c["failed"] or min(c["closed"] + c["shortened"] + c["refused"], 1)
 
 
+def heap_end(pid):
+    """What brk(2) answers if it does nothing."""
+    with open(f"/proc/{pid}/maps") as f:
+        heap = re.search(r"^\w+-(\w+) .*\[heap\]$", f.read(), re.M)
+    if heap:
+        return int(heap[1], 16)
+    with open(f"/proc/{pid}/stat") as f:
+        return int(f.read().rpartition(")")[2].split()[44])
+
+
+def injections(fault, pid):
+    """What strace is to do; its counters are those of each process, for each expression and call."""
+    calls, rest = fault.call, f"{fault.what}:when={fault.when}"
+    if calls == MEMORY:
+        yield f"brk:retval={heap_end(pid)}"
+        calls = calls.removeprefix("brk,")
+    yield f"{calls}:{rest}"
+
+
 class ByStrace:
     """A context in which strace watches a process, and makes a fault if it is given one."""
 
@@ -160,14 +183,18 @@ class ByStrace:
         self.path = os.path.join(self.directory.name, "log")
         arguments = []
         if fault:
-            arguments = ["-e", f"trace={fault.call},rt_sigprocmask", "-e", f"inject={fault.call}:{fault.what}:when={fault.when}"]
+            arguments = ["-e", f"trace={fault.call},rt_sigprocmask"]
+            for text in injections(fault, pid):
+                arguments += ["-e", "inject=" + text]
             if log and fault.call == "write" and fault.is_error():
                 arguments += ["-P", log]
         self.process = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", self.path, *arguments],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
-        if "attached" not in line:
-            raise RuntimeError("strace: " + line + self.process.communicate()[1])
+        while line and "attached" not in line:  # it may warn
+            line = self.process.stderr.readline()
+        if not line:
+            raise RuntimeError(f"strace ended with {self.process.wait()}")
 
     def __enter__(self):
         return self
@@ -555,7 +582,15 @@ class Serve(Scene):
         for n in range(len(self.crowd.residents)):
             self.crowd.reside(n, 1)  # one may be lost whose bytes had all come back
         self.check(made if fault.may_cost() else 0)
+        self.check_descriptors(made if fault.may_take_pipe() else 0)
         return made
+
+    def check_descriptors(self, pipes):
+        """All are there again, but for the two ends of at most so many pipes: their workers go on without."""
+        d, residents = self.daemon, len(self.crowd.residents)
+        due = {self.baseline + residents - 2 * n for n in range(pipes + 1)}
+        wait_until(lambda: d.descriptors() in due, f"{due} descriptors (there are {d.descriptors()})")
+        self.baseline = d.descriptors() - residents
 
     def check(self, allowed):
         d = self.daemon
@@ -564,8 +599,6 @@ class Serve(Scene):
             raise Wrong(f"{self.crowd.lost} connections were lost, where {allowed} calls about one failed")
         if not serves(self.port):
             raise Wrong("it does not serve")
-        due = self.baseline + len(self.crowd.residents)
-        wait_until(lambda: d.descriptors() == due, f"{due} descriptors (there are {d.descriptors()})")
         d.check_log()
 
     def end(self):

@@ -57,7 +57,7 @@ class Faults(harness.Test):
         """a reload of a file of any size is done or refused while the system gives no memory"""
         with Echod("-o", "system_call_filter=false", conf="", expect=["reload refused"]) as d:
             d.counters()
-            nothing = scenes.Fault("reload", "plain", "brk,mmap,mprotect", "error=ENOMEM", "1+")
+            nothing = scenes.Fault("reload", "plain", scenes.MEMORY, "error=ENOMEM", "1+")
             with scenes.ByStrace(d.pid, nothing):
                 for n, size in enumerate(range(0, 65000, 4000), 1):
                     d.write_conf("#" * size + "\nmax_connections = 10\n")
