@@ -31,11 +31,10 @@ static void message_init(struct message *m, size_t n)
 static int send_some(int to, const int *fds, size_t n, uint32_t number)
 {
 	struct message m;
-	struct cmsghdr *c;
+	struct cmsghdr *c = &m.control.align;
 
 	message_init(&m, n);
 	m.number = number;
-	c = CMSG_FIRSTHDR(&m.header);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(n * sizeof(int));

@@ -125,6 +125,7 @@ static struct worker *worker_of(const struct taking *t, const struct state_recor
 /* Puts one connection to work.  0, or -errno and nothing was done. */
 static int resume(struct taking *t, const struct state_record *record, int fd)
 {
+	struct pending *pending;
 	struct connection *c;
 	int r;
 
@@ -133,10 +134,11 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	r = check_socket(fd);
 	if (r < 0)
 		return r;
-	c = table_at(&t->reactor->table, (uint32_t)fd);
-	r = copy_pending(t, record, &c->pending);
+	r = copy_pending(t, record, &pending);
 	if (r < 0)
 		return r;
+	c = table_at(&t->reactor->table, (uint32_t)fd);
+	c->pending = pending;
 	c->since = t->last;
 	c->echoed = record->echoed;
 	c->stalled = record->stalled;

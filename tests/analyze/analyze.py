@@ -36,7 +36,8 @@ def flags():
 
 def gcc(path):
     """Paths through a function and what it calls, as gcc sees them."""
-    return ["gcc", *flags(), "-std=gnu11", "-O1", "-fanalyzer", "-Wall", "-Wextra",
+    analyzer = [] if has_hash(path) else ["-fanalyzer"]
+    return ["gcc", *flags(), "-std=gnu11", "-O1", *analyzer, "-Wall", "-Wextra",
             "-Werror", "-c", "-o", "/dev/null", path]
 
 
@@ -55,7 +56,8 @@ def for_cppcheck():
 
 
 def has_hash(path):
-    """Clang believes that the last entry can leave a table of uthash's without being the last."""
+    """Clang believes that the last entry can leave a table of uthash's without being the last; gcc 12
+    follows each path through its macros, and has not come to an end after 25 minutes."""
     return os.path.basename(path) == "limiter.c"
 
 
