@@ -166,7 +166,7 @@ def heap_end(pid):
 
 
 def injections(fault, pid):
-    """What strace is to do; its counters are those of each process, for each expression and call."""
+    """What strace is to do, an expression each."""
     calls, rest = fault.call, f"{fault.what}:when={fault.when}"
     if calls == MEMORY:
         yield f"brk:retval={heap_end(pid)}"
