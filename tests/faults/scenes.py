@@ -190,11 +190,12 @@ class ByStrace:
                 arguments += ["-P", log]
         self.process = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", self.path, *arguments],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        line = self.process.stderr.readline()
+        said = line = self.process.stderr.readline()
         while line and "attached" not in line:  # it may warn
             line = self.process.stderr.readline()
+            said += line
         if not line:
-            raise RuntimeError(f"strace ended with {self.process.wait()}")
+            raise RuntimeError("strace: " + said)
 
     def __enter__(self):
         return self
