@@ -3,7 +3,8 @@
  *
  * - Its integers have no bounds and its messages do not say what is allowed.
  *   So every value comes through a parse callback of ours, which knows the
- *   option's row.
+ *   option's row, and stays a text until then; its integer is a long, which
+ *   has 32 bits on some machines.
  * - It reads any file it is given, a FIFO for ever and a NUL byte as nothing.
  *   So the file is read here, checked, and given to it as memory.
  * - Its scanner is global, gets lost in comments and strings, and can end a
@@ -65,14 +66,17 @@ __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const cha
 		vsnprintf(text + n, size - (size_t)n, fmt, ap);
 }
 
-/* libconfuse's callback for a scalar: *result becomes the option's value. */
+/* libconfuse's callback for a scalar, which is checked here; the text stays ours. */
 static int on_scalar(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	const struct option *o = option_find(opt->name);
 	char allowed[80];
+	int64_t value;
 
-	if (option_parse(o, text, result) == 0)
+	if (option_parse(o, text, &value) == 0) {
+		*(const char **)result = text;
 		return 0;
+	}
 	option_allowed(o, allowed, sizeof(allowed));
 	cfg_error(cfg, "%s = %s is not allowed, %s", o->name, text, allowed);
 	return -1;
@@ -135,13 +139,13 @@ static int take_scalars(cfg_t *cfg)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		long value;
+		const char *text;
+		int64_t value;
 
 		if (o->kind == OPTION_ADDRESSES)
 			continue;
-		if (cfg_size(cfg, o->name) > 0)
-			value = cfg_getint(cfg, o->name);
-		else if (option_parse(o, o->initial, &value) < 0)
+		text = cfg_size(cfg, o->name) > 0 ? cfg_getstr(cfg, o->name) : o->initial;
+		if (option_parse(o, text, &value) < 0)
 			return -EINVAL;
 		option_set(o, loading.conf, value);
 	}
@@ -166,7 +170,7 @@ static cfg_t *parser_new(const char *path)
 		const struct option *o = &option_table[i];
 		cfg_opt_t list =
 			CFG_STR_LIST_CB(o->name, (char *)o->initial, CFGF_NONE, on_element);
-		cfg_opt_t scalar = CFG_INT_CB(o->name, 0, CFGF_NODEFAULT, on_scalar);
+		cfg_opt_t scalar = CFG_STR_CB(o->name, NULL, CFGF_NODEFAULT, on_scalar);
 
 		opts[i] = o->kind == OPTION_ADDRESSES ? list : scalar;
 	}

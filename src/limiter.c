@@ -41,7 +41,7 @@ struct source {
 	UT_hash_handle hh;
 };
 
-static long setting(const _Atomic long *value)
+static int64_t setting(const _Atomic int64_t *value)
 {
 	return atomic_load_explicit(value, memory_order_relaxed);
 }
@@ -144,7 +144,7 @@ static struct source *source_new(struct limiter *limiter, const struct key *key,
 /* 0 or refusal + 1; takes a token if there is one. */
 static int take_token(struct limiter *limiter, struct source *s, int64_t now)
 {
-	long rate = setting(&limiter->settings.rate);
+	int64_t rate = setting(&limiter->settings.rate);
 	int64_t interval, empty;
 
 	if (rate == 0)
@@ -174,7 +174,7 @@ static int admit_source(struct limiter *limiter, const struct address *peer, int
 			struct source **source)
 {
 	struct key key = key_of(limiter, peer);
-	long per_source = setting(&limiter->settings.per_source);
+	int64_t per_source = setting(&limiter->settings.per_source);
 	struct source *s = source_get(limiter, &key, now);
 	int r;
 
@@ -198,7 +198,7 @@ bool limiter_keeps_sources(const struct limiter *limiter)
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source)
 {
-	long max = setting(&limiter->settings.max_connections);
+	int64_t max = setting(&limiter->settings.max_connections);
 	int r = 0;
 
 	*source = NULL;

@@ -26,10 +26,10 @@ struct source;
 
 /* 0 means no limit.  Written by main, read by the acceptor, at any time. */
 struct limiter_settings {
-	_Atomic long max_connections;
-	_Atomic long per_source;
-	_Atomic long rate; /* connections a second and source */
-	_Atomic long burst;
+	_Atomic int64_t max_connections;
+	_Atomic int64_t per_source;
+	_Atomic int64_t rate; /* connections a second and source */
+	_Atomic int64_t burst;
 };
 
 struct limiter {

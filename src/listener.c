@@ -6,14 +6,14 @@
 
 #include "settings.h"
 
-static int set(int fd, int level, int name, long value)
+static int set(int fd, int level, int name, int64_t value)
 {
 	int v = (int)value;
 
 	return setsockopt(fd, level, name, &v, sizeof(v)) < 0 ? -errno : 0;
 }
 
-static int set_keepalive(int fd, long seconds)
+static int set_keepalive(int fd, int64_t seconds)
 {
 	int r = set(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
 
@@ -23,7 +23,7 @@ static int set_keepalive(int fd, long seconds)
 }
 
 /* Without a size the kernel adapts the buffer to each connection. */
-static int set_buffer(int fd, int name, long size)
+static int set_buffer(int fd, int name, int64_t size)
 {
 	return size ? set(fd, SOL_SOCKET, name, size) : 0;
 }

@@ -2,6 +2,7 @@
 
 #include <confuse.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ const struct option option_table[OPTION_COUNT] = {
 
 static const struct {
 	const char *name;
-	long value;
+	int64_t value;
 } levels[] = {
 	{ "error", LOG_LEVEL_ERROR },
 	{ "warning", LOG_LEVEL_WARNING },
@@ -62,16 +63,16 @@ const struct option *option_find(const char *name)
 	return o;
 }
 
-static int parse_number(const struct option *o, const char *text, long *value)
+static int parse_number(const struct option *o, const char *text, int64_t *value)
 {
 	char *end;
 
 	errno = 0;
-	*value = strtol(text, &end, 10);
+	*value = strtoll(text, &end, 10);
 	return end == text || *end || errno || *value < o->min || *value > o->max ? -EINVAL : 0;
 }
 
-static int parse_level(const char *text, long *value)
+static int parse_level(const char *text, int64_t *value)
 {
 	for (size_t i = 0; i < N_LEVELS; i++)
 		if (strcmp(levels[i].name, text) == 0) {
@@ -81,7 +82,7 @@ static int parse_level(const char *text, long *value)
 	return -EINVAL;
 }
 
-int option_parse(const struct option *o, const char *text, long *value)
+int option_parse(const struct option *o, const char *text, int64_t *value)
 {
 	switch (o->kind) {
 	case OPTION_NUMBER:
@@ -97,14 +98,15 @@ int option_parse(const struct option *o, const char *text, long *value)
 void option_allowed(const struct option *o, char *text, size_t size)
 {
 	if (o->kind == OPTION_NUMBER)
-		snprintf(text, size, "only an integer from %ld to %ld", o->min, o->max);
+		snprintf(text, size, "only an integer from %" PRId64 " to %" PRId64, o->min,
+			 o->max);
 	else if (o->kind == OPTION_BOOLEAN)
 		snprintf(text, size, "only true or false");
 	else
 		snprintf(text, size, "only error, warning, info or debug");
 }
 
-static const char *level_name(long value)
+static const char *level_name(int64_t value)
 {
 	for (size_t i = 0; i < N_LEVELS; i++)
 		if (levels[i].value == value)
@@ -112,22 +114,22 @@ static const char *level_name(long value)
 	return "?";
 }
 
-const char *option_format(const struct option *o, long value, char buffer[static 24])
+const char *option_format(const struct option *o, int64_t value, char buffer[static 24])
 {
 	if (o->kind == OPTION_BOOLEAN)
 		return value ? "true" : "false";
 	if (o->kind == OPTION_LEVEL)
 		return level_name(value);
-	snprintf(buffer, 24, "%ld", value);
+	snprintf(buffer, 24, "%" PRId64, value);
 	return buffer;
 }
 
-long option_get(const struct option *o, const struct conf *conf)
+int64_t option_get(const struct option *o, const struct conf *conf)
 {
-	return *(const long *)((const char *)conf + o->offset);
+	return *(const int64_t *)((const char *)conf + o->offset);
 }
 
-void option_set(const struct option *o, struct conf *conf, long value)
+void option_set(const struct option *o, struct conf *conf, int64_t value)
 {
-	*(long *)((char *)conf + o->offset) = value;
+	*(int64_t *)((char *)conf + o->offset) = value;
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "settings.h"
 
@@ -16,11 +17,11 @@ enum option_kind { OPTION_ADDRESSES, OPTION_NUMBER, OPTION_BOOLEAN, OPTION_LEVEL
 
 struct option {
 	const char *name;
-	size_t offset; /* of a long in struct conf; not for OPTION_ADDRESSES */
+	size_t offset; /* of an int64_t in struct conf; not for OPTION_ADDRESSES */
 	enum option_kind kind;
 	bool fixed;	     /* only a restart can change it */
 	const char *initial; /* the default, in the file's syntax */
-	long min, max;	     /* of a number, or of how many addresses */
+	int64_t min, max;    /* of a number, or of how many addresses */
 };
 
 #define OPTION_COUNT 19
@@ -30,16 +31,16 @@ extern const struct option option_table[OPTION_COUNT];
 const struct option *option_find(const char *name);
 
 /* Reads the text of a scalar.  0, or -EINVAL if it is not allowed. */
-int option_parse(const struct option *o, const char *text, long *value);
+int option_parse(const struct option *o, const char *text, int64_t *value);
 
 /* Writes what is allowed for a scalar, as the end of an error message. */
 void option_allowed(const struct option *o, char *text, size_t size);
 
 /* The text of a scalar's value, as option_parse() reads it; in buffer or static. */
-const char *option_format(const struct option *o, long value, char buffer[static 24]);
+const char *option_format(const struct option *o, int64_t value, char buffer[static 24]);
 
 /* A scalar's place in a configuration. */
-long option_get(const struct option *o, const struct conf *conf);
-void option_set(const struct option *o, struct conf *conf, long value);
+int64_t option_get(const struct option *o, const struct conf *conf);
+void option_set(const struct option *o, struct conf *conf, int64_t value);
 
 #endif

@@ -102,13 +102,14 @@ void reactor_deinit(struct reactor *r)
 	sem_destroy(&r->started);
 }
 
-void reactor_set(struct reactor *r, const struct conf *conf, long max_connections)
+void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections)
 {
 	struct limiter_settings *limits = &r->limiter.settings;
+	int64_t pending = conf->pending_memory; /* on 32 bits it may be more than there is */
 	struct worker_settings settings = {
 		.idle_timeout = conf->idle_timeout,
 		.stall_timeout = conf->stall_timeout,
-		.pending_memory = conf->pending_memory,
+		.pending_memory = (size_t)(pending < PTRDIFF_MAX ? pending : PTRDIFF_MAX),
 	};
 
 	atomic_store(&limits->max_connections, max_connections);

@@ -39,7 +39,7 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 void reactor_deinit(struct reactor *r);
 
 /* New settings, in force at once; max_connections as it is really meant. */
-void reactor_set(struct reactor *r, const struct conf *conf, long max_connections);
+void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections);
 
 /*
  * Starts the threads, and returns when all that the workers resume is served.

@@ -8,14 +8,14 @@
 
 #include "log.h"
 
-void report_ready(unsigned workers, long max_connections)
+void report_ready(unsigned workers, int64_t max_connections)
 {
 	struct log_record r;
 
 	log_begin(&r, EVENT_READY);
 	log_field(&r, "ECHOD_WORKERS", "%u", workers);
-	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%ld", max_connections);
-	log_end(&r, "ready: %u workers, at most %ld connections", workers, max_connections);
+	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%" PRId64, max_connections);
+	log_end(&r, "ready: %u workers, at most %" PRId64 " connections", workers, max_connections);
 }
 
 void report_start_failed(int error)
@@ -27,16 +27,16 @@ void report_start_failed(int error)
 	log_end(&r, "cannot start: %s", strerrordesc_np(error));
 }
 
-void report_limited(long wanted, long max_connections, unsigned descriptors)
+void report_limited(int64_t wanted, int64_t max_connections, unsigned descriptors)
 {
 	struct log_record r;
 
 	log_begin(&r, EVENT_CONNECTIONS_LIMITED);
-	log_field(&r, "ECHOD_WANTED", "%ld", wanted);
-	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%ld", max_connections);
+	log_field(&r, "ECHOD_WANTED", "%" PRId64, wanted);
+	log_field(&r, "ECHOD_MAX_CONNECTIONS", "%" PRId64, max_connections);
 	log_field(&r, "ECHOD_DESCRIPTORS", "%u", descriptors);
-	log_end(&r, "max_connections is %ld, but %u descriptors allow only %ld", wanted,
-		descriptors, max_connections);
+	log_end(&r, "max_connections is %" PRId64 ", but %u descriptors allow only %" PRId64,
+		wanted, descriptors, max_connections);
 }
 
 void report_kept(const char *option)

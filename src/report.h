@@ -11,11 +11,11 @@
 #include "acceptor.h"
 #include "event.h"
 
-void report_ready(unsigned workers, long max_connections);
+void report_ready(unsigned workers, int64_t max_connections);
 void report_start_failed(int error);
 
 /* The descriptors that we may have allow fewer connections than are wanted. */
-void report_limited(long wanted, long max_connections, unsigned descriptors);
+void report_limited(int64_t wanted, int64_t max_connections, unsigned descriptors);
 
 /* A reload cannot change this option. */
 void report_kept(const char *option);

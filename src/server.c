@@ -73,10 +73,11 @@ static int exit_status(int error)
 }
 
 /* What max_connections means here: what is configured, if descriptors allow it. */
-static long max_connections(const struct server *s)
+static int64_t max_connections(const struct server *s)
 {
-	long room = (long)s->descriptors - DESCRIPTORS_OWN -
-		    DESCRIPTORS_OF_WORKER * (long)s->reactor.n_workers - (long)s->listening.set.n;
+	int64_t room = (int64_t)s->descriptors - DESCRIPTORS_OWN -
+		       DESCRIPTORS_OF_WORKER * (int64_t)s->reactor.n_workers -
+		       (int64_t)s->listening.set.n;
 
 	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
 									   room;
@@ -85,7 +86,7 @@ static long max_connections(const struct server *s)
 /* Puts those settings in force that can change while we serve. */
 static void apply(struct server *s)
 {
-	long max = max_connections(s);
+	int64_t max = max_connections(s);
 
 	log_set_level((enum log_level)s->conf.log_level);
 	if (s->conf.max_connections > max)
@@ -258,8 +259,8 @@ void server_free(struct server *s)
 
 static uint32_t raise_descriptors(const struct conf *conf)
 {
-	long wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
-		      CONF_LISTEN_MAX;
+	int64_t wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
+			 CONF_LISTEN_MAX;
 
 	return descriptors_raise(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
 								DESCRIPTORS_UNASKED);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "address.h"
 
@@ -16,24 +17,24 @@ struct conf {
 	bool has_file; /* it was read from a file, which may not be missing again */
 	struct address listen[CONF_LISTEN_MAX];
 	size_t n_listen;
-	long workers;
-	long backlog;
-	long max_connections;
-	long max_connections_per_source;
-	long connection_rate_per_source;
-	long connection_burst_per_source;
-	long idle_timeout;
-	long stall_timeout;
-	long shutdown_timeout;
-	long buffer_size;
-	long pending_memory;
-	long receive_buffer;
-	long send_buffer;
-	long tcp_nodelay;
-	long tcp_keepalive;
-	long hand_over;
-	long system_call_filter;
-	long log_level;
+	int64_t workers;
+	int64_t backlog;
+	int64_t max_connections;
+	int64_t max_connections_per_source;
+	int64_t connection_rate_per_source;
+	int64_t connection_burst_per_source;
+	int64_t idle_timeout;
+	int64_t stall_timeout;
+	int64_t shutdown_timeout;
+	int64_t buffer_size;
+	int64_t pending_memory;
+	int64_t receive_buffer;
+	int64_t send_buffer;
+	int64_t tcp_nodelay;
+	int64_t tcp_keepalive;
+	int64_t hand_over;
+	int64_t system_call_filter;
+	int64_t log_level;
 };
 
 #endif

@@ -32,9 +32,9 @@ struct worker_config {
 
 /* May change at any time, see worker_set(). */
 struct worker_settings {
-	long idle_timeout;   /* seconds, 0: none */
-	long stall_timeout;  /* seconds, 0: none */
-	long pending_memory; /* bytes */
+	int64_t idle_timeout;  /* seconds, 0: none */
+	int64_t stall_timeout; /* seconds, 0: none */
+	size_t pending_memory; /* bytes */
 };
 
 struct worker {

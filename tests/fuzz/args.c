@@ -117,7 +117,7 @@ static void check_option(const char *text)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
 		char allowed[80], written[24];
-		long value, again;
+		int64_t value, again;
 
 		if (o->kind == OPTION_ADDRESSES)
 			continue;

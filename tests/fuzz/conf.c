@@ -61,7 +61,7 @@ static void check_values(const struct conf *conf)
 	check_addresses(conf);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		long value = o->kind == OPTION_ADDRESSES ? 0 : option_get(o, conf);
+		int64_t value = o->kind == OPTION_ADDRESSES ? 0 : option_get(o, conf);
 		char text[24];
 
 		if (o->kind == OPTION_NUMBER)
@@ -141,7 +141,7 @@ static void check_next(void)
 	fuzz_check(conf.n_listen == 1 && address_port(&conf.listen[0]) == 9);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		long value = 3;
+		int64_t value = 3;
 
 		if (o->kind == OPTION_ADDRESSES)
 			continue;

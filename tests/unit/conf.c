@@ -688,9 +688,10 @@ static void randomize(struct conf *c, struct helper_random *random)
 				helper_random(random, 1U << 31);
 
 		if (o->kind == OPTION_NUMBER)
-			option_set(o, c, o->min + (long)(many % (uint64_t)(o->max - o->min + 1)));
+			option_set(o, c,
+				   o->min + (int64_t)(many % (uint64_t)(o->max - o->min + 1)));
 		else if (o->kind == OPTION_BOOLEAN)
-			option_set(o, c, (long)helper_random(random, 2));
+			option_set(o, c, (int64_t)helper_random(random, 2));
 	}
 	c->log_level = helper_random(random, 2) ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
 	c->n_listen = 1 + helper_random(random, CONF_LISTEN_MAX);

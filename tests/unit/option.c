@@ -1,6 +1,7 @@
 #include "option.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,26 +17,26 @@ static bool is_scalar(const struct option *o)
 	return o->kind != OPTION_ADDRESSES;
 }
 
-static int parse_long(const struct option *o, long value)
+static int parse_integer(const struct option *o, int64_t value)
 {
 	char text[24];
-	long ignored;
+	int64_t ignored;
 
-	snprintf(text, sizeof(text), "%ld", value);
+	snprintf(text, sizeof(text), "%" PRId64, value);
 	return option_parse(o, text, &ignored);
 }
 
-static void check_parse(const char *name, const char *text, long expected)
+static void check_parse(const char *name, const char *text, int64_t expected)
 {
-	long value;
+	int64_t value;
 
 	cr_expect_eq(option_parse(option_find(name), text, &value), 0, "%s = \"%s\"", name, text);
-	cr_expect_eq(value, expected, "%s = \"%s\" gives %ld", name, text, value);
+	cr_expect_eq(value, expected, "%s = \"%s\" gives %" PRId64, name, text, value);
 }
 
 static void check_refusal(const char *name, const char *text)
 {
-	long value;
+	int64_t value;
 
 	cr_expect_eq(option_parse(option_find(name), text, &value), -EINVAL,
 		     "%s = \"%s\" should be refused", name, text);
@@ -58,12 +59,12 @@ TEST(option, places_do_not_overlap)
 
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		if (is_scalar(&option_table[i])) {
-			cr_assert_leq(option_table[i].offset + sizeof(long), sizeof(conf));
-			option_set(&option_table[i], &conf, 1000 + (long)i);
+			cr_assert_leq(option_table[i].offset + sizeof(int64_t), sizeof(conf));
+			option_set(&option_table[i], &conf, 1000 + (int64_t)i);
 		}
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		if (is_scalar(&option_table[i]))
-			cr_expect_eq(option_get(&option_table[i], &conf), 1000 + (long)i, "%s",
+			cr_expect_eq(option_get(&option_table[i], &conf), 1000 + (int64_t)i, "%s",
 				     option_table[i].name);
 	cr_assert_eq(conf.n_listen, 0);
 }
@@ -87,7 +88,7 @@ TEST(option, initial_round_trip)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
 		char buffer[24];
-		long value;
+		int64_t value;
 
 		if (!is_scalar(o))
 			continue;
@@ -105,10 +106,10 @@ TEST(option, bounds)
 		if (o->kind != OPTION_NUMBER)
 			continue;
 		cr_assert_lt(o->min, o->max, "%s", o->name);
-		cr_expect_eq(parse_long(o, o->min), 0, "%s", o->name);
-		cr_expect_eq(parse_long(o, o->max), 0, "%s", o->name);
-		cr_expect_eq(parse_long(o, o->min - 1), -EINVAL, "%s", o->name);
-		cr_expect_eq(parse_long(o, o->max + 1), -EINVAL, "%s", o->name);
+		cr_expect_eq(parse_integer(o, o->min), 0, "%s", o->name);
+		cr_expect_eq(parse_integer(o, o->max), 0, "%s", o->name);
+		cr_expect_eq(parse_integer(o, o->min - 1), -EINVAL, "%s", o->name);
+		cr_expect_eq(parse_integer(o, o->max + 1), -EINVAL, "%s", o->name);
 	}
 }
 
@@ -122,8 +123,8 @@ TEST(option, bounds_fit_their_users)
 		cr_expect_leq(option_find(ints[i])->max, INT_MAX, "%s", ints[i]);
 	cr_expect_leq(option_find("connection_rate_per_source")->max, 1000000000,
 		      "an interval of 0 ns would be no limit");
-	cr_expect_lt(option_find("idle_timeout")->max, LONG_MAX / 1000);
-	cr_expect_lt(option_find("stall_timeout")->max, LONG_MAX / 1000);
+	cr_expect_lt(option_find("idle_timeout")->max, INT64_MAX / 1000);
+	cr_expect_lt(option_find("stall_timeout")->max, INT64_MAX / 1000);
 	cr_expect_gt(option_find("buffer_size")->min, 0);
 	cr_expect_eq(option_find("listen")->max, CONF_LISTEN_MAX);
 }
@@ -198,8 +199,8 @@ TEST(option, booleans)
 TEST(option, levels)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
-	static const long values[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
-				       LOG_LEVEL_DEBUG };
+	static const int64_t values[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
+					  LOG_LEVEL_DEBUG };
 	static const char *const refused[] = { "", "3", "errors", "Error", " info", "notice" };
 	char buffer[24];
 
@@ -216,15 +217,15 @@ TEST(option, levels)
 TEST(option, number_round_trip)
 {
 	const struct option *o = option_find("pending_memory");
-	const long values[] = { 0, 1, 67108864, o->max };
+	const int64_t values[] = { 0, 1, 67108864, o->max };
 	char buffer[24];
-	long value;
+	int64_t value;
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		cr_assert_eq(option_parse(o, option_format(o, values[i], buffer), &value), 0);
 		cr_assert_eq(value, values[i]);
 	}
-	cr_assert_str_eq(option_format(o, LONG_MIN, buffer), "-9223372036854775808");
+	cr_assert_str_eq(option_format(o, INT64_MIN, buffer), "-9223372036854775808");
 }
 
 /* What is allowed is said with the row's own bounds, and fits. */
