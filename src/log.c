@@ -127,11 +127,35 @@ static size_t put_prefix(char *line, int level)
 	return (size_t)(at - line);
 }
 
+/*
+ * The length of the character at s if it is well-formed UTF-8 (Unicode, table
+ * 3-7) and no control character, neither of ASCII nor of C1; else 0.
+ */
+static size_t printable_size(const unsigned char *s)
+{
+	unsigned char least = *s == 0xc2 || *s == 0xe0 ? 0xa0 : *s == 0xf0 ? 0x90 : 0x80;
+	unsigned char most = *s == 0xed ? 0x9f : *s == 0xf4 ? 0x8f : 0xbf;
+	size_t size = *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : 4;
+
+	if (*s < 0x80)
+		return *s >= ' ' && *s != 0x7f;
+	if (*s < 0xc2 || *s > 0xf4 || s[1] < least || s[1] > most)
+		return 0;
+	for (size_t i = 2; i < size; i++)
+		if (s[i] < 0x80 || s[i] > 0xbf)
+			return 0;
+	return size;
+}
+
 void log_make_printable(char *s)
 {
-	for (; *s; s++)
-		if (iscntrl((unsigned char)*s))
+	while (*s) {
+		size_t size = printable_size((unsigned char *)s);
+
+		if (size == 0)
 			*s = '?';
+		s += size ? size : 1;
+	}
 }
 
 /* Writes NAME= and returns where the value goes, or NULL if there is no room. */
@@ -230,11 +254,10 @@ static bool deliver(struct log_record *r, char *line, size_t prefix)
 {
 	size_t n;
 
+	n = strnlen(line, max_line - 1);
+	line[n] = '\0'; /* perhaps in the middle of a character */
 	log_make_printable(line + prefix);
-	n = strlen(line);
-	if (n > max_line - 1)
-		n = max_line - 1;
-	line[n++] = '\n'; /* in the place of the final NUL, or of what is too much */
+	line[n++] = '\n'; /* in the place of the final NUL */
 	if (journal_fd >= 0) {
 		int e = emit_record(r, line + prefix, n - prefix);
 

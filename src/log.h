@@ -90,7 +90,10 @@ void log_end_text(struct log_record *record, const char *text);
  */
 void log_flush(int timeout_ms);
 
-/* Replaces control characters, so that a line stays one line whatever is in it. */
+/*
+ * Replaces each byte that is no part of a printable character of UTF-8 with "?":
+ * a line stays one line, steers no terminal, and is text for the journal.
+ */
 void log_make_printable(char *text);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -27,6 +27,7 @@ void signals_block(void)
 	for (size_t i = 0; i < N_OBEYED; i++)
 		signal(obeyed[i], SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* at a limit of file sizes, write(2) fails with EFBIG */
 }
 
 int signals_open(void)

@@ -6,8 +6,8 @@
 
 /*
  * Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGABRT, and has them delivered even if
- * our parent ignored them; ignores SIGPIPE.  Call it first of all, before any
- * thread: a signal that comes before is fatal, one that comes after is obeyed.
+ * our parent ignored them; ignores SIGPIPE and SIGXFSZ.  Call it first of all, before
+ * any thread: a signal that comes before is fatal, one that comes after is obeyed.
  */
 void signals_block(void);
 

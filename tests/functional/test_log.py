@@ -3,9 +3,12 @@
 import fcntl
 import os
 import pty
+import re
+import resource
 import signal
 import socket
 import subprocess
+import tempfile
 
 import harness
 from harness import ECHOD, Echod
@@ -138,6 +141,35 @@ class BlockedLog(harness.Test):
         finally:
             p.kill()
             p.wait()
+
+
+class Limited(harness.Test):
+    """A file that may not grow."""
+
+    def test_at_its_limit(self):
+        """a log at the limit of file sizes loses lines, which are counted and told; the daemon serves"""
+        with tempfile.TemporaryFile("a+") as log:
+            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
+                                  "log_level=debug"], stdin=subprocess.DEVNULL, stderr=log,
+                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+            try:
+                port = harness.wait_until(lambda: Log.port_of(self, Reader(p)), "its port")
+                for i in range(100):
+                    with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
+                        self.assertEchoes(s, b"%d" % i)
+                self.assertEqual(os.fstat(log.fileno()).st_size, 4096)
+                os.ftruncate(log.fileno(), 0)  # as who rotates it by a copy
+
+                def told():
+                    p.send_signal(signal.SIGUSR1)
+                    log.seek(0)
+                    return re.match(r"echod: warning: \d+ log lines lost: ", log.read())
+                harness.wait_until(told, "the number of lost lines")
+                p.send_signal(signal.SIGTERM)
+                self.assertEqual(p.wait(harness.DEADLINE), 0)
+            finally:
+                p.kill()
+                p.wait()
 
 
 class Reader:

@@ -496,7 +496,7 @@ TEST(log, debug_is_free)
 	cr_assert_eq(count, 1);
 }
 
-/* Whatever a name contains, a call is one line, and bytes of UTF-8 stay. */
+/* Whatever a name contains, a call is one line, and no single byte above 127 stays. */
 TEST(log, one_line)
 {
 	int in = catch_by_pipe();
@@ -505,20 +505,71 @@ TEST(log, one_line)
 	int n = 0;
 
 	for (int i = 1; i < 256; i++)
-		name[n++] = (char)i;
+		name[n++] = (char)(i < 128 ? i : 383 - i); /* none continues the one before */
 	log_init();
 	log_info("%s", name);
 	line = heard(in);
 	cr_assert_eq(strncmp(line, "echod: ", 7), 0);
 	cr_assert_eq(strlen(line), 7 + 255 + 1);
 	for (int i = 0; i < 255; i++)
-		cr_expect_eq(line[7 + i], i + 1 < 32 || i + 1 == 127 ? '?' : name[i], "byte %d",
+		cr_expect_eq(line[7 + i], i + 1 < 32 || i + 1 >= 127 ? '?' : name[i], "byte %d",
 			     i + 1);
 	cr_assert_str_eq(line + 7 + 255, "\n");
 	log_info("a\nb\r<3>c\033[1m");
 	check_heard(in, "echod: a?b?<3>c?[1m\n");
 	log_info("%s", "");
 	check_heard(in, "echod: \n");
+}
+
+/* The first and the last character of each size stay; what is no character does not. */
+TEST(log, utf8)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{ "m\xfcnchen", "m?nchen" },
+		{ "\xc2\xa0 \xdf\xbf", NULL },
+		{ "\xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf", NULL },
+		{ "\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf", NULL },
+		{ "\xc2\x9b"
+		  "1m \xc2\x80 \xc2\x9f",
+		  "??1m ?? ??" },				   /* C1 */
+		{ "\xc0\xaf \xc1\xbf \xe0\x9f\xbf", "?? ?? ???" }, /* too long */
+		{ "\xf0\x8f\xbf\xbf", "????" },
+		{ "\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????" }, /* not in Unicode */
+		{ "\xf5\x80\x80\x80 \xff", "???? ?" },
+		{ "\xe2\x82", "??" }, /* ends too early */
+		{ "\xe2\x82x\xf0\x9f\x98", "??x???" },
+		{ "\xc3\xc3\xbc", "?\xc3\xbc" },
+	};
+	int in = catch_by_pipe();
+
+	log_init();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char expected[64];
+
+		snprintf(expected, sizeof(expected), "echod: %s\n",
+			 cases[i].expected ? cases[i].expected : cases[i].text);
+		log_info("%s", cases[i].text);
+		check_heard(in, expected);
+	}
+}
+
+/* Where a line is cut, no half of a character stays. */
+TEST(log, cut_character)
+{
+	static char name[8001];
+	int in = catch_by_pipe();
+
+	log_init();
+	memset(name, 'x', sizeof(name) - 1);
+	for (int i = 4000; i < 7998; i += 3)
+		memcpy(name + i, "\xe2\x82\xac", 3);
+	for (int i = 0; i < 3; i++) {
+		log_info("%s", name + i);
+		cr_assert_eq(strlen(heard(in)), PIPE_BUF);
+		cr_assert(text[PIPE_BUF - 2] == '?' || text[PIPE_BUF - 2] == '\xac');
+	}
 }
 
 /* A line that is too long is cut, and still ends as a line. */
