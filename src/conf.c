@@ -346,7 +346,7 @@ void conf_print(const struct conf *conf, FILE *out)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		char text[24];
+		char text[QUANTITY_TEXT];
 
 		fprintf(out, "%s = ", o->name);
 		if (o->kind == OPTION_ADDRESSES)

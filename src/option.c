@@ -2,9 +2,7 @@
 
 #include <confuse.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
@@ -14,10 +12,14 @@
 	{ #name, offsetof(struct conf, name), kind, fixed, initial, min, max }
 #define NUMBER(name, initial, min, max) SCALAR(name, OPTION_NUMBER, false, initial, min, max)
 #define FIXED(name, initial, min, max) SCALAR(name, OPTION_NUMBER, true, initial, min, max)
+#define TIME(name, initial, max) SCALAR(name, OPTION_TIME, false, initial, 0, max)
+#define SIZE(name, initial, max) SCALAR(name, OPTION_SIZE, false, initial, 0, max)
+#define FIXED_SIZE(name, initial, min, max) SCALAR(name, OPTION_SIZE, true, initial, min, max)
 #define BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, false, initial, 0, 0)
 #define FIXED_BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, true, initial, 0, 0)
 #define LEVEL(name, initial) SCALAR(name, OPTION_LEVEL, false, initial, 0, 0)
 #define YEAR 31536000
+#define MEBI (1 << 20)
 
 const struct option option_table[OPTION_COUNT] = {
 	{ "listen", 0, OPTION_ADDRESSES, false, "{\"0.0.0.0:7\", \"[::]:7\"}", 1, CONF_LISTEN_MAX },
@@ -27,15 +29,15 @@ const struct option option_table[OPTION_COUNT] = {
 	NUMBER(max_connections_per_source, "0", 0, 16777216),
 	NUMBER(connection_rate_per_source, "0", 0, 1000000),
 	NUMBER(connection_burst_per_source, "100", 1, 1000000),
-	NUMBER(idle_timeout, "600", 0, YEAR),
-	NUMBER(stall_timeout, "60", 0, YEAR),
-	NUMBER(shutdown_timeout, "10", 0, 3600),
-	FIXED(buffer_size, "262144", 4096, 16777216),
-	NUMBER(pending_memory, "67108864", 0, 1099511627776),
-	FIXED(receive_buffer, "0", 0, 1073741823),
-	FIXED(send_buffer, "0", 0, 1073741823),
+	TIME(idle_timeout, "10m", YEAR),
+	TIME(stall_timeout, "1m", YEAR),
+	TIME(shutdown_timeout, "10s", 3600),
+	FIXED_SIZE(buffer_size, "256K", 4096, 16 * MEBI),
+	SIZE(pending_memory, "64M", INT64_C(1048576) * MEBI),
+	FIXED_SIZE(receive_buffer, "0", 0, 1024 * MEBI - 1),
+	FIXED_SIZE(send_buffer, "0", 0, 1024 * MEBI - 1),
 	BOOLEAN(tcp_nodelay, "true"),
-	NUMBER(tcp_keepalive, "0", 0, 32767),
+	TIME(tcp_keepalive, "0", 32767),
 	BOOLEAN(hand_over, "true"),
 	FIXED_BOOLEAN(system_call_filter, "true"),
 	LEVEL(log_level, "info"),
@@ -63,13 +65,17 @@ const struct option *option_find(const char *name)
 	return o;
 }
 
-static int parse_number(const struct option *o, const char *text, int64_t *value)
+static int parse_quantity(const struct option *o, const char *text, int64_t *value)
 {
-	char *end;
+	int r;
 
-	errno = 0;
-	*value = strtoll(text, &end, 10);
-	return end == text || *end || errno || *value < o->min || *value > o->max ? -EINVAL : 0;
+	if (o->kind == OPTION_TIME)
+		r = quantity_parse_time(text, value);
+	else if (o->kind == OPTION_SIZE)
+		r = quantity_parse_size(text, value);
+	else
+		r = quantity_parse_number(text, value);
+	return r < 0 || *value < o->min || *value > o->max ? -EINVAL : 0;
 }
 
 static int parse_level(const char *text, int64_t *value)
@@ -85,25 +91,40 @@ static int parse_level(const char *text, int64_t *value)
 int option_parse(const struct option *o, const char *text, int64_t *value)
 {
 	switch (o->kind) {
-	case OPTION_NUMBER:
-		return parse_number(o, text, value);
 	case OPTION_BOOLEAN:
 		*value = cfg_parse_boolean(text);
 		return *value < 0 ? -EINVAL : 0;
-	default:
+	case OPTION_LEVEL:
 		return parse_level(text, value);
+	default:
+		return parse_quantity(o, text, value);
 	}
+}
+
+static void allowed_quantity(const struct option *o, char *text, size_t size)
+{
+	const char *what = "number", *example = "";
+	char min[QUANTITY_TEXT], max[QUANTITY_TEXT];
+
+	if (o->kind == OPTION_TIME) {
+		what = "time";
+		example = ", such as 45 or 10m";
+	} else if (o->kind == OPTION_SIZE) {
+		what = "size";
+		example = ", such as 65536 or 64K";
+	}
+	snprintf(text, size, "only a %s from %s to %s%s", what, option_format(o, o->min, min),
+		 option_format(o, o->max, max), example);
 }
 
 void option_allowed(const struct option *o, char *text, size_t size)
 {
-	if (o->kind == OPTION_NUMBER)
-		snprintf(text, size, "only an integer from %" PRId64 " to %" PRId64, o->min,
-			 o->max);
-	else if (o->kind == OPTION_BOOLEAN)
+	if (o->kind == OPTION_BOOLEAN)
 		snprintf(text, size, "only true or false");
-	else
+	else if (o->kind == OPTION_LEVEL)
 		snprintf(text, size, "only error, warning, info or debug");
+	else
+		allowed_quantity(o, text, size);
 }
 
 static const char *level_name(int64_t value)
@@ -114,14 +135,20 @@ static const char *level_name(int64_t value)
 	return "?";
 }
 
-const char *option_format(const struct option *o, int64_t value, char buffer[static 24])
+const char *option_format(const struct option *o, int64_t value, char buffer[static QUANTITY_TEXT])
 {
-	if (o->kind == OPTION_BOOLEAN)
+	switch (o->kind) {
+	case OPTION_BOOLEAN:
 		return value ? "true" : "false";
-	if (o->kind == OPTION_LEVEL)
+	case OPTION_LEVEL:
 		return level_name(value);
-	snprintf(buffer, 24, "%" PRId64, value);
-	return buffer;
+	case OPTION_TIME:
+		return quantity_format_time(value, buffer);
+	case OPTION_SIZE:
+		return quantity_format_size(value, buffer);
+	default:
+		return quantity_format_number(value, buffer);
+	}
 }
 
 int64_t option_get(const struct option *o, const struct conf *conf)

@@ -11,9 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "quantity.h"
 #include "settings.h"
 
-enum option_kind { OPTION_ADDRESSES, OPTION_NUMBER, OPTION_BOOLEAN, OPTION_LEVEL };
+/* Times are in seconds, sizes in bytes; quantity.h says how they are written. */
+enum option_kind {
+	OPTION_ADDRESSES,
+	OPTION_NUMBER,
+	OPTION_TIME,
+	OPTION_SIZE,
+	OPTION_BOOLEAN,
+	OPTION_LEVEL,
+};
 
 struct option {
 	const char *name;
@@ -21,7 +30,7 @@ struct option {
 	enum option_kind kind;
 	bool fixed;	     /* only a restart can change it */
 	const char *initial; /* the default, in the file's syntax */
-	int64_t min, max;    /* of a number, or of how many addresses */
+	int64_t min, max;    /* of a quantity, or of how many addresses */
 };
 
 #define OPTION_COUNT 19
@@ -37,7 +46,7 @@ int option_parse(const struct option *o, const char *text, int64_t *value);
 void option_allowed(const struct option *o, char *text, size_t size);
 
 /* The text of a scalar's value, as option_parse() reads it; in buffer or static. */
-const char *option_format(const struct option *o, int64_t value, char buffer[static 24]);
+const char *option_format(const struct option *o, int64_t value, char buffer[static QUANTITY_TEXT]);
 
 /* A scalar's place in a configuration. */
 int64_t option_get(const struct option *o, const struct conf *conf);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quantity.h"
+
 #define SECOND 1e9
 
 static const char usage[] =
@@ -176,12 +178,18 @@ static int set_real(double *value, const char *text, double min, double max)
 	return -1;
 }
 
+/* Seconds, also with a fraction, or a time with units. */
 static int set_time(int64_t *value, const char *text, double min)
 {
+	char plain[QUANTITY_TEXT];
+	int64_t whole;
 	double seconds;
-	int status = set_real(&seconds, text, min, 1e6); /* in ms it must fit an int */
+	int status;
 
-	if (status < 0) /* else it may have no such value */
+	if (quantity_parse_time(text, &whole) == 0)
+		text = quantity_format_number(whole, plain);
+	status = set_real(&seconds, text, min, 1e6); /* in ms it must fit an int */
+	if (status < 0)				     /* else it may have no such value */
 		*value = (int64_t)(seconds * SECOND);
 	return status;
 }
@@ -190,15 +198,17 @@ static int set_time(int64_t *value, const char *text, double min)
 
 static int set_size(struct options *o, const char *text)
 {
-	char *dash, *end;
+	const char *dash = strchrnul(text, '-');
+	char first[QUANTITY_TEXT];
+	int64_t min, max;
 
-	o->min_size = strtoul(text, &dash, 10);
-	o->max_size = *dash == '-' ? strtoul(dash + 1, &end, 10) : o->min_size;
-	if (*dash != '-')
-		end = dash;
-	if (text[strspn(text, "0123456789-")] || *text == '-' || strstr(text, "--") || *end ||
-	    o->min_size < 1 || o->max_size < o->min_size || o->max_size > SIZE_LIMIT)
-		return complain("not a size from 1 to 1073741824, or MIN-MAX: ", text);
+	snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
+	if (quantity_parse_size(first, &min) < 0 ||
+	    quantity_parse_size(*dash ? dash + 1 : first, &max) < 0 || min < 1 || max < min ||
+	    max > SIZE_LIMIT)
+		return complain("not a size from 1 to 1G, such as 64 or 16K, or MIN-MAX: ", text);
+	o->min_size = (size_t)min;
+	o->max_size = (size_t)max;
 	return -1;
 }
 

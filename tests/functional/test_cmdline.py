@@ -52,7 +52,7 @@ class CommandLine(harness.Test):
             self.assertIn("workers = 5\n", out)
             self.assertIn("backlog = 5\n", out)
         self.assertFails(CONFIGURATION, "-o workers=1000: workers = 1000 is not allowed, "
-                         "only an integer from 0 to 256", "-c", "/dev/null", "-o", "workers=1000")
+                         "only a number from 0 to 256", "-c", "/dev/null", "-o", "workers=1000")
 
     def test_listen_forms(self):
         """-o listen takes one address, a list, and additions, without quotes"""

@@ -26,7 +26,7 @@ ESCAPES = {r"\(dq": '"', r"\(aq": "'", r"\e": "\\", r"\-": "-", r"\&": ""}
 OPTION = re.compile(r"^\.It Ic (\w+) = Ar (\w+)$", re.M)
 FIELDS = {
     "default": re.compile(r"^Default:\n\.Ql (.+) \.$", re.M),
-    "range": re.compile(r"^Range: (\d+ to \d+)\.$", re.M),
+    "range": re.compile(r"^Range: (\w+ to \w+)\.$", re.M),
     "unit": re.compile(r"^Unit: (.+)\.$", re.M),
     "reload": re.compile(r"^Reload: (yes|no)\.$", re.M),
 }
@@ -34,10 +34,23 @@ FIELDS = {
 # The kind of an option in the manual, and what a refusal says of it.
 KINDS = {
     "list": '"ADDR:PORT"',
-    "number": "only an integer from",
+    "number": "only a number from",
+    "time": "only a time from",
+    "size": "only a size from",
     "boolean": "only true or false",
     "level": "only error, warning, info or debug",
 }
+
+
+# The kinds that have a range, and their units.
+QUANTITIES = {"number": {}, "time": {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1},
+              "size": {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}}
+
+
+def number(text):
+    """The seconds or bytes of a text with one unit at most."""
+    factors = {unit: n for units in QUANTITIES.values() for unit, n in units.items()}
+    return int(text.rstrip("wdhmsKMGT")) * factors.get(text[-1], 1)
 
 
 def read(*path):
@@ -191,21 +204,21 @@ class Configuration(harness.Test):
         """the manual names each option's kind, and what a number counts"""
         for name, kind, fields in manual_options():
             self.assertIn(KINDS[kind], refusal(f"{name}=@"))
-            self.assertEqual(fields["range"] is not None, kind == "number", name)
+            self.assertEqual(fields["range"] is not None, kind in QUANTITIES, name)
             self.assertEqual(fields["unit"] is not None, kind == "number", name)
             self.assertIsNotNone(fields["reload"], name)
 
     def test_ranges(self):
         """the ranges of the manual are those that the daemon enforces"""
         for name, kind, fields in manual_options():
-            if kind != "number":
+            if kind not in QUANTITIES:
                 continue
-            low, high = map(int, fields["range"].split(" to "))
-            for value in (low, high):
+            low, high = fields["range"].split(" to ")
+            for value in (low, high, number(low), number(high)):
                 self.assertEqual(run("-t", "-c", "/dev/null", "-o", f"{name}={value}")[0], 0, name)
-            for value in (low - 1, high + 1):
-                self.assertIn(f"{name} = {value} is not allowed, only an integer from "
-                              f"{fields['range']}\n", refusal(f"{name}={value}"))
+            for value in (number(low) - 1, number(high) + 1):
+                self.assertRegex(refusal(f"{name}={value}"),
+                                 f"is not allowed, only a {kind} from {fields['range']}(, such as|$)")
 
     def test_addresses(self):
         """listen takes as many addresses as the manual says"""
@@ -240,6 +253,11 @@ class Configuration(harness.Test):
                 ("workers = 3\nworkers = 4", "workers", "4"),
                 ("workers = \"3\"", "workers", "3"),
                 ("workers = '3'", "workers", "3"),
+                ("idle_timeout = 90", "idle_timeout", "90s"),
+                ("idle_timeout = 1h30m", "idle_timeout", "90m"),
+                ("idle_timeout = 1w2d3h4m5s", "idle_timeout", "788645s"),
+                ("buffer_size = 65536", "buffer_size", "64K"),
+                ("pending_memory = 2g", "pending_memory", "2G"),
                 ("listen = 127.0.0.1:1", "listen", '{"127.0.0.1:1"}'),
                 ("listen = {127.0.0.1:1, [::1]:2}", "listen", '{"127.0.0.1:1", "[::1]:2"}'),
                 ("listen += 127.0.0.1:1", "listen", '{%s, "127.0.0.1:1"}' % listen),
@@ -251,6 +269,8 @@ class Configuration(harness.Test):
             self.assertIn((name, value), assignments(self.assertValid(text, **variables)))
         for text in ("Workers = 3", "log_level = \"in\\x66o\"", "workers = 3 *", "workers = 3 +",
                      "workers = 3;", "workers = 3k", "workers = 0x3", "workers += 3",
+                     "workers = ' 3'", "workers = '3 '", "idle_timeout = 1m1h", "idle_timeout = 10M",
+                     "idle_timeout = 1h30", "buffer_size = 64KB", "buffer_size = 1M1K",
                      "log_level = '${LEVEL}'", "log_level = ${NO_SUCH_VARIABLE}",
                      "listen = 127.0.0.1:${PORT}", "listen = localhost:7",
                      "listen = {127.0.0.1:7, 127.0.0.1:7}", "/* c", "workers = \"3",
@@ -269,7 +289,7 @@ class Configuration(harness.Test):
     def changed(self):
         """A value other than the default for each option."""
         values = {"list": lambda _: '{"127.0.0.2:0"}',
-                  "number": lambda default: str(int(default) + 1),
+                  **{kind: lambda default: str(number(default) + 1) for kind in QUANTITIES},
                   "boolean": lambda default: "false" if default == "true" else "true",
                   "level": lambda default: "debug" if default != "debug" else "info"}
         return {name: values[kind](fields["default"]) for name, kind, fields in manual_options()}

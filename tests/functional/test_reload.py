@@ -207,7 +207,7 @@ class BrokenFile(harness.Test):
     def test_value(self):
         """a value that is not allowed is named with its line and what is"""
         self.check_text("# one\nworkers = 2 // two\n/* three\n*/ max_connections = many\n",
-                        ":4: max_connections = many is not allowed, only an integer from 0 to")
+                        ":4: max_connections = many is not allowed, only a number from 0 to")
 
     def test_unknown(self):
         """an unknown option is named with its line, and all that there are"""

@@ -32,7 +32,7 @@ ROOMS = [
     {"option", "connection"},
     {"settings", "service", "store", "carrier", "confine", "manager", "state"},
     {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
-     "probe", "signals"},
+     "probe", "quantity", "signals"},
     {"event"},
 ]
 

@@ -116,7 +116,7 @@ static void check_option(const char *text)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		char allowed[80], written[24];
+		char allowed[80], written[QUANTITY_TEXT];
 		int64_t value, again;
 
 		if (o->kind == OPTION_ADDRESSES)
@@ -125,7 +125,7 @@ static void check_option(const char *text)
 		fuzz_check(strlen(allowed) < sizeof(allowed) - 1);
 		if (option_parse(o, text, &value) < 0)
 			continue;
-		if (o->kind == OPTION_NUMBER)
+		if (o->max > o->min)
 			fuzz_check(value >= o->min && value <= o->max);
 		fuzz_check(option_parse(o, option_format(o, value, written), &again) == 0);
 		fuzz_check(again == value);

@@ -62,9 +62,9 @@ static void check_values(const struct conf *conf)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
 		int64_t value = o->kind == OPTION_ADDRESSES ? 0 : option_get(o, conf);
-		char text[24];
+		char text[QUANTITY_TEXT];
 
-		if (o->kind == OPTION_NUMBER)
+		if (o->max > o->min)
 			fuzz_check(value >= o->min && value <= o->max);
 		if (o->kind == OPTION_BOOLEAN)
 			fuzz_check(value == 0 || value == 1);

@@ -87,7 +87,7 @@ TEST(option, initial_round_trip)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
-		char buffer[24];
+		char buffer[QUANTITY_TEXT];
 		int64_t value;
 
 		if (!is_scalar(o))
@@ -103,7 +103,7 @@ TEST(option, bounds)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
 
-		if (o->kind != OPTION_NUMBER)
+		if (!is_scalar(o) || o->kind == OPTION_BOOLEAN || o->kind == OPTION_LEVEL)
 			continue;
 		cr_assert_lt(o->min, o->max, "%s", o->name);
 		cr_expect_eq(parse_integer(o, o->min), 0, "%s", o->name);
@@ -136,6 +136,9 @@ TEST(option, numbers)
 					       "-",
 					       "+",
 					       " ",
+					       " 1",
+					       "+1",
+					       "-0",
 					       "x",
 					       "1x",
 					       "x1",
@@ -161,28 +164,16 @@ TEST(option, numbers)
 	check_parse("workers", "0", 0);
 	check_parse("workers", "256", 256);
 	check_parse("workers", "010", 10); /* not octal */
-	check_parse("workers", "-0", 0);
 	check_parse("pending_memory", "1099511627776", 1099511627776);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		check_refusal("workers", refused[i]);
-}
-
-/*
- * Space and plus before a number are taken as strtol(3) takes them.  Only a
- * quoted value can have them, and nobody reads " 1" as anything but 1.
- */
-TEST(option, space_and_plus_before_a_number)
-{
-	check_parse("workers", " 1", 1);
-	check_parse("workers", "+1", 1);
-	check_parse("workers", "\t+1", 1);
 }
 
 /* A boolean has the words of libconfuse, in any case, and no numbers. */
 TEST(option, booleans)
 {
 	static const char *const refused[] = { "", "0", "1", "2", "t", "truex", "maybe", " true" };
-	char buffer[24];
+	char buffer[QUANTITY_TEXT];
 
 	check_parse("tcp_nodelay", "true", 1);
 	check_parse("tcp_nodelay", "on", 1);
@@ -202,7 +193,7 @@ TEST(option, levels)
 	static const int64_t values[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
 					  LOG_LEVEL_DEBUG };
 	static const char *const refused[] = { "", "3", "errors", "Error", " info", "notice" };
-	char buffer[24];
+	char buffer[QUANTITY_TEXT];
 
 	for (size_t i = 0; i < 4; i++) {
 		check_parse("log_level", names[i], values[i]);
@@ -213,19 +204,75 @@ TEST(option, levels)
 		check_refusal("log_level", refused[i]);
 }
 
-/* Numbers of any size come back as they were. */
-TEST(option, number_round_trip)
+/* Quantities of any size come back as they were, in the largest unit that is exact. */
+TEST(option, quantity_round_trip)
 {
-	const struct option *o = option_find("pending_memory");
-	const int64_t values[] = { 0, 1, 67108864, o->max };
-	char buffer[24];
-	int64_t value;
+	static const struct {
+		const char *name;
+		int64_t value;
+		const char *text;
+	} cases[] = {
+		{ "max_connections", 0, "0" },
+		{ "max_connections", 65536, "65536" },
+		{ "pending_memory", 0, "0" },
+		{ "pending_memory", 1, "1" },
+		{ "pending_memory", 1536, "1536" },
+		{ "pending_memory", 65536, "64K" },
+		{ "pending_memory", 67108864, "64M" },
+		{ "pending_memory", INT64_C(3) << 30, "3G" },
+		{ "pending_memory", INT64_C(1) << 40, "1T" },
+		{ "idle_timeout", 0, "0" },
+		{ "idle_timeout", 1, "1s" },
+		{ "idle_timeout", 90, "90s" },
+		{ "idle_timeout", 600, "10m" },
+		{ "idle_timeout", 5400, "90m" },
+		{ "idle_timeout", 7200, "2h" },
+		{ "idle_timeout", 172800, "2d" },
+		{ "idle_timeout", 604800, "1w" },
+	};
 
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		cr_assert_eq(option_parse(o, option_format(o, values[i], buffer), &value), 0);
-		cr_assert_eq(value, values[i]);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char buffer[QUANTITY_TEXT];
+
+		cr_expect_str_eq(option_format(option_find(cases[i].name), cases[i].value, buffer),
+				 cases[i].text);
+		check_parse(cases[i].name, cases[i].text, cases[i].value);
 	}
-	cr_assert_str_eq(option_format(o, INT64_MIN, buffer), "-9223372036854775808");
+}
+
+/* Units go from the largest to the smallest, each once; those of sizes in either case. */
+TEST(option, units)
+{
+	static const char *const times[] = { "",
+					     "s",
+					     "1M",
+					     "1H",
+					     "1ms",
+					     "1h30",
+					     "1m1h",
+					     "1m1m",
+					     "1 m",
+					     "1.5h",
+					     "10min",
+					     "-1m",
+					     "999999999999999999w",
+					     "9223372036854775807s1s" };
+	static const char *const sizes[] = { "K",   "1KB",  "1KiB", "1M1K",	 "1 K", "1s",
+					     "-1K", "1.5M", "1E",   "16777216T", "K1" };
+
+	check_parse("idle_timeout", "45", 45);
+	check_parse("idle_timeout", "1h30m", 5400);
+	check_parse("idle_timeout", "1w2d3h4m5s", 788645);
+	check_parse("idle_timeout", "0w0s", 0);
+	check_parse("idle_timeout", "90s", 90);
+	check_parse("pending_memory", "64k", 65536);
+	check_parse("pending_memory", "1g", 1 << 30);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		check_refusal("idle_timeout", times[i]);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		check_refusal("pending_memory", sizes[i]);
+	check_refusal("workers", "1s");
+	check_refusal("max_connections", "1K");
 }
 
 /* What is allowed is said with the row's own bounds, and fits. */
@@ -234,9 +281,11 @@ TEST(option, allowed)
 	char text[80], tiny[8];
 
 	option_allowed(option_find("workers"), text, sizeof(text));
-	cr_assert_str_eq(text, "only an integer from 0 to 256");
+	cr_assert_str_eq(text, "only a number from 0 to 256");
 	option_allowed(option_find("pending_memory"), text, sizeof(text));
-	cr_assert_str_eq(text, "only an integer from 0 to 1099511627776");
+	cr_assert_str_eq(text, "only a size from 0 to 1T, such as 65536 or 64K");
+	option_allowed(option_find("shutdown_timeout"), text, sizeof(text));
+	cr_assert_str_eq(text, "only a time from 0 to 1h, such as 45 or 10m");
 	option_allowed(option_find("tcp_nodelay"), text, sizeof(text));
 	cr_assert_str_eq(text, "only true or false");
 	option_allowed(option_find("log_level"), text, sizeof(text));

@@ -1,0 +1,33 @@
+/*
+ * quantity: numbers, times and sizes as people write them: 500, 1h30m, 64K.
+ *
+ * Decimal, without signs, blanks and fractions.  The parsers return 0, or
+ * -EINVAL for any other text and for what does not fit.  Any thread.
+ */
+#ifndef ECHOD_QUANTITY_H
+#define ECHOD_QUANTITY_H
+
+#include <stdint.h>
+
+#define QUANTITY_TEXT 24
+
+int quantity_parse_number(const char *text, int64_t *number);
+
+/*
+ * Seconds, or numbers with the units w, d, h, m and s, from the largest to
+ * the smallest, each at most once.
+ */
+int quantity_parse_time(const char *text, int64_t *seconds);
+
+/* Bytes, or a number with one of the units K, M, G and T of 1024, in either case. */
+int quantity_parse_size(const char *text, int64_t *bytes);
+
+/*
+ * In the largest unit that is exact, so that the parser gives the same value;
+ * in buffer.
+ */
+const char *quantity_format_number(int64_t number, char buffer[static QUANTITY_TEXT]);
+const char *quantity_format_time(int64_t seconds, char buffer[static QUANTITY_TEXT]);
+const char *quantity_format_size(int64_t bytes, char buffer[static QUANTITY_TEXT]);
+
+#endif
