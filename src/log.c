@@ -6,19 +6,15 @@
  * that was gone is found again.  A full queue means that it hangs: then the
  * record is lost, for stderr leads to the same reader.
  *
- * How to write to stderr without ever waiting.
- *
- * O_NONBLOCK belongs to the open file description, which we share with the
- * shell or whoever started us, so setting it on descriptor 2 would change
- * their terminal.  What stderr is decides instead:
+ * No thread waits for stderr.  O_NONBLOCK belongs to the open file description,
+ * which we share with the shell or whoever started us, so setting it on descriptor
+ * 2 would change their terminal.  What stderr is decides instead:
  *
  *   socket (journal)   send(MSG_DONTWAIT) asks for this one call only;
  *   pipe or terminal   opened again through /proc, which makes a description
  *                      of our own that can be non-blocking;
- *   anything else      a plain write: a regular file does not block.
- *
- * Where the second open is not allowed (another user's pipe), poll(2) says
- * before each write whether a line fits.
+ *   anything else      a file, or what another user owns and so cannot be opened
+ *                      again: a thread of its own writes, see writer.h.
  */
 #include "log.h"
 
@@ -27,7 +23,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -40,13 +35,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "writer.h"
+
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /* The line with the counters of very many workers is the longest. */
 #define LINE_SIZE 16384
 
 static int sink = STDERR_FILENO;
-static bool must_poll;
 static size_t max_line = LINE_SIZE; /* a pipe takes no more than PIPE_BUF as a whole */
 static bool journal;		    /* stderr leads there */
 static int journal_fd = -1;	    /* and so does this, for records */
@@ -65,25 +61,32 @@ static bool is_journal(const struct stat *st)
 	       st->st_ino == ino;
 }
 
+static void open_sink(const struct stat *st)
+{
+	int fd = -1;
+
+	if (S_ISSOCK(st->st_mode))
+		return;
+	if (S_ISFIFO(st->st_mode) || S_ISCHR(st->st_mode))
+		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || S_ISFIFO(st->st_mode))
+		max_line = PIPE_BUF;
+	if (fd < 0)
+		fd = writer_open(STDERR_FILENO);
+	if (fd >= 0)
+		sink = fd;
+}
+
 void log_init(void)
 {
 	struct stat st;
-	int fd;
 
 	if (fstat(STDERR_FILENO, &st) < 0)
 		return;
 	journal = is_journal(&st);
 	if (journal)
 		journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (S_ISFIFO(st.st_mode))
-		max_line = PIPE_BUF;
-	else if (!S_ISCHR(st.st_mode))
-		return;
-	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		must_poll = true;
-	else
-		sink = fd;
+	open_sink(&st);
 }
 
 void log_set_level(enum log_level level)
@@ -96,18 +99,11 @@ bool log_enabled(enum log_level level)
 	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-static bool has_room(void)
-{
-	struct pollfd p = { .fd = sink, .events = POLLOUT };
-
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
-}
-
 static bool emit_line(const char *line, size_t size)
 {
 	ssize_t n = send(sink, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (n < 0 && errno == ENOTSOCK && (!must_poll || has_room()))
+	if (n < 0 && errno == ENOTSOCK)
 		n = write(sink, line, size);
 	return n == (ssize_t)size;
 }
@@ -318,7 +314,7 @@ __attribute__((format(printf, 2, 0))) static void end(struct log_record *r, cons
 
 	if (!log_enabled((enum log_level)r->level))
 		return;
-	missing = atomic_exchange(&lost, 0);
+	missing = atomic_exchange(&lost, 0) + writer_lost();
 	if (missing && !emit_lost(missing))
 		atomic_fetch_add(&lost, missing);
 	if (!emit(r, fmt, ap))
@@ -345,6 +341,7 @@ void log_flush(int timeout_ms)
 	struct timespec moment = { .tv_nsec = 100000 };
 	int unread;
 
+	writer_flush();
 	if (!atomic_exchange(&unflushed, false))
 		return;
 	(void)sendto(journal_fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, &journal_socket,

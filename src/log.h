@@ -1,10 +1,10 @@
 /*
  * log: lines to stderr, records to the journal.
  *
- * A line never waits for its reader: when stderr is a pipe, a socket or a
- * terminal that takes no more, or the journal hangs, the line is dropped and
- * counted, and the next one that gets through says how many were lost.  An
- * echo must not stop because nobody reads the log.
+ * A line never waits for its reader: when stderr, whatever it is, takes no more, or
+ * the journal hangs, the line is dropped and counted, and the next one that gets
+ * through says how many were lost.  An echo must not stop because nobody reads the
+ * log.
  *
  * Under systemd (JOURNAL_STREAM names our stderr) each line is a record of the
  * journal, with its fields.  A record that the journal's socket cannot take
@@ -85,8 +85,9 @@ void log_end_text(struct log_record *record, const char *text);
 
 /*
  * Before the process ends: waits until the journal has read all records, but
- * not much longer than that.  It finds whose they are by the process id, and those of
- * a process that is gone would be missing in "journalctl -u".
+ * not much longer than that, and until all lines are written (writer.h).  The journal finds whose
+ * they are by the process id, and those of a process that is gone would be missing in "journalctl
+ * -u".
  */
 void log_flush(int timeout_ms);
 

@@ -28,10 +28,12 @@ static void *run(void *arg)
 	sigwait(&set, &signal);
 	if (!atomic_load(&may_hand_over)) {
 		log_event(EVENT_ABORTING, "SIGABRT: aborting");
+		log_flush(LOG_FLUSH_MS);
 		abort();
 	}
 	log_event(EVENT_ABORTING, "SIGABRT: handing over what is not stuck, then aborting");
 	handover_run(arg);
+	log_flush(LOG_FLUSH_MS);
 	abort();
 }
 

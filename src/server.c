@@ -38,6 +38,7 @@
 #include "signals.h"
 #include "takeover.h"
 #include "trace.h"
+#include "writer.h"
 
 /* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
 #define DESCRIPTORS_UNASKED (1 << 20)
@@ -211,8 +212,10 @@ static void stop(struct server *s)
 /* Gives everything to the next process. */
 static void hand_over(struct server *s)
 {
-	if (handover_run(&s->reactor) > 0)
+	if (handover_run(&s->reactor) > 0) {
+		log_flush(LOG_FLUSH_MS);
 		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+	}
 	reactor_join(&s->reactor);
 }
 
@@ -273,6 +276,11 @@ static void report_takeover(const struct takeover *t)
 	report_not_taken_over(t->error, t->lost);
 }
 
+static void begin_writer(void)
+{
+	confine_enter(CONFINE_WORKER, "log");
+}
+
 /* Everything that serves.  0, or -errno with nothing left running. */
 static int start(struct server *s, struct activation *activation, bool trace)
 {
@@ -285,6 +293,9 @@ static int start(struct server *s, struct activation *activation, bool trace)
 			  "without");
 		return r;
 	}
+	r = writer_start(begin_writer);
+	if (r < 0)
+		return r;
 	s->signal_fd = signals_open();
 	if (s->signal_fd < 0)
 		return s->signal_fd;

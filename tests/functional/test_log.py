@@ -3,13 +3,16 @@
 import fcntl
 import os
 import pty
+import pwd
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
 import tempfile
 
+import backdoor
 import harness
 from harness import ECHOD, Echod
 
@@ -66,11 +69,11 @@ class Log(harness.Test):
 class BlockedLog(harness.Test):
     """Whatever stderr is, nobody reading it must not hold up anyone. [F51]"""
 
-    def check(self, stderr, fill_it):
-        """Runs a daemon that logs at each connection into stderr that takes no more."""
+    def check(self, stderr, fill_it=lambda: None, **options):
+        """Runs a daemon that logs at each connection into stderr that takes no more, or soon will."""
         p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
                               "workers=1", "-o", "log_level=debug"], stdin=subprocess.DEVNULL,
-                             stderr=stderr)
+                             stderr=stderr, **options)
         try:
             daemon = Reader(p)
             port = harness.wait_until(lambda: Log.port_of(self, daemon), "its port")
@@ -109,6 +112,25 @@ class BlockedLog(harness.Test):
         self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)
         os.close(ours), os.close(theirs)
 
+    def check_forbidden(self, theirs):
+        """The same with what the daemon may not open again; its own lines fill it."""
+        os.fchmod(theirs, 0)
+        nobody = pwd.getpwnam("nobody").pw_uid
+        self.check(theirs, **({"user": nobody} if os.geteuid() == 0 else {}))
+
+    def test_terminal_of_another(self):
+        """another user's terminal that nobody reads: a write to it blocks, however much room it has"""
+        ours, theirs = pty.openpty()
+        self.check_forbidden(theirs)
+        self.assertNotIn(theirs, select.select([], [theirs], [], 0)[1])
+        os.close(ours), os.close(theirs)
+
+    def test_pipe_of_another(self):
+        """another user's pipe that nobody reads"""
+        ours, theirs = os.pipe()
+        self.check_forbidden(theirs)
+        os.close(ours), os.close(theirs)
+
     def test_socket(self):
         """a full socket, as the journal's when it hangs"""
         ours, theirs = socket.socketpair()
@@ -143,8 +165,27 @@ class BlockedLog(harness.Test):
             p.wait()
 
 
-class Limited(harness.Test):
-    """A file that may not grow."""
+class File(harness.Test):
+    """A file, to which a thread of its own writes."""
+
+    def test_thread(self):
+        """it is confined as workers are, and has written all when the daemon ends"""
+        with tempfile.TemporaryFile("a+") as log:
+            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0"],
+                                 stdin=subprocess.DEVNULL, stderr=log)
+            try:
+                d = Reader(p)
+                tid = d.wait_thread("log")
+                harness.wait_until(lambda: Log.port_of(self, d), "its port")
+                if not backdoor.built_without():
+                    harness.wait_until(lambda: d.status("Seccomp", tid) == 2, "its filter")
+                p.send_signal(signal.SIGTERM)
+                self.assertEqual(p.wait(harness.DEADLINE), 0)
+                log.seek(0)
+                self.assertRegex(log.read(), r"\Aechod: listening on [^\0]*\nechod: stopped, counters: .*\n\Z")
+            finally:
+                p.kill()
+                p.wait()
 
     def test_at_its_limit(self):
         """a log at the limit of file sizes loses lines, which are counted and told; the daemon serves"""
@@ -172,7 +213,7 @@ class Limited(harness.Test):
                 p.wait()
 
 
-class Reader:
+class Reader(harness.Server):
     def __init__(self, process):
         self.pid = process.pid
 

@@ -33,7 +33,7 @@ ROOMS = [
     {"settings", "service", "store", "carrier", "confine", "manager", "state"},
     {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
      "probe", "quantity", "signals"},
-    {"event"},
+    {"event", "writer"},
 ]
 
 
