@@ -95,6 +95,16 @@ unsigned address_port(const struct address *address)
 							  address->v4.sin_port);
 }
 
+bool address_is_loopback(const struct address *address)
+{
+	const struct in6_addr *v6 = &address->v6.sin6_addr;
+
+	if (address->any.sa_family == AF_INET)
+		return ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(v6) ||
+	       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	if (a->any.sa_family != b->any.sa_family || address_port(a) != address_port(b))

@@ -34,6 +34,9 @@ char *address_format(const struct address *address, char buffer[static ADDRESS_T
 /* The port, in host order. */
 unsigned address_port(const struct address *address);
 
+/* True for 127.0.0.0/8, also mapped into IPv6, and ::1. */
+bool address_is_loopback(const struct address *address);
+
 /* Same family, address, zone and port. */
 bool address_equal(const struct address *a, const struct address *b);
 

@@ -29,6 +29,11 @@
 
 #include "counters.h"
 
+/*
+ * A source's address: an IPv4 address mapped into IPv6, the /64 of an IPv6
+ * address with zeros behind it, or a link-local address with the interface's
+ * index in its bytes 4 to 7, which are 0 (RFC 4291, 2.5.6).
+ */
 struct key {
 	uint64_t salt;
 	struct in6_addr address;
@@ -78,6 +83,9 @@ static struct key key_of(const struct limiter *limiter, const struct address *pe
 	if (peer->any.sa_family == AF_INET) {
 		key.address.s6_addr[10] = key.address.s6_addr[11] = 0xff;
 		memcpy(&key.address.s6_addr[12], &peer->v4.sin_addr, 4);
+	} else if (IN6_IS_ADDR_LINKLOCAL(&peer->v6.sin6_addr)) {
+		key.address = peer->v6.sin6_addr;
+		memcpy(&key.address.s6_addr[4], &peer->v6.sin6_scope_id, 4);
 	} else {
 		bool v4 = IN6_IS_ADDR_V4MAPPED(&peer->v6.sin6_addr);
 
@@ -170,11 +178,21 @@ static struct source *source_get(struct limiter *limiter, const struct key *key,
 	return s ? s : source_new(limiter, key, now);
 }
 
-static int admit_source(struct limiter *limiter, const struct address *peer, int64_t now,
-			struct source **source)
+/* How many the peer's source may have open, 0: any number. */
+static int64_t limit_of(const struct limiter *limiter, const struct address *peer)
+{
+	const struct limiter_settings *s = &limiter->settings;
+
+	if (atomic_load_explicit(&s->exempts_loopback, memory_order_relaxed) &&
+	    address_is_loopback(peer))
+		return 0;
+	return setting(&s->per_source);
+}
+
+static int admit_source(struct limiter *limiter, const struct address *peer, int64_t per_source,
+			int64_t now, struct source **source)
 {
 	struct key key = key_of(limiter, peer);
-	int64_t per_source = setting(&limiter->settings.per_source);
 	struct source *s = source_get(limiter, &key, now);
 	int r;
 
@@ -199,13 +217,14 @@ int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t n
 		  struct source **source)
 {
 	int64_t max = setting(&limiter->settings.max_connections);
+	int64_t per_source = limit_of(limiter, peer);
 	int r = 0;
 
 	*source = NULL;
 	if (max && atomic_load_explicit(&limiter->open, memory_order_relaxed) >= max)
 		return REFUSED_MAX_CONNECTIONS + 1;
-	if (limiter_keeps_sources(limiter))
-		r = admit_source(limiter, peer, now, source);
+	if (per_source || setting(&limiter->settings.rate))
+		r = admit_source(limiter, peer, per_source, now, source);
 	if (r == 0)
 		atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
 	return r;

@@ -4,8 +4,9 @@
  * A connection is admitted unless there are max_connections already, or its
  * source has per_source open, or its source connects faster than rate a
  * second beyond a burst.  A source is an IPv4 address or an IPv6 /64, the
- * smallest block that a provider hands out.  Sources are kept only while one
- * of the two limits by source is on.
+ * smallest block that a provider hands out; of link-local addresses, which
+ * have the same /64 on every link, each is a source of its link.  Sources are
+ * kept only while one of the two limits by source is on.
  *
  * Only one thread at a time may call these functions, the acceptor while it
  * runs; limiter_release() any thread.
@@ -28,7 +29,8 @@ struct source;
 struct limiter_settings {
 	_Atomic int64_t max_connections;
 	_Atomic int64_t per_source;
-	_Atomic int64_t rate; /* connections a second and source */
+	_Atomic bool exempts_loopback; /* from per_source */
+	_Atomic int64_t rate;	       /* connections a second and source */
 	_Atomic int64_t burst;
 };
 
@@ -65,7 +67,7 @@ void limiter_count(struct limiter *limiter, const struct address *peer, int64_t 
 
 /* What must be remembered of a source beside its open connections. */
 struct limiter_memory {
-	unsigned char address[16]; /* IPv6, of an IPv4 address mapped, of others the /64 */
+	unsigned char address[16]; /* see limiter.c */
 	int64_t due;		   /* ns, see limiter.c */
 };
 

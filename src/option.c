@@ -15,6 +15,7 @@
 #define TIME(name, initial, max) SCALAR(name, OPTION_TIME, false, initial, 0, max)
 #define SIZE(name, initial, max) SCALAR(name, OPTION_SIZE, false, initial, 0, max)
 #define FIXED_SIZE(name, initial, min, max) SCALAR(name, OPTION_SIZE, true, initial, min, max)
+#define SHARE(name, initial, max) SCALAR(name, OPTION_SHARE, false, initial, 0, max)
 #define BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, false, initial, 0, 0)
 #define FIXED_BOOLEAN(name, initial) SCALAR(name, OPTION_BOOLEAN, true, initial, 0, 0)
 #define LEVEL(name, initial) SCALAR(name, OPTION_LEVEL, false, initial, 0, 0)
@@ -26,7 +27,7 @@ const struct option option_table[OPTION_COUNT] = {
 	FIXED(workers, "0", 0, 256),
 	NUMBER(backlog, "4096", 1, 65535),
 	NUMBER(max_connections, "0", 0, 16777216),
-	NUMBER(max_connections_per_source, "0", 0, 16777216),
+	SHARE(max_connections_per_source, "25%", 16777216),
 	NUMBER(connection_rate_per_source, "0", 0, 1000000),
 	NUMBER(connection_burst_per_source, "100", 1, 1000000),
 	TIME(idle_timeout, "10m", YEAR),
@@ -69,6 +70,10 @@ static int parse_quantity(const struct option *o, const char *text, int64_t *val
 {
 	int r;
 
+	if (o->kind == OPTION_SHARE && quantity_parse_percentage(text, value) == 0) {
+		*value = -*value;
+		return 0;
+	}
 	if (o->kind == OPTION_TIME)
 		r = quantity_parse_time(text, value);
 	else if (o->kind == OPTION_SIZE)
@@ -112,6 +117,9 @@ static void allowed_quantity(const struct option *o, char *text, size_t size)
 	} else if (o->kind == OPTION_SIZE) {
 		what = "size";
 		example = ", such as 65536 or 64K";
+	} else if (o->kind == OPTION_SHARE) {
+		what = "share";
+		example = ", such as 500 or 25%";
 	}
 	snprintf(text, size, "only a %s from %s to %s%s", what, option_format(o, o->min, min),
 		 option_format(o, o->max, max), example);
@@ -146,6 +154,10 @@ const char *option_format(const struct option *o, int64_t value, char buffer[sta
 		return quantity_format_time(value, buffer);
 	case OPTION_SIZE:
 		return quantity_format_size(value, buffer);
+	case OPTION_SHARE:
+		if (value < 0)
+			return quantity_format_percentage(-value, buffer);
+		/* fall through */
 	default:
 		return quantity_format_number(value, buffer);
 	}

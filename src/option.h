@@ -20,6 +20,7 @@ enum option_kind {
 	OPTION_NUMBER,
 	OPTION_TIME,
 	OPTION_SIZE,
+	OPTION_SHARE, /* a number, or a percentage, which is kept below 0 */
 	OPTION_BOOLEAN,
 	OPTION_LEVEL,
 };

@@ -79,6 +79,13 @@ int quantity_parse_size(const char *text, int64_t *bytes)
 	return take_part(&text, &units, bytes) < 0 || *text ? -EINVAL : 0;
 }
 
+int quantity_parse_percentage(const char *text, int64_t *percent)
+{
+	if (take_digits(&text, percent) < 0 || strcmp(text, "%") != 0)
+		return -EINVAL;
+	return *percent < 1 || *percent > 100 ? -EINVAL : 0;
+}
+
 static const char *format(int64_t value, const struct unit *units, char *buffer)
 {
 	while (units->letters && value % units->factor != 0)
@@ -103,4 +110,10 @@ const char *quantity_format_time(int64_t seconds, char buffer[static QUANTITY_TE
 const char *quantity_format_size(int64_t bytes, char buffer[static QUANTITY_TEXT])
 {
 	return format(bytes, sizes, buffer);
+}
+
+const char *quantity_format_percentage(int64_t percent, char buffer[static QUANTITY_TEXT])
+{
+	snprintf(buffer, QUANTITY_TEXT, "%" PRId64 "%%", percent);
+	return buffer;
 }

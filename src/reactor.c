@@ -102,6 +102,17 @@ void reactor_deinit(struct reactor *r)
 	sem_destroy(&r->started);
 }
 
+/* The effective limit: a share of all connections is at least one of them. */
+static int64_t per_source(const struct conf *conf, int64_t max_connections)
+{
+	int64_t n = conf->max_connections_per_source;
+
+	if (n >= 0)
+		return n;
+	n = max_connections * -n / 100;
+	return n > 0 ? n : 1;
+}
+
 void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections)
 {
 	struct limiter_settings *limits = &r->limiter.settings;
@@ -113,7 +124,8 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
 	};
 
 	atomic_store(&limits->max_connections, max_connections);
-	atomic_store(&limits->per_source, conf->max_connections_per_source);
+	atomic_store(&limits->per_source, per_source(conf, max_connections));
+	atomic_store(&limits->exempts_loopback, conf->max_connections_per_source < 0);
 	atomic_store(&limits->rate, conf->connection_rate_per_source);
 	atomic_store(&limits->burst, conf->connection_burst_per_source);
 	for (unsigned i = 0; i < r->n_workers; i++)

@@ -38,7 +38,7 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 /* The threads are joined.  May be called for a reactor that is all zero. */
 void reactor_deinit(struct reactor *r);
 
-/* New settings, in force at once; max_connections as it is really meant. */
+/* New settings, in force at once, with the effective max_connections. */
 void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections);
 
 /*

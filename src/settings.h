@@ -20,7 +20,7 @@ struct conf {
 	int64_t workers;
 	int64_t backlog;
 	int64_t max_connections;
-	int64_t max_connections_per_source;
+	int64_t max_connections_per_source; /* below 0: a percentage of max_connections */
 	int64_t connection_rate_per_source;
 	int64_t connection_burst_per_source;
 	int64_t idle_timeout;

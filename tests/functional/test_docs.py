@@ -37,6 +37,7 @@ KINDS = {
     "number": "only a number from",
     "time": "only a time from",
     "size": "only a size from",
+    "share": "only a share from",
     "boolean": "only true or false",
     "level": "only error, warning, info or debug",
 }
@@ -44,13 +45,14 @@ KINDS = {
 
 # The kinds that have a range, and their units.
 QUANTITIES = {"number": {}, "time": {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1},
+              "share": {"%": 1},
               "size": {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}}
 
 
 def number(text):
     """The seconds or bytes of a text with one unit at most."""
     factors = {unit: n for units in QUANTITIES.values() for unit, n in units.items()}
-    return int(text.rstrip("wdhmsKMGT")) * factors.get(text[-1], 1)
+    return int(text.rstrip("wdhmsKMGT%")) * factors.get(text[-1], 1)
 
 
 def read(*path):
@@ -205,7 +207,7 @@ class Configuration(harness.Test):
         for name, kind, fields in manual_options():
             self.assertIn(KINDS[kind], refusal(f"{name}=@"))
             self.assertEqual(fields["range"] is not None, kind in QUANTITIES, name)
-            self.assertEqual(fields["unit"] is not None, kind == "number", name)
+            self.assertEqual(fields["unit"] is not None, kind in ("number", "share"), name)
             self.assertIsNotNone(fields["reload"], name)
 
     def test_ranges(self):

@@ -136,6 +136,71 @@ class Addresses(Network):
             self.assertServes(d, host="127.0.0.1")
 
 
+class Sources(Network):
+    """Clients with addresses of their own, which all are this machine's."""
+
+    def ip(self, *commands):
+        for command in commands:
+            subprocess.run(["ip", *command.split()], check=True)
+
+    def test_default(self):
+        """by default a source that takes all it can leaves room for the others; loopback has no such limit [F16]"""
+        sources = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        for source in sources:
+            self.ip(f"addr add {source}/32 dev lo")
+            self.addCleanup(self.ip, f"addr del {source}/32 dev lo")
+        refused = harness.REFUSED + r"192\.0\.2\.[\d:]+: max_connections_per_source"
+        with Echod("-o", "max_connections=40", listen="0.0.0.0:0", expect=[refused]) as d:
+            to = [{"host": source, "source": source} for source in sources]
+            with many(d.connect(**to[0]) for _ in range(10)) as greedy:
+                for s in greedy:
+                    self.assertEchoes(s)
+                for _ in range(20):
+                    self.assertRefused(d, **to[0])
+                with many(d.connect(**to[1]) for _ in range(10)) as second:
+                    for s in second + greedy:
+                        self.assertEchoes(s)
+                    with many(d.connect() for _ in range(20)) as local:
+                        for s in local:
+                            self.assertEchoes(s)
+                self.assertServes(d, **to[2])
+            counters = d.wait_open(0) and d.counters()
+            self.assertEqual(counters["refused_max_connections_per_source"], 20)
+            self.assertServes(d, **to[0])
+
+    def test_number(self):
+        """a number is meant for loopback, too, and a share of few connections is one"""
+        for limit, loopback in ((1, False), ("1%", True)):
+            with self.subTest(limit), Echod("-o", "max_connections=40",
+                                            "-o", f"max_connections_per_source={limit}",
+                                            expect=[harness.REFUSED]) as d, d.connect() as first:
+                self.assertEchoes(first)
+                self.assertEqual(d.serves(), loopback)
+
+    def test_link_local(self):
+        """each link-local address of each link is a source of its own"""
+        self.ip("link add here type veth peer name there", "link set here up", "link set there up")
+        self.addCleanup(self.ip, "link del here")
+        sources = [(address, link) for address in ("fe80::5", "fe80::6") for link in ("lo", "here")]
+        for address, link in sources:
+            self.ip(f"addr add {address}/64 dev {link} nodad")
+            if link == "lo":
+                self.addCleanup(self.ip, f"addr del {address}/64 dev lo")
+
+        def connect(address, link):
+            scope = socket.if_nametoindex(link)
+            return socket.create_connection(("fe80::5%" + link, d.port), harness.DEADLINE,
+                                            (address, 0, 0, scope))
+        with Echod("-o", "max_connections_per_source=1", listen="[::]:0", expect=[harness.REFUSED]) as d:
+            with many(connect(*source) for source in sources) as clients:
+                for s in clients:
+                    self.assertEchoes(s)
+                for source in sources:
+                    with self.assertRaises(ConnectionError), connect(*source) as s:
+                        s.recv(1)
+                self.assertServes(d, host="::1")
+
+
 class Killed(Network):
     @harness.needs("ss")
     def test_idle(self):

@@ -173,7 +173,33 @@ TEST(limiter, what_a_source_is)
 	check_same("::1", "0.0.0.1", false);
 	check_same("::", "0.0.0.0", false);
 	check_same("::ffff:0:0", "0.0.0.0", true);
-	check_same("fe80::1%1", "fe80::2%1", true);
+	check_same("fe80::1%1", "fe80::1%1", true);
+	check_same("fe80::1%1", "fe80::2%1", false);
+	check_same("fe80::1%1", "fe80::1%2", false);
+	check_same("fe80::1%1", "fe80::1%65537", false);
+}
+
+/* Where loopback is exempt, it is from the limit of open connections only. */
+TEST(limiter, loopback_is_exempt)
+{
+	static const char *const loopback[] = { "127.0.0.1", "127.255.255.254", "::1",
+						"::ffff:127.0.0.1" };
+	static const char *const others[] = { "126.255.255.255", "::ffff:128.0.0.1", "::2",
+					      "fe80::1%1", "7f00::" };
+	struct source *source = (struct source *)&limiter;
+
+	limiter.settings.per_source = 1;
+	limiter.settings.exempts_loopback = true;
+	for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++)
+		for (int k = 0; k < 3; k++) {
+			cr_expect_eq(admit(loopback[i], &source), 0, "%s", loopback[i]);
+			cr_expect_null(source);
+		}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		check_exactly(others[i], 1, FULL_SOURCE);
+	limiter.settings.rate = 1;
+	limiter.settings.burst = 2;
+	check_exactly("127.0.0.1", 2, TOO_FAST);
 }
 
 /* The port, of which each connection has another, is no part of a source. */

@@ -169,6 +169,25 @@ TEST(option, numbers)
 		check_refusal("workers", refused[i]);
 }
 
+/* A share is a number or a percentage, and comes back as it was. */
+TEST(option, shares)
+{
+	static const char *const refused[] = { "",   "%",    "0%",	 "101%",
+					       "-1", "-1%",  "1%%",	 "1 %",
+					       "x%", "1.5%", "16777217", "99999999999999999999%" };
+	const struct option *o = option_find("max_connections_per_source");
+	char buffer[QUANTITY_TEXT];
+
+	check_parse(o->name, "0", 0);
+	check_parse(o->name, "16777216", 16777216);
+	check_parse(o->name, "1%", -1);
+	check_parse(o->name, "100%", -100);
+	cr_expect_str_eq(option_format(o, 7, buffer), "7");
+	cr_expect_str_eq(option_format(o, -7, buffer), "7%");
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		check_refusal(o->name, refused[i]);
+}
+
 /* A boolean has the words of libconfuse, in any case, and no numbers. */
 TEST(option, booleans)
 {
@@ -286,6 +305,8 @@ TEST(option, allowed)
 	cr_assert_str_eq(text, "only a size from 0 to 1T, such as 65536 or 64K");
 	option_allowed(option_find("shutdown_timeout"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a time from 0 to 1h, such as 45 or 10m");
+	option_allowed(option_find("max_connections_per_source"), text, sizeof(text));
+	cr_assert_str_eq(text, "only a share from 0 to 16777216, such as 500 or 25%");
 	option_allowed(option_find("tcp_nodelay"), text, sizeof(text));
 	cr_assert_str_eq(text, "only true or false");
 	option_allowed(option_find("log_level"), text, sizeof(text));
