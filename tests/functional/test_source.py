@@ -112,7 +112,10 @@ class Source(harness.Test):
 
     @harness.needs("clang-format")
     def test_format(self):
-        """clang-format would change nothing"""
+        """clang-format, of the version that the layout is made with, would change nothing"""
+        version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout
+        if " version 14." not in version:
+            self.skipTest(f"the layout is that of clang-format 14, and this is {version.strip()}")
         for path in files("src/*.[ch]", "src/echoc/*.[ch]", "tests/*/*.[ch]", "tests/bench/*/*.[ch]",
                           "tests/bench/*/*.cc"):
             p = subprocess.run(["clang-format", "--dry-run", "--Werror", path], capture_output=True,
