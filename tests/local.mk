@@ -1,6 +1,6 @@
 # Tests speak TAP; the harness runs them in parallel with "make check -j".
 
-EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md
+EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md tests/platforms/platform.sh
 
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
@@ -211,6 +211,7 @@ functional_tests = \
 # What does not depend on how the daemon was compiled, or is not for a sanitizer's build.
 static_tests = \
 	tests/functional/test_bench.py \
+	tests/functional/test_dev.py \
 	tests/functional/test_docs.py \
 	tests/functional/test_faults.py \
 	tests/functional/test_install.py \

@@ -6,6 +6,7 @@ without any of them.
 """
 
 import contextlib
+import glob
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import harness
 
 SOURCES = os.path.join(harness.SRCDIR, "tests/bench/peers")
 FOLDER = os.path.join(harness.BUILDDIR, "tests/bench/peers")
+UNPACKED = os.path.join(harness.SRCDIR, "build/peers")  # Debian packages that ./dev did not install
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
 
 # pkg-config's name of a library, or its linker's option where it has none there.
@@ -76,10 +78,18 @@ def program(name):
 
 
 def installed(name):
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin:{UNPACKED}/usr/sbin")
     if not path:
         raise LeftOut(f"{name} is not installed")
     return path
+
+
+def environment(path):
+    """That of a program, which finds the libraries that were unpacked beside it."""
+    if not path.startswith(UNPACKED):
+        return None
+    folders = {os.path.dirname(p) for p in glob.glob(f"{UNPACKED}/**/*.so*", recursive=True)}
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(folders))}
 
 
 def free_port():
@@ -96,6 +106,7 @@ class Peer:
         self.errors = self.cleanup.enter_context(tempfile.TemporaryFile("w+"))
         self.process = subprocess.Popen([*prefix, *map(str, command)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        env=environment(str(command[0])),
                                         start_new_session=True)
         self.pid = self.process.pid
         self.cleanup.callback(self.end)
@@ -189,7 +200,7 @@ NGINX = """
 daemon off;
 pid {{directory}}/pid;
 error_log stderr crit;
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+load_module {module};
 worker_processes {workers};
 worker_rlimit_nofile {files};
 events {{ worker_connections {files}; }}
@@ -221,12 +232,13 @@ def proxy(start, backend):
 
 def nginx(workers=1, prefix=(), backend=None):
     path = installed("nginx")
-    if not os.path.exists("/usr/lib/nginx/modules/ngx_stream_module.so"):
+    module = path.replace("sbin/nginx", "lib/nginx/modules/ngx_stream_module.so")
+    if not os.path.exists(module):
         raise LeftOut("libnginx-mod-stream is not installed")
 
     def start(behind):
         port = free_port()
-        text = NGINX.format(user="user root;" if os.getuid() == 0 else "", workers=workers,
+        text = NGINX.format(user="user root;" if os.getuid() == 0 else "", module=module, workers=workers,
                             files=harness.raise_descriptor_limit(), port=port, backend=behind)
         return configured([path, "-c", "{file}", "-p", "{directory}", "-e", "stderr"], text, port,
                           prefix)

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import time
 
 import harness
 import liars
+import peers
 from harness import Echod
 
 ECHOC = harness.ECHOC
@@ -885,22 +885,12 @@ class Others(Client):
 
     def test_xinetd(self):
         """xinetd's own echo service"""
-        xinetd = shutil.which("xinetd", path=os.environ["PATH"] + ":/usr/sbin")
-        if not xinetd:
-            self.skipTest("xinetd not installed")
-        port = self.free_port()
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "xinetd.conf")
-            with open(path, "w") as f:
-                f.write(f"service echo\n{{\n type = INTERNAL UNLISTED\n id = echo-stream\n"
-                        f" socket_type = stream\n protocol = tcp\n wait = no\n disable = no\n"
-                        f" user = {os.getuid()}\n bind = 127.0.0.1\n port = {port}\n"
-                        f" cps = 10000 1\n instances = UNLIMITED\n}}\n")
-            p = self.spawn(xinetd, "-dontfork", "-stayalive", "-f", path, "-pidfile",
-                           os.path.join(directory, "pid"), cwd=directory,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self.wait_listening(p, port)
-            self.check(port)
+        try:
+            server = peers.xinetd()
+        except peers.LeftOut as reason:
+            self.skipTest(str(reason))
+        with server:
+            self.check(server.port)
 
 
 if __name__ == "__main__":

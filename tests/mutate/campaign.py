@@ -56,11 +56,12 @@ class Tree:
         shutil.copytree(original, self.source, symlinks=True, ignore=self.unneeded)
 
     def unneeded(self, directory, names):
-        """Other builds, and what tests leave."""
+        """Other builds and systems, and what tests leave."""
         ignored = set(fnmatch.filter(names, "*.log") + fnmatch.filter(names, "*.trs"))
         ignored |= {".git", "autom4te.cache", "__pycache__"} & set(names)
         builds = [n for n in names if os.path.exists(os.path.join(directory, n, "config.status"))]
-        return ignored | {n for n in builds if os.path.join(directory, n) != self.original_build}
+        ignored |= {n for n in builds if os.path.join(directory, n) != self.original_build}
+        return ignored | ({"peers", "platforms"} & set(names) if directory.endswith("/build") else set())
 
     def environment(self):
         own = {"SRCDIR": self.source, "BUILDDIR": self.build, "TMPDIR": self.parent,
