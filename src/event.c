@@ -85,6 +85,10 @@ const struct event_kind event_kinds[EVENTS] = {
 		"59ea86e5da264484b17b7677d3f25bc4", "restart_unknown", LOG_WARNING,
 		"ECHOD_ERROR ERRNO",
 	},
+	[EVENT_RESTARTS_DROP] = {
+		"a4b9c852bb814198822e2ec31b756ca3", "restarts_drop", LOG_WARNING,
+		"ECHOD_ERROR",
+	},
 	[EVENT_TAKEN_OVER] = {
 		"e21792ad155a4717b0e90f71ce014966", "taken_over", LOG_INFO,
 		"ECHOD_CONNECTIONS ECHOD_MICROSECONDS",

@@ -130,6 +130,19 @@ void report_restart_unknown(int error)
 		strerrordesc_np(error));
 }
 
+void report_restarts_drop(int error)
+{
+	const char *why = error ? strerrordesc_np(error) : "FileDescriptorStoreMax= is 0";
+	struct log_record r;
+
+	log_begin(&r, EVENT_RESTARTS_DROP);
+	log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_end(&r, "%s: %s; a restart will end all connections",
+		error ? "cannot ask the service manager" :
+			"the service manager stores no descriptors of this unit",
+		why);
+}
+
 void report_stuck(const char *thread)
 {
 	struct log_record r;

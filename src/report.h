@@ -34,6 +34,9 @@ void report_not_taken_over(int error, uint32_t lost);
 /* Nobody could say whether this is a restart. */
 void report_restart_unknown(int error);
 
+/* A restart will end all connections: error, or 0 if the unit has no descriptor store. */
+void report_restarts_drop(int error);
+
 /* A thread does not answer, so the watchdog is not fed. */
 void report_stuck(const char *thread);
 

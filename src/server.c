@@ -9,14 +9,16 @@
  * listeners are opened; only when nothing can fail any more is anything
  * changed.
  *
- * End: the acceptor first, so that no worker gets another connection; then the
+ * SIGTERM: the service manager is asked whether a restart follows; until it has
+ * answered, all is served.  If so, everything goes to the next process (handover.h).
+ *
+ * Stop: the acceptor first, so that no worker gets another connection; then the
  * workers drain.  When all threads have ended, or shutdown_timeout is over, or
  * a second signal comes, what is left is closed.
  */
 #include "server.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +31,6 @@
 #include "handover.h"
 #include "listening.h"
 #include "log.h"
-#include "manager.h"
-#include "pulse.h"
 #include "reactor.h"
 #include "report.h"
 #include "rescue.h"
@@ -38,6 +38,7 @@
 #include "signals.h"
 #include "takeover.h"
 #include "trace.h"
+#include "watch.h"
 #include "writer.h"
 
 /* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
@@ -53,11 +54,10 @@ struct server {
 	struct conf conf;
 	const struct conf_source *source;
 	uint32_t descriptors; /* how many we may have */
-	bool ending;	      /* threads may end: before, none does */
 	int signal_fd;
 	struct listening listening;
 	struct reactor reactor;
-	struct pulse pulse;
+	struct watch watch;
 };
 
 static int exit_status(int error)
@@ -118,8 +118,8 @@ static void say_ready(struct server *s, const char *remark)
 {
 	char text[128];
 
-	s->pulse.remark = remark;
-	service_ready(pulse_status(&s->pulse, &s->reactor, text, sizeof(text)));
+	s->watch.pulse.remark = remark;
+	service_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
 static void reload(struct server *s)
@@ -148,65 +148,23 @@ static void reload(struct server *s)
 	say_ready(s, NULL);
 }
 
-static void report(const struct server *s, enum event event)
-{
-	const struct reactor *r = &s->reactor;
-
-	report_counters(event, &r->acceptor, r->workers, r->n_workers);
-}
-
-/* Waits for a signal, and returns it; 0 if time is up or a worker has ended. */
-static int next_signal(const struct server *s, int timeout_ms)
-{
-	struct pollfd p[] = {
-		{ .fd = s->signal_fd, .events = POLLIN },
-		{ .fd = s->ending ? s->reactor.done_fd : -1, .events = POLLIN },
-	};
-
-	return poll(p, 2, timeout_ms) > 0 ? signals_next(s->signal_fd) : 0;
-}
-
-/* Waits until all workers have ended.  False if time is up or a signal hurries. */
-static bool wait_for_end(struct server *s)
-{
-	int64_t deadline = clock_ms() + s->conf.shutdown_timeout * 1000;
-
-	while (!reactor_has_ended(&s->reactor)) {
-		int64_t left = deadline - clock_ms();
-		int signal;
-
-		if (left <= 0)
-			return false;
-		signal = next_signal(s, (int)left);
-		if (signal == SIGTERM || signal == SIGINT)
-			return false;
-		if (signal == SIGUSR1)
-			report(s, EVENT_COUNTERS);
-	}
-	return true;
-}
-
-/* True if this is a restart, and the next process can have what we have. */
+/* Whether connections can go to the next process. */
 static bool may_hand_over(const struct server *s)
 {
-	int r;
-
-	if (!s->conf.hand_over || !service_is_managed())
-		return false;
-	r = manager_is_restarting();
-	if (r < 0)
-		report_restart_unknown(-r);
-	return r > 0;
+	return s->conf.hand_over && service_is_managed();
 }
 
-static void stop(struct server *s)
+static void stop(struct server *s, bool hurried)
 {
-	s->ending = true;
+	struct reactor *r = &s->reactor;
+
+	log_event(EVENT_STOPPING, "stopping");
 	listening_forget(&s->listening);
-	reactor_drain(&s->reactor);
-	if (!wait_for_end(s))
-		reactor_abort(&s->reactor);
-	reactor_join(&s->reactor);
+	reactor_drain(r);
+	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000))
+		reactor_abort(r);
+	reactor_join(r);
+	report_counters(EVENT_STOPPED, &r->acceptor, r->workers, r->n_workers);
 }
 
 /* Gives everything to the next process. */
@@ -219,41 +177,27 @@ static void hand_over(struct server *s)
 	reactor_join(&s->reactor);
 }
 
-/* Waits for a signal that ends the process, and follows the others. */
-static void serve(struct server *s)
-{
-	for (;;) {
-		int signal = next_signal(s, pulse_wait(&s->pulse));
-
-		pulse_beat(&s->pulse, &s->reactor);
-		if (signal == SIGHUP)
-			reload(s);
-		else if (signal == SIGUSR1)
-			report(s, EVENT_COUNTERS);
-		else if (signal == SIGTERM || signal == SIGINT)
-			return;
-	}
-}
-
 int server_run(struct server *s)
 {
-	bool over;
+	int64_t timeout_ms;
+	bool hurried = false;
 
-	serve(s);
-	over = may_hand_over(s);
-	service_stopping(over ? 0 : s->conf.shutdown_timeout * 1000);
-	if (over) {
+	if (may_hand_over(s))
+		watch_ask_ahead(&s->watch);
+	while (watch_signal(&s->watch) == SIGHUP)
+		reload(s);
+	timeout_ms = s->conf.shutdown_timeout * 1000;
+	service_stopping(timeout_ms + WATCH_ASKING_MS);
+	if (may_hand_over(s) && watch_is_restart(&s->watch, &hurried))
 		hand_over(s);
-		return EX_OK;
-	}
-	log_event(EVENT_STOPPING, "stopping");
-	stop(s);
-	report(s, EVENT_STOPPED);
+	else
+		stop(s, hurried);
 	return EX_OK;
 }
 
 void server_free(struct server *s)
 {
+	watch_deinit(&s->watch);
 	reactor_deinit(&s->reactor);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
@@ -316,7 +260,7 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	if (r < 0)
 		return r;
 	report_takeover(&takeover);
-	pulse_start(&s->pulse, &s->reactor);
+	watch_start(&s->watch, &s->reactor, s->signal_fd);
 	confine_enter(CONFINE_MAIN, "echod");
 	return 0;
 }

@@ -97,7 +97,7 @@ failing_flags = $(AM_LDFLAGS) \
 tests_unit_client_LDFLAGS = $(failing_flags)
 
 # What only a real service manager knows is said by the test.
-tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=manager_is_restarting
+tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=manager_process
 
 # Those of the client.
 client_tests = \

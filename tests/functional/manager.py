@@ -22,8 +22,8 @@ import threading
 import harness
 from harness import Passed, Stuck
 
-# What a daemon may say that ends without a real manager, or by SIGABRT.
-AT_SIGTERM = "cannot ask the service manager whether this is a restart"
+# What a daemon may say without a real manager, which it asks at its start and its end, or by SIGABRT.
+NO_MANAGER = "cannot ask the service manager"
 AT_SIGABRT = "SIGABRT: handing over"
 
 # No beat of the watchdog comes while a test runs, but there is one.
@@ -137,7 +137,7 @@ class Manager:
                 self.remove(s.name)
             passed = self.random.sample(self.store, len(self.store))
         options = {**self.options, "wait": False, **options}
-        expect = [AT_SIGTERM, AT_SIGABRT, *options.pop("expect", ()), *expect]
+        expect = [NO_MANAGER, AT_SIGABRT, *options.pop("expect", ()), *expect]
         env = {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": WATCHDOG_USEC, **(env or {})}
         self.daemon = Passed(*self.args, *args, passed=passed, names=":".join(s.name for s in passed),
                              listen=self.listen if listen is None else listen, env=env, expect=expect, **options)

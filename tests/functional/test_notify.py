@@ -9,15 +9,12 @@ import time
 
 import harness
 from harness import Echod
-
-
-# Who is not a unit of a real manager cannot ask it.
-NO_MANAGER = "cannot ask the service manager whether this is a restart"
+from manager import NO_MANAGER
 
 SERVING = "Connections: 0, refused: 0"
 
 
-class Notify(harness.Test):
+class Listening(harness.Test):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -35,6 +32,20 @@ class Notify(harness.Test):
             if "FDNAME" not in message:
                 return message
 
+    def fed(self, timeout):
+        """True if the watchdog is fed within that time, whatever else is told."""
+        self.manager.settimeout(timeout)
+        try:
+            while "WATCHDOG" not in self.told():
+                pass
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            self.manager.settimeout(harness.DEADLINE)
+
+
+class Notify(Listening):
     def test_life(self):
         """READY when it listens; RELOADING and READY, also when refused; STOPPING"""
         with Echod(conf="", env={"NOTIFY_SOCKET": self.path}, wait=False,
@@ -77,18 +88,6 @@ class Notify(harness.Test):
             with d.connect() as a:
                 self.assertEchoes(a)
                 self.assertEqual(self.told(), {"STATUS": "Connections: 1, refused: 1"})
-
-    def fed(self, timeout):
-        """True if the watchdog is fed within that time, whatever else is told."""
-        self.manager.settimeout(timeout)
-        try:
-            while "WATCHDOG" not in self.told():
-                pass
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            self.manager.settimeout(harness.DEADLINE)
 
     def test_watchdog(self):
         """the watchdog is fed while all threads answer, asleep or busy, and not while one is stuck [F41]"""
@@ -158,6 +157,86 @@ class Notify(harness.Test):
             d.signal(signal.SIGHUP)
             d.wait_log("reloaded")
             self.assertServes(d)
+
+
+class Bus(Listening):
+    """The bus on which the service manager is asked: here it accepts, and says nothing."""
+
+    def setUp(self):
+        super().setUp()
+        path = self.path + ".bus"
+        self.bus = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.bus.close)
+        self.bus.bind(path)
+        self.bus.listen()
+        self.bus.settimeout(harness.DEADLINE)
+        self.env = {"NOTIFY_SOCKET": self.path, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={path}"}
+
+    def asked(self):
+        """The daemon's next connection to the bus."""
+        s = self.bus.accept()[0]
+        self.addCleanup(s.close)
+        return s
+
+    def test_silent(self):
+        """while a bus owes its answer all is served, new clients too, and the watchdog is fed"""
+        env = {**self.env, "WATCHDOG_USEC": "400000"}
+        with Echod(env=env, expect=["does not answer"]) as d:
+            self.asked()
+            self.assertTrue(self.fed(harness.DEADLINE))  # READY and the heartbeat did not wait
+            with d.connect() as s:
+                d.signal(signal.SIGTERM)
+                while self.told().get("STOPPING") != "1":  # before there is an answer
+                    pass
+                self.asked()
+                for _ in range(3):
+                    self.assertTrue(self.fed(harness.DEADLINE))
+                    self.assertEchoes(s)
+                    self.assertServes(d)
+                    self.assertIn("open", d.counters())
+                self.assertNotIn("stopping", d.log())
+                d.signal(signal.SIGTERM)  # waits no longer
+                d.wait_exit()
+            self.assertNotIn(NO_MANAGER, d.log())
+
+    def test_hurried(self):
+        """a second signal ends the asking, and does not wait for clients either"""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Echod("-o", "shutdown_timeout=3600", env=self.env) as d, d.connect() as s:
+                self.assertEchoes(s)
+                d.signal(signal.SIGTERM)
+                self.asked(), self.asked()
+                d.signal(number)
+                self.assertEqual(d.wait_exit(), 0)
+                self.assertEqual(s.recv(1), b"")
+
+    def test_extends(self):
+        """the time that the answer may take is told to the manager, beside that of the stop"""
+        with Echod("-o", "shutdown_timeout=100", env=self.env) as d:
+            d.signal(signal.SIGTERM)
+            told = self.told()
+            while "EXTEND_TIMEOUT_USEC" not in told:
+                told = self.told()
+            self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 110_000_000)
+            d.signal(signal.SIGTERM)
+
+    def test_absent(self):
+        """without a bus the start says once what that means, and a stop does not wait"""
+        self.bus.close()
+        with Echod(conf="", env=self.env, expect=[NO_MANAGER]) as d:
+            d.wait_log("cannot ask the service manager: Connection refused; a restart will end all")
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded")
+            self.assertEqual(d.log().count(NO_MANAGER), 1)
+
+    def test_not_asked(self):
+        """who does not hand over asks nobody, at the start or at a stop"""
+        with Echod("-o", "hand_over=false", env=self.env) as d:
+            self.assertServes(d)
+            d.stop()
+        self.bus.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            self.bus.accept()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ ROOMS = [
     {"main"},
     {"cmdline"},
     {"server"},
+    {"watch"},
     {"takeover", "pulse", "rescue"},
     {"handover"},
     {"reactor", "report", "listening"},

@@ -26,6 +26,9 @@ static const char *job_type;
 /* A method or property that is answered by an error, with another type, or not at all. */
 static const char *refused, *mistyped, *silent;
 
+/* At this one the bus ends, and is there again for one more connection. */
+static const char *fatal;
+
 static bool is(const char *what, const char *name)
 {
 	return what && strcmp(what, name) == 0;
@@ -54,6 +57,10 @@ static int on_message(sd_bus_message *m, void *context, sd_bus_error *error)
 		return -EBADMSG;
 	if (is(silent, what))
 		return 1;
+	if (is(fatal, what)) {
+		fatal = NULL;
+		return -ECONNRESET;
+	}
 	if (is(refused, what))
 		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "no");
 	if (is(mistyped, what))
@@ -63,7 +70,7 @@ static int on_message(sd_bus_message *m, void *context, sd_bus_error *error)
 	return answer(m, what);
 }
 
-static void *serve(void *arg)
+static void serve_one(void)
 {
 	sd_bus *bus = NULL;
 	int r, fd = accept(listener, NULL, NULL);
@@ -79,12 +86,20 @@ static void *serve(void *arg)
 		if (r == 0)
 			r = sd_bus_wait(bus, UINT64_MAX);
 	} while (r >= 0);
-	sd_bus_unref(bus);
+	sd_bus_close_unref(bus);
+}
+
+static void *serve(void *arg)
+{
+	bool again = fatal != NULL;
+
+	serve_one();
+	if (again)
+		serve_one();
 	return arg;
 }
 
-/* A manager in the middle of a restart, for one connection. */
-static void begin(void)
+static void open_bus(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char name[64];
@@ -97,17 +112,45 @@ static void begin(void)
 	cr_assert_eq(bind(listener, (struct sockaddr *)&address,
 			  (socklen_t)(sizeof(sa_family_t) + 1 + size)),
 		     0);
-	cr_assert_eq(listen(listener, 1), 0);
+	cr_assert_eq(listen(listener, 0), 0);
+}
+
+/* A manager in the middle of a restart, for one connection. */
+static void begin(void)
+{
+	unsetenv("MANAGERPID");
+	open_bus();
 	store_max = 100;
 	job = 7;
 	job_type = "restart";
-	cr_assert_eq(pthread_create(&thread, NULL, serve, NULL), 0);
 }
 
+/* Asks as main does.  Nothing but poll(2) waits. */
+static int ask_bus(int64_t timeout_ms, bool persist)
+{
+	struct manager m = { 0 };
+	int answer;
+
+	manager_ask(&m, timeout_ms, persist);
+	do {
+		struct pollfd p;
+		int wait_ms = manager_poll(&m, &p);
+
+		(void)poll(&p, 1, wait_ms);
+		answer = manager_process(&m);
+	} while (answer == MANAGER_ASKING);
+	manager_cancel(&m);
+	return answer;
+}
+
+/* Asks the manager of begin(), which then ends. */
 static int ask(void)
 {
-	int r = manager_is_restarting();
+	bool persist = fatal != NULL;
+	int r;
 
+	cr_assert_eq(pthread_create(&thread, NULL, serve, NULL), 0);
+	r = ask_bus(silent ? 100 : 1000 * HELPER_TIMEOUT, persist);
 	cr_assert_eq(pthread_join(thread, NULL), 0);
 	return r;
 }
@@ -116,27 +159,27 @@ TestSuite(manager, .init = begin, .timeout = HELPER_TIMEOUT);
 
 TEST(manager, restart)
 {
-	cr_assert_eq(ask(), 1);
+	cr_assert_eq(ask(), MANAGER_RESTART);
 }
 
 TEST(manager, stop)
 {
 	job_type = "stop";
-	cr_assert_eq(ask(), 0);
+	cr_assert_eq(ask(), MANAGER_NO_RESTART);
 }
 
 /* As after kill(1). */
 TEST(manager, no_job)
 {
 	job = 0;
-	cr_assert_eq(ask(), 0);
+	cr_assert_eq(ask(), MANAGER_NO_RESTART);
 }
 
 /* It would keep nothing. */
 TEST(manager, no_store)
 {
 	store_max = 0;
-	cr_assert_eq(ask(), 0);
+	cr_assert_eq(ask(), MANAGER_NO_STORE);
 }
 
 TEST(manager, unit_refused)
@@ -183,9 +226,55 @@ TEST(manager, silence)
 	cr_assert_eq(ask(), -ETIMEDOUT);
 }
 
-/* There is none. */
-Test(manager, nobody)
+/* The bus accepts, and says nothing at all. */
+TEST(manager, silent_bus)
+{
+	cr_assert_eq(ask_bus(100, true), -ETIMEDOUT);
+}
+
+/* It does not even accept: its queue is full, which can pass. */
+TEST(manager, full_bus)
+{
+	struct manager waiting = { 0 };
+
+	manager_ask(&waiting, 60000, false);
+	cr_assert_eq(manager_process(&waiting), MANAGER_ASKING); /* the one that has room */
+	cr_assert_eq(ask_bus(60000, false), -EAGAIN);
+	cr_assert_eq(ask_bus(150, true), -EAGAIN);
+	manager_cancel(&waiting);
+}
+
+/* The bus is executed anew in the middle of an answer. */
+TEST(manager, passing_error)
+{
+	fatal = "JobType";
+	cr_assert_eq(ask(), MANAGER_RESTART);
+}
+
+/* There is none, which is known at once. */
+TEST(manager, nobody)
 {
 	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
-	cr_assert_eq(manager_is_restarting(), -ECONNREFUSED);
+	cr_assert_eq(ask_bus(INT32_MAX, true), -ECONNREFUSED);
+}
+
+/* Who is run by a user's manager asks that one. */
+TEST(manager, of_a_user)
+{
+	setenv("DBUS_SESSION_BUS_ADDRESS", getenv("DBUS_SYSTEM_BUS_ADDRESS"), 1);
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
+	setenv("MANAGERPID", "1", 1);
+	cr_assert_eq(ask(), MANAGER_RESTART);
+}
+
+/* Nothing is waited for when nothing was asked, or the answer is known. */
+TEST(manager, nothing_asked)
+{
+	struct manager m = { 0 };
+	struct pollfd p;
+
+	cr_assert_eq(manager_poll(&m, &p), -1);
+	cr_assert_eq(p.fd, -1);
+	cr_assert_eq(manager_process(&m), MANAGER_ASKING);
+	manager_cancel(&m);
 }
