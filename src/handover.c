@@ -1,6 +1,6 @@
 /*
  * The threads have ended between two rounds, so the records stand still.  The
- * sockets go into carriers, what is known of them into a sealed memfd; the
+ * sockets go into carriers, what is known of them into a memfd; the
  * service manager holds both when this process ends.  The kernel goes on
  * meanwhile: it acknowledges and keeps what clients send, and sends what we
  * gave it.
@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,9 @@
 #include "report.h"
 #include "state.h"
 #include "store.h"
+
+/* How often freed memory is given back, so that at most one part of so many is kept. */
+#define TRIMS 16
 
 struct parcel {
 	int64_t since;
@@ -59,26 +63,6 @@ static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_
 	return n;
 }
 
-static void write_counter(FILE *out, const counter *c)
-{
-	uint64_t value = counter_get(c);
-
-	fwrite(&value, sizeof(value), 1, out);
-}
-
-static void write_counters(FILE *out, const struct reactor *r)
-{
-	for (int i = 0; i < REFUSALS; i++)
-		write_counter(out, &r->acceptor.refused[i]);
-	write_counter(out, &r->acceptor.pauses);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		for (int j = 0; j < CLOSINGS; j++)
-			write_counter(out, &r->workers[i].closed[j]);
-		write_counter(out, &r->workers[i].received);
-		write_counter(out, &r->workers[i].echoed);
-	}
-}
-
 static void write_record(FILE *out, const struct reactor *r, const struct parcel *parcel)
 {
 	const struct connection *c = table_at(&r->table, (uint32_t)parcel->fd);
@@ -91,83 +75,74 @@ static void write_record(FILE *out, const struct reactor *r, const struct parcel
 		.stalled = c->stalled,
 	};
 
-	fwrite(&record, sizeof(record), 1, out);
+	state_write_record(out, &record);
 }
 
-static void write_pending(FILE *out, const struct pending *p)
+static const struct pending *pending_of(const struct reactor *r, const struct parcel *parcel)
 {
-	if (p)
+	return table_at(&r->table, (uint32_t)parcel->fd)->pending;
+}
+
+/* Frees the pending bytes, if any.  Returns how many they were. */
+static size_t free_pending(struct reactor *r, const struct parcel *parcel)
+{
+	struct connection *c = table_at(&r->table, (uint32_t)parcel->fd);
+	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
+	size_t size = c->pending ? c->pending->size : 0;
+
+	connection_forget(c, &r->workers[owner - 1].echo);
+	return size;
+}
+
+/*
+ * The file counts as our memory, so each buffer is freed when it is written.
+ * malloc(3) keeps what is free for later; it is told to give it back, now and
+ * then, for that takes it some time.
+ */
+static void write_pending(FILE *out, struct reactor *r, const struct parcel *parcels, uint32_t n)
+{
+	size_t all = 0, freed = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		all += pending_of(r, &parcels[i]) ? pending_of(r, &parcels[i])->size : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pending *p = pending_of(r, &parcels[i]);
+
+		if (!p)
+			continue;
 		fwrite(p->data + p->sent, p->size - p->sent, 1, out);
+		freed += free_pending(r, &parcels[i]);
+		if (freed > all / TRIMS) {
+			malloc_trim(0);
+			freed = 0;
+		}
+	}
 }
 
-struct sources {
-	FILE *out; /* or NULL: only count */
-	uint32_t n;
-};
-
-static void write_source(void *context, const struct limiter_memory *memory)
+/* Writes the state into a file, and frees what is pending.  0 or -errno. */
+static int write_state(FILE *out, struct reactor *r, const struct parcel *parcels, uint32_t n,
+		       int64_t frozen)
 {
-	struct sources *sources = context;
-	struct state_source source = { .due = memory->due };
-
-	memcpy(source.address, memory->address, sizeof(source.address));
-	sources->n++;
-	if (sources->out)
-		fwrite(&source, sizeof(source), 1, sources->out);
-}
-
-/* How many sources are worth a note; writes them unless out is NULL. */
-static uint32_t write_sources(FILE *out, const struct reactor *r, int64_t now)
-{
-	struct sources sources = { .out = out };
-
-	/* Version 1 had none; and an acceptor that is stuck may hold the table. */
-	if (STATE_VERSION > 1 && !r->accepting)
-		limiter_save(&r->limiter, now, write_source, &sources);
-	return sources.n;
-}
-
-static void write_state(FILE *out, const struct reactor *r, const struct parcel *parcels,
-			uint32_t n, int64_t frozen)
-{
-	int64_t now = clock_ns();
 	struct state_header header = {
-		.n_refused = REFUSALS,
-		.n_closed = CLOSINGS,
-		.n_workers = r->n_workers,
 		.n_connections = n,
-		.n_sources = write_sources(NULL, r, now),
+		.n_workers = r->n_workers,
 		.frozen = frozen,
 	};
 
+	errno = 0;
 	state_write_header(out, &header);
-	write_counters(out, r);
-	write_sources(out, r, now);
 	for (uint32_t i = 0; i < n; i++)
 		write_record(out, r, &parcels[i]);
-	for (uint32_t i = 0; i < n; i++)
-		write_pending(out, table_at(&r->table, (uint32_t)parcels[i].fd)->pending);
+	write_pending(out, r, parcels, n);
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	return errno ? -errno : -EIO;
 }
 
-/* Ends the writing; returns a sealed descriptor of it, or -errno. */
-static int seal(FILE *out)
+/* Returns a memfd with the state, or -errno. */
+static int make_state(struct reactor *r, const struct parcel *parcels, uint32_t n, int64_t frozen)
 {
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-	int fd;
-
-	if (fflush(out) != 0 || ferror(out))
-		return errno ? -errno : -EIO;
-	if (fcntl(fileno(out), F_ADD_SEALS, seals) < 0)
-		return -errno;
-	fd = fcntl(fileno(out), F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Returns a sealed memfd with the state, or -errno. */
-static int make_state(const struct reactor *r, const struct parcel *parcels, uint32_t n,
-		      int64_t frozen)
-{
-	int fd = memfd_create("echod-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create("echod-state", MFD_CLOEXEC);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 	int result;
 
@@ -177,8 +152,11 @@ static int make_state(const struct reactor *r, const struct parcel *parcels, uin
 			close(fd);
 		return result;
 	}
-	write_state(out, r, parcels, n, frozen);
-	result = seal(out);
+	result = write_state(out, r, parcels, n, frozen);
+	if (result == 0)
+		result = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (result == -1)
+		result = -errno;
 	fclose(out);
 	return result;
 }
@@ -213,30 +191,16 @@ static uint32_t store_sockets(const struct parcel *parcels, uint32_t n)
 static void mark_unfinished(const struct reactor *r, const struct parcel *parcels, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (table_at(&r->table, (uint32_t)parcels[i].fd)->pending)
+		if (pending_of(r, &parcels[i]))
 			connection_reset_on_close(parcels[i].fd);
 }
 
-/* As above, of all, and those of stuck workers too, of which nobody knows. */
+/* Nobody takes over: no end is to be taken for a whole echo. */
 static void mark_all_unfinished(const struct reactor *r)
 {
-	for (uint32_t fd = 0; fd < r->table.size; fd++) {
-		const struct connection *c = table_at(&r->table, fd);
-		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
-
-		if (owner && (!worker_has_ended(&r->workers[owner - 1]) || c->pending))
+	for (uint32_t fd = 0; fd < r->table.size; fd++)
+		if (atomic_load_explicit(&table_at(&r->table, fd)->owner, memory_order_acquire))
 			connection_reset_on_close((int)fd);
-	}
-}
-
-static void free_pending(struct reactor *r, const struct parcel *parcels, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		struct connection *c = table_at(&r->table, (uint32_t)parcels[i].fd);
-		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
-
-		connection_forget(c, &r->workers[owner - 1].echo);
-	}
 }
 
 /* 0, or -errno if there is no way to store any; how many were not stored in *lost. */
@@ -260,8 +224,11 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 		close(state);
 		*lost -= store_sockets(parcels, n);
 		store_barrier(); /* it holds them now: this process may end */
+	} else {
+		mark_all_unfinished(r);
 	}
-	free_pending(r, parcels, n);
+	for (uint32_t i = 0; i < n; i++)
+		free_pending(r, &parcels[i]);
 	free(parcels);
 	return state < 0 ? state : 0;
 }

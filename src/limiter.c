@@ -244,34 +244,6 @@ void limiter_count(struct limiter *limiter, const struct address *peer, int64_t 
 	atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
 }
 
-void limiter_save(const struct limiter *limiter, int64_t now,
-		  void (*each)(void *context, const struct limiter_memory *memory), void *context)
-{
-	for (const struct source *s = limiter->sources; s; s = s->hh.next) {
-		struct limiter_memory memory = { .due = s->due };
-
-		if (s->due <= now)
-			continue;
-		memcpy(memory.address, &s->key.address, sizeof(memory.address));
-		each(context, &memory);
-	}
-}
-
-void limiter_restore(struct limiter *limiter, int64_t now, const struct limiter_memory *memory)
-{
-	struct key key;
-	struct source *s;
-
-	if (!limiter_keeps_sources(limiter))
-		return;
-	memset(&key, 0, sizeof(key));
-	key.salt = limiter->salt;
-	memcpy(&key.address, memory->address, sizeof(key.address));
-	s = source_get(limiter, &key, now);
-	if (s)
-		s->due = memory->due; /* a due too late is cut when it is used */
-}
-
 void limiter_release(struct limiter *limiter, struct source *source)
 {
 	if (source)

@@ -65,20 +65,6 @@ bool limiter_keeps_sources(const struct limiter *limiter);
 void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
 		   struct source **source);
 
-/* What must be remembered of a source beside its open connections. */
-struct limiter_memory {
-	unsigned char address[16]; /* see limiter.c */
-	int64_t due;		   /* ns, see limiter.c */
-};
-
-/*
- * For a successor: calls each() for every source whose bucket is not full, and
- * gives that back.  What cannot be remembered is forgotten.
- */
-void limiter_save(const struct limiter *limiter, int64_t now,
-		  void (*each)(void *context, const struct limiter_memory *memory), void *context);
-void limiter_restore(struct limiter *limiter, int64_t now, const struct limiter_memory *memory);
-
 /* Any thread: an admitted connection is over. */
 void limiter_release(struct limiter *limiter, struct source *source);
 

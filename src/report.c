@@ -88,8 +88,9 @@ void report_not_handed_over(int error, uint32_t lost)
 	log_begin(&r, EVENT_HAND_OVER_FAILED);
 	log_field(&r, "ECHOD_LOST", "%" PRIu32, lost);
 	log_errno(&r, -error);
-	log_end(&r, "cannot hand over: %s; %" PRIu32 " connections are lost",
-		strerrordesc_np(-error), lost);
+	log_end(&r, "cannot hand over: %s%s; %" PRIu32 " connections are lost",
+		strerrordesc_np(-error), error == -EFBIG ? " (by LimitFSIZE= or ulimit -f)" : "",
+		lost);
 }
 
 void report_taken_over(uint32_t connections, int64_t silence)
@@ -104,9 +105,10 @@ void report_taken_over(uint32_t connections, int64_t silence)
 
 void report_not_taken_over(int error, uint32_t lost)
 {
-	const char *why = error == -EPROTONOSUPPORT ? "their state is of a newer version" :
-			  error == -EBADMSG	    ? "their state is damaged" :
-						      strerrordesc_np(-error);
+	const char *why = error == -EPROTONOSUPPORT ?
+				  "their state is of a newer version, which this one cannot read" :
+			  error == -EBADMSG ? "their state is damaged" :
+					      strerrordesc_np(-error);
 	struct log_record r;
 
 	if (error == 0) {

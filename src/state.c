@@ -2,105 +2,122 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char magic[8] = "echodst";
 
-/* Whatever is larger is not ours: descriptors have an int. */
-#define COUNT_MAX INT_MAX
+/* A record is read as a whole, however much of it is known. */
+#define RECORD_MAX 4096
 
-/* The header of version 1, of which the others are longer. */
-#define HEADER_1 offsetof(struct state_header, frozen)
+/* So much memory is given back at once. */
+#define RELEASE_SIZE (1 << 20)
 
-static size_t header_size(uint32_t version)
+_Static_assert(sizeof(struct state_header) == 40, "no padding, and as version 2 had it");
+_Static_assert(sizeof(struct state_record) == 32, "no padding, and as version 2 had it");
+
+void state_write_header(FILE *out, const struct state_header *known)
 {
-	return version == 1 ? HEADER_1 : sizeof(struct state_header);
-}
-
-_Static_assert(sizeof(struct state_header) == 40, "no padding, and a multiple of 8");
-_Static_assert(sizeof(struct state_source) == 24, "no padding, and a multiple of 8");
-_Static_assert(sizeof(struct state_record) == 32, "no padding, and a multiple of 8");
-
-void state_write_header(FILE *out, const struct state_header *counts)
-{
-	struct state_header header = *counts;
+	struct state_header header = *known;
 
 	memcpy(header.magic, magic, sizeof(magic));
 	header.version = STATE_VERSION;
-	fwrite(&header, header_size(STATE_VERSION), 1, out);
+	header.readable_since = STATE_READABLE_SINCE;
+	header.records_at = sizeof(header);
+	header.record_size = sizeof(struct state_record);
+	fwrite(&header, sizeof(header), 1, out);
 }
 
-/* 0 if the file cannot change under us, and is as large as it says. */
-static int check_file(int fd, size_t *size)
+void state_write_record(FILE *out, const struct state_record *record)
 {
-	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
+	fwrite(record, sizeof(*record), 1, out);
+}
 
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || !(seals & F_SEAL_WRITE))
+/*
+ * Version 2, that of 0.1.0, had counters and sources before its records, and
+ * their numbers in the places of other fields; see the header.
+ */
+static int lay_out_2(struct state *s, const struct state_header *h)
+{
+	uint64_t refused = h->readable_since, closed = h->records_at, workers = h->record_size;
+	uint64_t sources = h->n_workers;
+
+	if (refused > UINT16_MAX || closed > UINT16_MAX || workers > UINT16_MAX)
 		return -EBADMSG;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < (off_t)HEADER_1)
-		return -EBADMSG;
-	*size = (size_t)st.st_size;
+	s->record_size = sizeof(struct state_record);
+	s->records_at = sizeof(*h) + 8 * (refused + 1) + 8 * workers * (closed + 2) + 24 * sources;
+	s->n_workers = h->record_size;
 	return 0;
 }
 
-static int check_header(const struct state_header *h)
+static int lay_out(struct state *s, const struct state_header *h)
 {
-	if (memcmp(h->magic, magic, sizeof(magic)) != 0 || h->version == 0)
+	if (memcmp(h->magic, magic, sizeof(magic)) != 0 || h->version < 2)
 		return -EBADMSG;
-	if (h->version > STATE_VERSION)
+	if (h->version == 2)
+		return lay_out_2(s, h);
+	if (h->readable_since > h->version || h->readable_since < 3)
+		return -EBADMSG;
+	if (h->readable_since > STATE_VERSION)
 		return -EPROTONOSUPPORT;
-	if (h->n_refused > REFUSALS || h->n_closed > CLOSINGS)
+	s->record_size = h->record_size;
+	s->records_at = h->records_at;
+	s->n_workers = h->n_workers;
+	if (s->records_at < sizeof(*h) || s->record_size < sizeof(struct state_record) ||
+	    s->record_size > RECORD_MAX)
 		return -EBADMSG;
-	if (h->n_workers > UINT16_MAX || h->n_connections > COUNT_MAX || h->n_sources > COUNT_MAX)
-		return -EBADMSG;
-	return h->version == 1 && h->n_sources > 0 ? -EBADMSG : 0;
+	return 0;
 }
 
-/* The next n bytes of the file, or NULL if there are not so many. */
-static const void *take(const struct state *s, size_t *offset, size_t n)
+/* Goes to the first record. */
+static int rewind_to_records(struct state *s, uint64_t size)
 {
-	const unsigned char *at = (const unsigned char *)s->map + *offset;
-
-	if (n > s->size - *offset)
-		return NULL;
-	*offset += n;
-	return at;
+	s->next = 0;
+	s->pending = 0;
+	s->pending_at = s->released = s->records_at + s->n_connections * s->record_size;
+	s->left = size - s->pending_at;
+	return fseeko(s->in, (off_t)s->records_at, SEEK_SET) < 0 ? -errno : 0;
 }
 
 /* The pending bytes must be just as many as the records claim. */
-static int check_records(const struct state *s, size_t left)
+static int check_records(struct state *s)
 {
-	for (uint32_t i = 0; i < s->header.n_connections; i++) {
-		const struct state_record *r = &s->records[i];
+	struct state_record record;
 
-		if (r->stalled > 1 || (r->pending > 0 && !r->stalled) || r->pending > left)
-			return -EBADMSG;
-		left -= r->pending;
+	for (uint32_t i = 0; i < s->n_connections; i++) {
+		int r = state_next(s, &record);
+
+		if (r < 0)
+			return r;
 	}
-	return left == 0 ? 0 : -EBADMSG;
+	return s->left == s->pending ? 0 : -EBADMSG;
 }
 
-static int lay_out(struct state *s)
+static int read_header(struct state *s)
 {
-	const struct state_header *h = &s->header;
-	size_t at = header_size(h->version);
-	const size_t u64 = sizeof(uint64_t);
+	struct state_header header;
+	struct stat st;
+	uint64_t size;
+	int r;
 
-	s->refused = take(s, &at, (h->n_refused + (size_t)1) * u64);
-	s->workers = take(s, &at, (size_t)h->n_workers * (h->n_closed + (size_t)2) * u64);
-	s->sources = take(s, &at, h->n_sources * sizeof(struct state_source));
-	s->records = take(s, &at, h->n_connections * sizeof(struct state_record));
-	s->pending = take(s, &at, 0);
-	if (!s->refused || !s->workers || !s->sources || !s->records)
+	if (fstat(fileno(s->in), &st) < 0 || fseeko(s->in, 0, SEEK_SET) < 0)
+		return -errno;
+	if (fread(&header, sizeof(header), 1, s->in) != 1)
 		return -EBADMSG;
-	return check_records(s, s->size - at);
+	r = lay_out(s, &header);
+	if (r < 0)
+		return r;
+	size = (uint64_t)st.st_size;
+	if (s->records_at > size || header.n_connections > (size - s->records_at) / s->record_size)
+		return -EBADMSG;
+	s->n_connections = header.n_connections;
+	s->frozen = header.frozen;
+	r = rewind_to_records(s, size);
+	if (r == 0)
+		r = check_records(s);
+	return r < 0 ? r : rewind_to_records(s, size);
 }
 
 int state_open(struct state *s, int fd)
@@ -108,30 +125,62 @@ int state_open(struct state *s, int fd)
 	int r;
 
 	memset(s, 0, sizeof(*s));
-	r = check_file(fd, &s->size);
-	if (r < 0)
-		return r;
-	s->map = mmap(NULL, s->size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (s->map == MAP_FAILED) {
-		s->map = NULL;
-		return -errno;
+	/* Files in memory have seals; any other might be slow to read, or never end. */
+	s->in = fcntl(fd, F_GET_SEALS) < 0 ? NULL : fdopen(fd, "r");
+	if (!s->in) {
+		close(fd);
+		return -EBADMSG;
 	}
-	memcpy(&s->header, s->map, HEADER_1);
-	r = check_header(&s->header);
-	if (r == 0 && header_size(s->header.version) > s->size)
-		r = -EBADMSG;
-	if (r == 0) {
-		memcpy(&s->header, s->map, header_size(s->header.version));
-		r = lay_out(s);
-	}
+	r = read_header(s);
 	if (r < 0)
 		state_close(s);
 	return r;
 }
 
+int state_next(struct state *s, struct state_record *record)
+{
+	unsigned char bytes[RECORD_MAX];
+
+	if (s->next == s->n_connections || fread(bytes, s->record_size, 1, s->in) != 1)
+		return -EBADMSG;
+	memcpy(record, bytes, sizeof(*record));
+	s->next++;
+	s->pending_at += s->pending;
+	s->left -= s->pending;
+	s->pending = 0;
+	if (record->stalled > 1 || (record->pending > 0 && !record->stalled) ||
+	    record->pending > s->left)
+		return -EBADMSG;
+	s->pending = record->pending;
+	return 0;
+}
+
+int state_read_pending(struct state *s, void *buffer)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	uint64_t end = s->pending_at + s->pending;
+
+	for (uint64_t at = s->pending_at; at < end;) {
+		ssize_t n = pread(fileno(s->in), buffer, end - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EBADMSG;
+		at += (uint64_t)n;
+		buffer = (unsigned char *)buffer + n;
+	}
+	if (end - s->released >= RELEASE_SIZE) { /* of version 2 it is sealed, and stays */
+		(void)fallocate(fileno(s->in), punch, (off_t)s->released,
+				(off_t)(end - s->released));
+		s->released = end;
+	}
+	return 0;
+}
+
 void state_close(struct state *s)
 {
-	if (s->map)
-		munmap(s->map, s->size);
+	if (s->in)
+		fclose(s->in);
 	memset(s, 0, sizeof(*s));
 }

@@ -29,45 +29,9 @@
 struct taking {
 	struct reactor *reactor;
 	struct state state; /* without connections if it was not understood */
-	uint32_t next;	    /* record */
-	size_t pending;	    /* offset of its bytes */
 	int64_t now, last;  /* ms: since must be between these */
 	uint32_t carried, dropped;
 };
-
-static void restore_counters(struct reactor *r, const struct state *s)
-{
-	const uint64_t *value = s->refused;
-
-	for (uint32_t i = 0; i < s->header.n_refused; i++)
-		counter_set(&r->acceptor.refused[i], *value++);
-	counter_set(&r->acceptor.pauses, *value);
-	value = s->workers;
-	for (uint32_t i = 0; i < s->header.n_workers; i++) {
-		struct worker *w = &r->workers[i % r->n_workers];
-
-		for (uint32_t j = 0; j < s->header.n_closed; j++) {
-			counter_add(&w->accepted, *value);
-			counter_add(&w->closed_total, *value);
-			counter_add(&w->closed[j], *value++);
-		}
-		w->echo.received += *value++;
-		counter_set(&w->received, w->echo.received);
-		counter_add(&w->echoed, *value++);
-	}
-}
-
-static void restore_sources(struct reactor *r, const struct state *s)
-{
-	int64_t now = clock_ns();
-
-	for (uint32_t i = 0; i < s->header.n_sources; i++) {
-		struct limiter_memory memory = { .due = s->sources[i].due };
-
-		memcpy(memory.address, s->sources[i].address, sizeof(memory.address));
-		limiter_restore(&r->limiter, now, &memory);
-	}
-}
 
 /*
  * 0 if it is a TCP socket that does not listen; makes it non-blocking.  Whether
@@ -98,10 +62,12 @@ static void count(struct limiter *limiter, int fd, struct source **source)
 		limiter_count(limiter, &peer, clock_ns(), source);
 }
 
-/* A copy of the record's pending bytes in *pending, NULL if there are none. */
-static int copy_pending(const struct taking *t, const struct state_record *record,
+/* The record's pending bytes in *pending, NULL if there are none. */
+static int read_pending(struct taking *t, const struct state_record *record,
 			struct pending **pending)
 {
+	int r;
+
 	*pending = NULL;
 	if (record->pending == 0)
 		return 0;
@@ -110,21 +76,27 @@ static int copy_pending(const struct taking *t, const struct state_record *recor
 		return -ENOMEM;
 	(*pending)->size = record->pending;
 	(*pending)->sent = 0;
-	memcpy((*pending)->data, t->state.pending + t->pending, record->pending);
-	return 0;
+	r = state_read_pending(&t->state, (*pending)->data);
+	if (r < 0) {
+		free(*pending);
+		*pending = NULL;
+	}
+	return r;
 }
 
-static struct worker *worker_of(const struct taking *t, const struct state_record *record)
+static struct worker *worker_of(const struct taking *t, const struct state_record *record,
+				uint32_t number)
 {
 	struct reactor *r = t->reactor;
-	bool same = t->state.header.n_workers == r->n_workers && record->worker < r->n_workers;
+	bool same = t->state.n_workers == r->n_workers && record->worker < r->n_workers;
 
-	return &r->workers[same ? record->worker : t->next % r->n_workers];
+	return &r->workers[same ? record->worker : number % r->n_workers];
 }
 
 /* Puts one connection to work.  0, or -errno and nothing was done. */
-static int resume(struct taking *t, const struct state_record *record, int fd)
+static int resume(struct taking *t, const struct state_record *record, uint32_t number, int fd)
 {
+	struct worker *w = worker_of(t, record, number);
 	struct pending *pending;
 	struct connection *c;
 	int r;
@@ -134,7 +106,7 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	r = check_socket(fd);
 	if (r < 0)
 		return r;
-	r = copy_pending(t, record, &pending);
+	r = read_pending(t, record, &pending);
 	if (r < 0)
 		return r;
 	c = table_at(&t->reactor->table, (uint32_t)fd);
@@ -144,29 +116,27 @@ static int resume(struct taking *t, const struct state_record *record, int fd)
 	c->stalled = record->stalled;
 	c->unacknowledged = record->unacknowledged;
 	count(&t->reactor->limiter, fd, &c->source);
-	worker_resume(worker_of(t, record), fd);
+	worker_resume(w, fd);
+	w->echo.received += record->pending; /* what it echoes, it has received */
+	counter_set(&w->received, w->echo.received);
 	return 0;
-}
-
-static void pass_record(struct taking *t)
-{
-	t->pending += t->state.records[t->next++].pending;
 }
 
 static void take_socket(void *context, uint32_t number, int fd)
 {
 	struct taking *t = context;
-	const struct state_record *record;
+	struct state *s = &t->state;
+	struct state_record record;
 	int r = -EBADMSG;
 
-	while (t->next < number && t->next < t->state.header.n_connections)
-		pass_record(t);
-	if (number == t->next && number < t->state.header.n_connections) {
-		record = &t->state.records[number];
-		if (record->since > t->last)
-			t->last = record->since < t->now ? record->since : t->now;
-		r = resume(t, record, fd);
-		pass_record(t);
+	while (s->next < number && s->next < s->n_connections)
+		(void)state_next(s, &record); /* whose socket is missing */
+	if (s->next == number)
+		r = state_next(s, &record);
+	if (r == 0) {
+		if (record.since > t->last)
+			t->last = record.since < t->now ? record.since : t->now;
+		r = resume(t, &record, number, fd);
 	}
 	if (r == 0) {
 		t->carried++;
@@ -213,20 +183,15 @@ struct takeover takeover_run(struct reactor *r, struct activation *a)
 	remove_from_store(a);
 	if (a->state >= 0) {
 		result.error = state_open(&t.state, a->state);
-		close(a->state);
 		a->state = -1;
 	}
-	if (t.state.map) {
-		restore_counters(r, &t.state);
-		restore_sources(r, &t.state);
-	}
 	take_all(&t, a);
-	if (t.state.header.n_connections > t.carried + t.dropped)
-		t.dropped = t.state.header.n_connections - t.carried;
+	if (t.state.n_connections > t.carried + t.dropped)
+		t.dropped = t.state.n_connections - t.carried;
 	count_lost(r, t.dropped);
 	result.carried = t.carried;
 	result.lost = t.dropped;
-	result.frozen = t.state.header.frozen;
+	result.frozen = t.state.frozen;
 	state_close(&t.state);
 	return result;
 }

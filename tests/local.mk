@@ -277,15 +277,11 @@ EXTRA_PROGRAMS += $(system_programs) $(versions)
 system_programs = tests/system/probe
 tests_system_probe_LDADD =
 
-# A daemon of the time when there were no sources in what is handed over, and
-# one of the time to come.
-versions = tests/system/older tests/system/newer
-tests_system_older_SOURCES = src/main.c src/state.c src/handover.c
-tests_system_older_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=1
-tests_system_older_LDADD = $(src_echod_LDADD)
-tests_system_newer_SOURCES = $(tests_system_older_SOURCES)
-tests_system_newer_CPPFLAGS = $(AM_CPPFLAGS) -DSTATE_VERSION=3
+# A daemon of the time to come.
+versions = tests/system/newer
+tests_system_newer_SOURCES = src/main.c tests/system/newer.c
 tests_system_newer_LDADD = $(src_echod_LDADD)
+tests_system_newer_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=state_write_header,--wrap=state_write_record
 
 # What the kernel seldom does, loaded before everything else; no part of what is sanitized or hardened.
 shim = tests/shim/shim.so

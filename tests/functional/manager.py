@@ -217,13 +217,10 @@ class Manager:
 
 # What is stored, taken apart and forged; see src/state.h and src/carrier.h.
 
-HEADER = struct.Struct("=8sIIIIII")
-FROZEN = struct.Struct("=q")  # the end of the header, since version 2
-SOURCE = struct.Struct("=16sq")
+HEADER = struct.Struct("=8sIIIIIIq")
 RECORD = struct.Struct("=qQQIHH")
 MAGIC = b"echodst\0"
-VERSION, REFUSALS, CLOSINGS = 2, 4, 5
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+VERSION = 3
 
 
 class Record:
@@ -244,26 +241,30 @@ class State:
     def __init__(self, manager):
         fd = manager.stored("stored.state")
         data = os.pread(fd, os.fstat(fd).st_size, 0)
-        (self.magic, self.version, refused, closed, self.n_workers, connections,
-         sources) = HEADER.unpack_from(data)
-        at = HEADER.size + (FROZEN.size if self.version > 1 else 0)
-        at += 8 * (refused + 1 + self.n_workers * (closed + 2))
-        self.sources = dict(SOURCE.unpack_from(data, at + i * SOURCE.size) for i in range(sources))
-        at += sources * SOURCE.size
-        self.records = [Record(*RECORD.unpack_from(data, at + i * RECORD.size))
-                        for i in range(connections)]
+        (self.magic, self.version, self.readable_since, at, size, connections, self.n_workers,
+         _) = HEADER.unpack_from(data)
+        self.records = [Record(*RECORD.unpack_from(data, at + i * size)) for i in range(connections)]
 
 
-def state(records=(), workers=1, version=VERSION, magic=MAGIC, refused=REFUSALS, closed=CLOSINGS,
-          connections=None, sources=0, pending=b""):
-    """The bytes of a state, in which all counters are 0."""
-    count = len(records) if connections is None else connections
-    return (HEADER.pack(magic, version, refused, closed, workers, count, sources) +
-            (FROZEN.pack(0) if version > 1 else b"") +
-            bytes(8 * (REFUSALS + 1 + CLOSINGS + 2)) + b"".join(r.pack() for r in records) + pending)
+def state(records=(), magic=MAGIC, version=VERSION, since=VERSION, records_at=None, record_size=None,
+          connections=None, workers=1, section=b"", field=b"", pending=b""):
+    """The bytes of a state; a later version has another section, and a field more in each record."""
+    header = HEADER.pack(magic, version, since,
+                         HEADER.size + len(section) if records_at is None else records_at,
+                         RECORD.size + len(field) if record_size is None else record_size,
+                         len(records) if connections is None else connections, workers, 0)
+    return header + section + b"".join(r.pack() + field for r in records) + pending
 
 
-def memory_file(data, seals=SEALS):
+def state_2(records=(), magic=MAGIC, refused=4, closed=5, workers=1, connections=None, sources=0,
+            counters=b"", pending=b""):
+    """The bytes of a state as 0.1.0 wrote it, with counters of one worker and no source."""
+    header = HEADER.pack(magic, 2, refused, closed, workers,
+                         len(records) if connections is None else connections, sources, 0)
+    return header + (counters or bytes(8 * (4 + 1 + 5 + 2))) + b"".join(r.pack() for r in records) + pending
+
+
+def memory_file(data, seals=0):
     """A memfd with these bytes."""
     fd = os.memfd_create("state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, data)

@@ -125,27 +125,32 @@ class Restart(machine.Test):
 
 
 class Versions(machine.Test):
-    def test_upgrade(self):
-        """a newer version goes on with the connections of an older one"""
+    def test_rollback(self):
+        """an upgrade to a later version and its rollback drop nobody"""
         with Machine() as m:
             m.do("cp", ECHOD, ECHOD + ".now")
-            m.install("older", ECHOD)
             m.systemctl("start", "echod")
             with harness.many(m.connect() for _ in range(10)) as clients:
+                self.assertTrue(all(map(machine.is_alive, clients)))
+                m.install("newer", ECHOD)
+                m.systemctl("restart", "echod")
                 self.assertTrue(all(map(machine.is_alive, clients)))
                 m.do("mv", ECHOD + ".now", ECHOD)
                 m.systemctl("restart", "echod")
                 self.assertTrue(all(map(machine.is_alive, clients)))
             self.assertEqual(m.complaints(), [])
 
-    def test_downgrade(self):
-        """an older version ends the connections of a newer one, says why, and serves"""
-        with Machine() as m:
+    def test_no_way_back(self):
+        """what an older version cannot read ends connections; it says why, and serves"""
+        drop_in = "[Service]\nEnvironment=READABLE_SINCE=4\n"
+        with Machine({"etc/systemd/system/echod.service.d/later.conf": drop_in}) as m:
+            m.do("cp", ECHOD, ECHOD + ".now")
+            m.install("newer", ECHOD)
             m.systemctl("start", "echod")
             listeners = m.show("echod", "NFileDescriptorStore")
             with harness.many(m.connect() for _ in range(10)) as clients:
                 self.assertTrue(all(map(machine.is_alive, clients)))
-                m.install("older", ECHOD)
+                m.do("mv", ECHOD + ".now", ECHOD)
                 m.systemctl("restart", "echod")
                 self.assertFalse(any(map(machine.is_alive, clients)))
             self.assertRegex("\n".join(m.complaints()), "version")
