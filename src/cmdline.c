@@ -1,5 +1,6 @@
 #include "cmdline.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,18 +52,29 @@ static int set_action(struct cmdline *cmdline, enum cmdline_action action)
 	return -1;
 }
 
+static int set_path(struct conf_source *source, const char *path)
+{
+	if (!*path)
+		return complain("-c needs the path of a file", "");
+	source->path = path;
+	source->may_be_missing = false;
+	return -1;
+}
+
 static int add_override(struct conf_source *source, const char *text)
 {
 	if (text[0] == '=' || !strchr(text, '='))
-		return complain("-o needs NAME=VALUE, not ", text);
+		return complain("-o needs NAME=VALUE, not ", *text ? text : "an empty text");
 	source->overrides[source->n_overrides++] = text;
 	return -1;
 }
 
-static int print_and_exit(const char *a, const char *b)
+int cmdline_end_output(void)
 {
-	printf("%s%s", a, b);
-	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EX_OK;
+	fprintf(stderr, "echod: cannot write to standard output: %s\n", strerror(errno));
+	return EX_IOERR;
 }
 
 /* One option.  -1: go on. */
@@ -70,9 +82,7 @@ static int take(struct cmdline *cmdline, int option, const char *argument)
 {
 	switch (option) {
 	case 'c':
-		cmdline->options.source.path = argument;
-		cmdline->options.source.may_be_missing = false;
-		return -1;
+		return set_path(&cmdline->options.source, argument);
 	case 'o':
 		return add_override(&cmdline->options.source, argument);
 	case 't':
@@ -86,9 +96,11 @@ static int take(struct cmdline *cmdline, int option, const char *argument)
 		cmdline->options.trace = true;
 		return -1;
 	case 'V':
-		return print_and_exit(PACKAGE_STRING "\n", "");
+		puts(PACKAGE_STRING);
+		return cmdline_end_output();
 	case 'h':
-		return print_and_exit(usage, help);
+		printf("%s%s", usage, help);
+		return cmdline_end_output();
 	default: /* getopt_long(3) has said what is wrong */
 		fprintf(stderr, "%sTry 'echod --help'.\n", usage);
 		return EX_USAGE;
@@ -111,7 +123,7 @@ int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[])
 	       (option = getopt_long(argc, argv, "c:o:tpVh", long_options, NULL)) != -1)
 		status = take(cmdline, option, optarg);
 	if (status < 0 && optind < argc)
-		status = complain("what is this: ", argv[optind]);
+		status = complain("unexpected argument: ", argv[optind]);
 	if (status >= 0)
 		cmdline_deinit(cmdline);
 	return status;

@@ -19,6 +19,9 @@ struct cmdline {
  */
 int cmdline_parse(struct cmdline *cmdline, int argc, char *argv[]);
 
+/* Ends what is printed on standard output: EX_OK, or EX_IOERR after a complaint. */
+int cmdline_end_output(void);
+
 void cmdline_deinit(struct cmdline *cmdline);
 
 #endif

@@ -1,127 +1,126 @@
 #include "comments.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
-struct scan {
-	char *at, *end;
-	int line;
-};
-
-static char next_but_one(const struct scan *s)
+const char *comments_skip_quoted(const char *text)
 {
-	return s->at + 1 < s->end ? s->at[1] : '\0';
+	const char *at = text + 1;
+
+	while (*at && *at != '\n' && *at != *text)
+		at += *at == '\\' && at[1] && at[1] != '\n' ? 2 : 1;
+	return at + (*at == *text);
 }
 
-/* Steps over n bytes, or to the end. */
-static void step(struct scan *s, int n, bool blank)
+/* Overwrites what is between two places, and returns the second. */
+static char *blank(char *at, const char *end)
 {
-	while (n-- > 0 && s->at < s->end) {
-		if (*s->at == '\n')
-			s->line++;
-		else if (blank)
-			*s->at = ' ';
-		s->at++;
-	}
-}
-
-/* From the quote to behind its twin; a backslash takes the next byte with it. */
-static void step_over_string(struct scan *s)
-{
-	char quote = *s->at;
-
-	step(s, 1, false);
-	while (s->at < s->end && *s->at != quote)
-		step(s, *s->at == '\\' ? 2 : 1, false);
-}
-
-static void blank_line_comment(struct scan *s)
-{
-	while (s->at < s->end && *s->at != '\n')
-		step(s, 1, true);
-}
-
-static void blank_block_comment(struct scan *s)
-{
-	step(s, 2, true);
-	while (s->at < s->end && !(*s->at == '*' && next_but_one(s) == '/'))
-		step(s, 1, true);
+	for (; at < end; at++)
+		if (*at != '\n')
+			*at = ' ';
+	return at;
 }
 
 /* "//" and "/ *" within a bare word belong to it, as libconfuse sees it. */
-static bool begins_word(const struct scan *s, const char *text)
+static bool begins_word(const char *at, const char *text)
 {
-	return s->at == text || strchr(" \t\r\n={}()+,\"'", s->at[-1]);
+	return at == text || strchr(" \t\r\n={}()+,\"'", at[-1]);
 }
 
-int comments_blank(char *text, size_t size)
+/* Behind the comment that begins here; at itself if none does; NULL if it does not end. */
+static const char *skip_comment(const char *at, const char *text)
 {
-	struct scan s = { text, text + size, 1 };
+	const char *end;
 
-	while (s.at < s.end) {
-		bool slash = *s.at == '/' && begins_word(&s, text);
-		int line = s.line;
+	if (*at == '#' || (strncmp(at, "//", 2) == 0 && begins_word(at, text)))
+		return at + strcspn(at, "\n");
+	if (strncmp(at, "/*", 2) != 0 || !begins_word(at, text))
+		return at;
+	end = strstr(at + 2, "*/");
+	return end ? end + 2 : NULL;
+}
 
-		if (*s.at == '#' || (slash && next_but_one(&s) == '/')) {
-			blank_line_comment(&s);
-			continue; /* its end is the line's, or the text's */
-		}
-		if (*s.at == '"' || *s.at == '\'') {
-			step_over_string(&s);
-		} else if (slash && next_but_one(&s) == '*') {
-			blank_block_comment(&s);
-			step(&s, 1, true); /* of two: the '*' */
-		} else {
-			step(&s, 1, false);
-			continue;
-		}
-		if (s.at >= s.end)
+static int line_of(const char *text, const char *at)
+{
+	int line = 1;
+
+	while (text < at)
+		line += *text++ == '\n';
+	return line;
+}
+
+int comments_blank(char *text)
+{
+	char *at = text;
+
+	while (*at) {
+		const char *end = skip_comment(at, text);
+
+		if (!end) {
+			int line = line_of(text, at);
+
+			blank(at, at + strlen(at));
 			return line;
-		step(&s, 1, *s.at == '/');
+		}
+		if (end > at)
+			at = blank(at, end);
+		else if (*at == '"' || *at == '\'')
+			at += comments_skip_quoted(at) - at;
+		else
+			at++;
 	}
 	return 0;
 }
 
 /* A "${" before whose "}" a quote or the end of the line comes. */
-static bool is_torn(const char *at, const char *end)
+static bool is_torn(const char *at)
 {
-	if (end - at < 2 || at[0] != '$' || at[1] != '{')
-		return false;
-	for (at += 2; at < end && *at != '}'; at++)
-		if (strchr("\"'\n", *at))
-			return true;
-	return at == end;
+	return at[0] == '$' && at[1] == '{' && at[2 + strcspn(at + 2, "}\"'\n")] != '}';
 }
 
-static bool is_stray(const char *at, const char *end, char quote)
+/* What is wrong with the byte at a place, outside of quotes or within them; or NULL. */
+static const char *fault_of(const char *at, char quote)
 {
-	char next = '\0';
-
-	if (at + 1 < end)
-		next = at[1];
-	if (quote == '"')
-		return is_torn(at, end) || (*at == '\\' && strchr("0123456789x", next));
+	if (quote != '\'' && is_torn(at))
+		return "\"${\" has no \"}\" on its line";
+	if (quote == '"' && *at == '\\' && at[1] && strchr("0123456789x", at[1]))
+		return "invalid escape: a number after \"\\\"";
 	if (quote)
-		return false;
-	return is_torn(at, end) || *at == '*' || (*at == '+' && next != '=');
+		return NULL;
+	if (*at == '*' || (*at == '+' && at[1] != '='))
+		return "\"*\" and \"+\" have no meaning outside of quotes";
+	return NULL;
 }
 
-int comments_find_stray(const char *text, size_t size)
+/* The first fault of the quoted value with which a text begins, or NULL. */
+static const char *fault_of_quoted(const char *text)
 {
-	const char *end = text + size;
-	char quote = '\0'; /* of the string that we are in */
-	int line = 1;
+	const char *at = text + 1;
 
-	for (const char *at = text; at < end; at++) {
-		if (is_stray(at, end, quote))
-			return line;
-		line += *at == '\n';
-		if (quote && *at == '\\' && at + 1 < end)
-			line += *++at == '\n';
-		else if (*at == quote)
-			quote = '\0';
-		else if (!quote && (*at == '"' || *at == '\''))
-			quote = *at;
+	for (; *at && *at != '\n' && *at != *text; at++) {
+		const char *fault = fault_of(at, *text);
+
+		if (fault)
+			return fault;
+		at += *at == '\\' && at[1] && at[1] != '\n';
 	}
-	return 0;
+	return *at == *text ? NULL : "a quote on this line is not closed";
+}
+
+const char *comments_find_stray(const char *text, int *line)
+{
+	const char *fault = NULL, *at = text;
+
+	while (*at && !fault) {
+		if (*at == '"' || *at == '\'') {
+			fault = fault_of_quoted(at);
+			at = comments_skip_quoted(at);
+		} else {
+			fault = fault_of(at, '\0');
+			at++;
+		}
+	}
+	*line = line_of(text, at);
+	return fault;
 }

@@ -6,27 +6,31 @@
  * inside a comment or a string for a good end, swallowing what came before;
  * and it passes over characters that mean nothing to it without a word.
  *
- * Pure functions: any thread.
+ * All texts end with '\0'.  Pure functions: any thread.
  */
 #ifndef ECHOD_COMMENTS_H
 #define ECHOD_COMMENTS_H
 
-#include <stddef.h>
-
 /*
  * Overwrites comments with blanks, and keeps their newlines.  Returns 0, or
- * the number of the line on which a string or a comment begins that does not
- * end.
+ * the number of the line on which a comment begins that does not end.
  */
-int comments_blank(char *text, size_t size);
+int comments_blank(char *text);
 
 /*
- * For a text without comments: the number of the line on which something
- * stands that libconfuse would pass over or take otherwise than a person: a
- * "*" or "+" outside a string, a numeric escape in a string (NUL would end
- * it), or a "${" that is not closed on its line and outside quotes.  0 if
- * there is none.
+ * From the quote with which a text begins to behind its twin, or to the end of
+ * the line, where every quoted value ends; a backslash takes the next byte
+ * with it.
  */
-int comments_find_stray(const char *text, size_t size);
+const char *comments_skip_quoted(const char *text);
+
+/*
+ * For a text without comments: what stands there that libconfuse would pass
+ * over or take otherwise than a person, and in *line on which line from 1:
+ * quotes that are not closed on their line, a "*" or "+" outside of quotes, a
+ * numeric escape in quotes (NUL would end the value), or a "${" that is not
+ * closed on its line and outside of quotes.  NULL if there is none.
+ */
+const char *comments_find_stray(const char *text, int *line);
 
 #endif

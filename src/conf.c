@@ -1,12 +1,14 @@
 /*
  * Reading the configuration with libconfuse 3.3, whose habits shape this file:
  *
- * - Its integers have no bounds and its messages do not say what is allowed.
- *   So every value comes through a parse callback of ours, which knows the
- *   option's row, and stays a text until then; its integer is a long, which
- *   has 32 bits on some machines.
+ * - It stops at the first error, and its messages do not say what is allowed.
+ *   So it is given one statement after the other, whose form was looked at
+ *   before, see statement.h; and its callbacks only note what is wrong, so that
+ *   it goes on.
+ * - Its integers have no bounds, and 32 bits on some machines.  So values stay
+ *   texts, until the option's row is applied to them.
  * - It reads any file it is given, a FIFO for ever and a NUL byte as nothing.
- *   So the file is read here, checked, and given to it as memory.
+ *   So the file is read by textfile.h, and given to it as memory.
  * - Its scanner is global, gets lost in comments and strings, and can end a
  *   text inside one, where the next text would begin.  So comments are taken
  *   out before, and what it would misread is refused: see comments.h.
@@ -18,20 +20,13 @@
 
 #include <confuse.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "comments.h"
-#include "log.h"
 #include "option.h"
-
-/* No sane configuration is larger, and no larger file is worth parsing. */
-#define FILE_MAX (64 * 1024)
+#include "statement.h"
+#include "textfile.h"
 
 /*
  * More than libconfuse needs for any sane file, and less than malloc(3) would
@@ -39,31 +34,33 @@
  */
 #define RESERVE (100 * 1024)
 
+/* How much of a value is shown in a message. */
+#define VALUE_MAX 60
+
 /*
  * The load under way, for the callbacks, to which libconfuse gives nothing of
  * the caller's.  One at a time, as its scanner forces anyway.
  */
 static struct {
 	struct conf *conf;
-	struct conf_error *error;
-	const char *override; /* the -o being read; NULL while it is the file */
+	struct problems *problems;
+	int line;	   /* of the file, on which the statement begins; from 1 */
+	unsigned elements; /* of the list, that were looked at in this statement */
 } loading;
 
-/* libconfuse's error callback. */
+/* The line of the file at which libconfuse is. */
+static int line_of(const cfg_t *cfg)
+{
+	return loading.line + cfg->line - 1;
+}
+
+/* libconfuse's error callback: only lists are not yet checked for their form. */
 __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	char *text = loading.error->text;
-	size_t size = sizeof(loading.error->text);
-	int n;
+	char text[128];
 
-	if (*text) /* the first error is the cause, later ones follow from it */
-		return;
-	if (loading.override)
-		n = snprintf(text, size, "-o %s: ", loading.override);
-	else
-		n = snprintf(text, size, "%s:%d: ", cfg->filename, cfg->line);
-	if (n > 0 && (size_t)n < size)
-		vsnprintf(text + n, size - (size_t)n, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	problems_add(loading.problems, line_of(cfg), "%s, a list is {VALUE, VALUE}", text);
 }
 
 /* libconfuse's callback for a scalar, which is checked here; the text stays ours. */
@@ -73,13 +70,13 @@ static int on_scalar(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	char allowed[80];
 	int64_t value;
 
-	if (option_parse(o, text, &value) == 0) {
-		*(const char **)result = text;
+	*(const char **)result = text;
+	if (option_parse(o, text, &value) == 0)
 		return 0;
-	}
 	option_allowed(o, allowed, sizeof(allowed));
-	cfg_error(cfg, "%s = %s is not allowed, %s", o->name, text, allowed);
-	return -1;
+	problems_add(loading.problems, line_of(cfg), "%s = \"%.*s%s\" is not allowed, %s", o->name,
+		     VALUE_MAX, text, strlen(text) > VALUE_MAX ? "..." : "", allowed);
+	return 0;
 }
 
 /* libconfuse's callback for an element of a list; the text stays ours. */
@@ -87,14 +84,13 @@ static int on_element(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 {
 	struct address address;
 
-	if (address_parse(&address, text) < 0) {
-		cfg_error(cfg,
-			  "%s: \"%s\" is not allowed, only \"ADDR:PORT\" or \"[ADDR6]:PORT\", "
-			  "numeric, with a port from 0 to 65535",
-			  opt->name, text);
-		return -1;
-	}
 	*(const char **)result = text;
+	if (address_parse(&address, text) < 0)
+		problems_add(
+			loading.problems, line_of(cfg),
+			"%s: \"%.*s%s\" is not allowed, only \"ADDR:PORT\" or \"[ADDR6]:PORT\", "
+			"numeric, with a port from 0 to 65535",
+			opt->name, VALUE_MAX, text, strlen(text) > VALUE_MAX ? "..." : "");
 	return 0;
 }
 
@@ -106,32 +102,36 @@ static bool is_listed(const struct conf *conf, const struct address *address)
 	return false;
 }
 
-/*
- * Takes the list as libconfuse has it into the configuration.  Also its
- * validation callback, called after each element, when the line is known.
- */
-static int take_addresses(cfg_t *cfg, cfg_opt_t *opt)
+/* Takes what is allowed of the list as libconfuse has it into the configuration. */
+static void take_addresses(cfg_opt_t *opt, unsigned n)
 {
 	struct conf *conf = loading.conf;
-	struct address address;
 
 	conf->n_listen = 0;
-	for (unsigned i = 0; i < cfg_opt_size(opt); i++) {
-		const char *text = cfg_opt_getnstr(opt, i);
+	for (unsigned i = 0; i < n && i < CONF_LISTEN_MAX; i++)
+		if (address_parse(&conf->listen[conf->n_listen], cfg_opt_getnstr(opt, i)) == 0)
+			conf->n_listen++;
+}
 
-		if (address_parse(&address, text) < 0)
-			return -1;
-		if (is_listed(conf, &address)) {
-			cfg_error(cfg, "%s: \"%s\" is there twice", opt->name, text);
-			return -1;
-		}
-		if (conf->n_listen == CONF_LISTEN_MAX) {
-			cfg_error(cfg, "%s: only %d addresses are allowed", opt->name,
-				  CONF_LISTEN_MAX);
-			return -1;
-		}
-		conf->listen[conf->n_listen++] = address;
+/* libconfuse's validation callback, called after each element, when the line is known. */
+static int on_list(cfg_t *cfg, cfg_opt_t *opt)
+{
+	unsigned last = cfg_opt_size(opt) - 1;
+	struct address address;
+
+	if (loading.elements == last + 1) /* again, at the end of the list */
+		return 0;
+	loading.elements = last + 1;
+	if (last >= CONF_LISTEN_MAX) {
+		problems_add(loading.problems, line_of(cfg), "%s: only %d addresses are allowed",
+			     opt->name, CONF_LISTEN_MAX);
+		return -1;
 	}
+	take_addresses(opt, last);
+	if (address_parse(&address, cfg_opt_getnstr(opt, last)) == 0 &&
+	    is_listed(loading.conf, &address))
+		problems_add(loading.problems, line_of(cfg), "%s: \"%s\" is a duplicate", opt->name,
+			     cfg_opt_getnstr(opt, last));
 	return 0;
 }
 
@@ -161,7 +161,7 @@ static bool reserve(void)
 	return memory != NULL;
 }
 
-static cfg_t *parser_new(const char *path)
+static cfg_t *parser_new(void)
 {
 	cfg_opt_t opts[OPTION_COUNT + 1] = { 0 };
 	cfg_t *cfg;
@@ -178,157 +178,153 @@ static cfg_t *parser_new(const char *path)
 	if (!cfg)
 		return NULL;
 	cfg_set_error_function(cfg, on_error);
-	cfg_set_validate_func(cfg, "listen", take_addresses);
-	cfg->filename = strdup(path); /* cfg_parse_fp() would call it "FILE" */
+	cfg_set_validate_func(cfg, "listen", on_list);
 	return cfg;
 }
 
-/* Says what the first error was if libconfuse did not. */
-static int fail(int error, const char *where, const char *what)
+static int complain_memory(void)
 {
-	if (!*loading.error->text)
-		snprintf(loading.error->text, sizeof(loading.error->text), "%s: %s", where, what);
-	return error;
+	problems_add(loading.problems, 0, "%s", strerror(ENOMEM));
+	return -ENOMEM;
 }
 
-static bool is_null_device(const struct stat *st)
+/* Has libconfuse read a statement whose form is right. */
+static int parse(cfg_t *cfg, char *statement)
 {
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+	unsigned errors = loading.problems->n, addresses = cfg_size(cfg, "listen");
+	FILE *in = reserve() ? fmemopen(statement, strlen(statement), "r") : NULL;
+	int r;
+
+	if (!in)
+		return complain_memory();
+	loading.elements = 0;
+	r = cfg_parse_fp(cfg, in);
+	fclose(in);
+	if (loading.problems->n > errors)
+		return -EINVAL;
+	if (addresses > 0 && cfg_size(cfg, "listen") == 0)
+		problems_add(loading.problems, loading.line,
+			     "listen: at least one address is needed");
+	else if (r != CFG_SUCCESS)
+		problems_add(loading.problems, loading.line, "expected a setting: NAME = VALUE");
+	return loading.problems->n > errors ? -EINVAL : 0;
+}
+
+static int parse_statement(cfg_t *cfg, char *statement)
+{
+	char why[STATEMENT_WHY];
+	const char *stray;
+	int line;
+
+	if (statement[strspn(statement, " \t\r\n")] == '\0')
+		return 0;
+	if (statement_check(statement, why) < 0) {
+		problems_add(loading.problems, loading.line, "%s", why);
+		return -EINVAL;
+	}
+	stray = comments_find_stray(statement, &line);
+	if (stray) {
+		problems_add(loading.problems, loading.line + line - 1, "%s", stray);
+		return -EINVAL;
+	}
+	return parse(cfg, statement);
+}
+
+static int count_lines(const char *text)
+{
+	int n = 0;
+
+	while (*text)
+		n += *text++ == '\n';
+	return n;
 }
 
 /*
- * Reads the file into text, which has room for FILE_MAX + 1 bytes.  Returns
- * the size, or a negative errno after fail().
+ * Reads a text, which it changes, as many statements as have a message left.
+ * 0, or the error of the last one that is wrong.
  */
-static ssize_t read_file(int fd, const char *path, char *text)
+static int parse_text(cfg_t *cfg, char *text)
 {
-	struct stat st;
-	size_t size = 0;
-	ssize_t n;
+	int unclosed = comments_blank(text), result = 0;
 
-	if (fstat(fd, &st) < 0)
-		return fail(-errno, path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !is_null_device(&st))
-		return fail(-EINVAL, path, "is not a regular file");
-	do {
-		n = read(fd, text + size, FILE_MAX + 1 - size);
-		if (n < 0)
-			return fail(-errno, path, strerror(errno));
-		size += (size_t)n;
-	} while (n > 0 && size <= FILE_MAX);
-	if (size > FILE_MAX)
-		return fail(-EINVAL, path, "is larger than 64 KiB");
-	if (memchr(text, '\0', size))
-		return fail(-EINVAL, path, "contains a NUL byte, so it is not a text");
-	return (ssize_t)size;
+	loading.line = 1;
+	while (*text && !loading.problems->has_more) {
+		size_t size = statement_size(text);
+		char next = text[size];
+		int r;
+
+		text[size] = '\0';
+		r = parse_statement(cfg, text);
+		if (r < 0)
+			result = r;
+		loading.line += count_lines(text);
+		text += size;
+		*text = next;
+	}
+	if (!unclosed)
+		return result;
+	problems_add(loading.problems, unclosed, "the comment that begins here is not closed");
+	return -EINVAL;
 }
 
-/* Parses size bytes at text, which it changes.  0, or -EINVAL after an error. */
-static int parse_text(cfg_t *cfg, char *text, size_t size)
+static int parse_file(cfg_t *cfg, const struct conf_source *source)
 {
-	FILE *in;
-	int r;
+	static char text[TEXTFILE_MAX + 1]; /* so the reserve is libconfuse's */
+	char why[TEXTFILE_WHY];
+	ssize_t r;
 
-	cfg->line = comments_blank(text, size);
-	if (cfg->line) {
-		cfg_error(cfg, "the string or comment that begins here is never closed");
-		return -EINVAL;
-	}
-	cfg->line = comments_find_stray(text, size);
-	if (cfg->line) {
-		cfg_error(cfg,
-			  "here is a \"*\", a \"+\", a \"${\" or an escape that means nothing");
-		return -EINVAL;
-	}
-	if (size == 0) /* fmemopen(3) may refuse it */
+	if (!source->path)
 		return 0;
-	in = fmemopen(text, size, "r");
-	if (!in)
-		return fail(-ENOMEM, cfg->filename, strerror(ENOMEM));
-	r = cfg_parse_fp(cfg, in);
-	fclose(in);
-	if (r != CFG_SUCCESS) {
-		cfg_error(cfg, "no such option, or not NAME = VALUE");
-		return -EINVAL;
-	}
-	if (cfg_size(cfg, "listen") == 0) {
-		cfg_error(cfg, "listen: at least one address is needed");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int parse_file(cfg_t *cfg, const char *path, bool may_be_missing)
-{
-	static char text[FILE_MAX + 1]; /* so the reserve is libconfuse's */
-	/* O_NONBLOCK: the open of a FIFO must not wait for its other end. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	ssize_t size;
-	int r;
-
-	if (fd < 0)
-		return errno == ENOENT && may_be_missing ? 0 : fail(-errno, path, strerror(errno));
+	problems_in_file(loading.problems, source->path);
+	r = textfile_read(source->path, text, why);
+	if (r == -ENOENT && source->may_be_missing)
+		return 0;
 	loading.conf->has_file = true;
-	size = read_file(fd, path, text);
-	r = size < 0 ? (int)size : parse_text(cfg, text, (size_t)size);
-	close(fd);
-	return r;
+	if (r >= 0)
+		return parse_text(cfg, text);
+	problems_add(loading.problems, 0, "%s", why);
+	return (int)r;
 }
 
 static int parse_override(cfg_t *cfg, const char *override)
 {
 	char *copy = strdup(override);
-	int r = copy ? 0 : fail(-ENOMEM, override, strerror(ENOMEM));
+	int r;
 
-	loading.override = override;
-	if (copy)
-		r = parse_text(cfg, copy, strlen(copy));
-	loading.override = NULL;
+	problems_in_override(loading.problems, override);
+	r = copy ? parse_text(cfg, copy) : complain_memory();
 	free(copy);
 	return r;
 }
 
-static void name_the_options(struct conf_error *error)
-{
-	char *text = error->text;
-	size_t n = strlen(text);
-
-	if (!strstr(text, ": no such option '"))
-		return;
-	for (size_t i = 0; i < OPTION_COUNT && n < sizeof(error->text); i++)
-		n += (size_t)snprintf(text + n, sizeof(error->text) - n, "%s%s",
-				      i ? ", " : "; there are ", option_table[i].name);
-}
-
 static int load(cfg_t *cfg, const struct conf_source *source)
 {
-	int r = source->path ? parse_file(cfg, source->path, source->may_be_missing) : 0;
+	int result = parse_file(cfg, source);
 
-	for (size_t i = 0; i < source->n_overrides && r == 0; i++)
-		r = parse_override(cfg, source->overrides[i]);
-	if (r < 0)
-		return r;
-	if (take_scalars(cfg) < 0 || take_addresses(cfg, cfg_getopt(cfg, "listen")) < 0)
-		return fail(-EINVAL, "defaults", "cannot be understood");
-	return 0;
+	for (size_t i = 0; i < source->n_overrides; i++) {
+		int r = parse_override(cfg, source->overrides[i]);
+
+		if (result == 0)
+			result = r;
+	}
+	if (result < 0)
+		return result;
+	take_addresses(cfg_getopt(cfg, "listen"), cfg_size(cfg, "listen"));
+	return take_scalars(cfg);
 }
 
-int conf_load(struct conf *conf, const struct conf_source *source, struct conf_error *error)
+int conf_load(struct conf *conf, const struct conf_source *source, struct problems *problems)
 {
 	cfg_t *cfg;
 	int r;
 
 	memset(conf, 0, sizeof(*conf));
-	error->text[0] = '\0';
+	problems_init(problems);
 	loading.conf = conf;
-	loading.error = error;
-	cfg = parser_new(source->path ? source->path : "");
-	r = cfg ? load(cfg, source) : fail(-ENOMEM, "configuration", strerror(ENOMEM));
+	loading.problems = problems;
+	cfg = parser_new();
+	r = cfg ? load(cfg, source) : complain_memory();
 	cfg_free(cfg);
-	if (r < 0) {
-		name_the_options(error);
-		log_make_printable(error->text);
-	}
 	return r;
 }
 

@@ -12,17 +12,13 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "problems.h"
 #include "settings.h"
-
-/* Why a configuration was refused, with file and line; one line of text. */
-struct conf_error {
-	char text[1024];
-};
 
 /* Where a configuration comes from.  The strings must outlive it. */
 struct conf_source {
 	const char *path;	/* a file, or NULL for none */
-	bool may_be_missing;	/* no such file means the defaults */
+	bool may_be_missing;	/* nothing at that path means the defaults */
 	const char **overrides; /* "NAME=VALUE", in the file's own syntax */
 	size_t n_overrides;
 };
@@ -31,10 +27,10 @@ struct conf_source {
  * Fills *conf with the defaults, then from the file, then from the overrides.
  *
  * Returns 0, or -EINVAL for a file or an override that is refused, or another
- * negative errno if the file cannot be read; then error says why, and *conf is
- * not to be used.
+ * negative errno if the file cannot be read; then problems has at least one,
+ * and *conf is not to be used.
  */
-int conf_load(struct conf *conf, const struct conf_source *source, struct conf_error *error);
+int conf_load(struct conf *conf, const struct conf_source *source, struct problems *problems);
 
 /* Writes every option with its value; conf_load() of that text gives the same. */
 void conf_print(const struct conf *conf, FILE *out);

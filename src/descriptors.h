@@ -10,7 +10,8 @@
 
 /*
  * Opens /dev/null for those of 0, 1 and 2 that are closed, so that no socket
- * becomes the place where messages are written.  0 or -errno.
+ * becomes the place where messages are written.  A standard output that was
+ * closed cannot be written to then either.  0 or -errno.
  */
 int descriptors_fill_standard(void);
 

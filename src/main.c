@@ -9,7 +9,9 @@
 #include "cmdline.h"
 #include "descriptors.h"
 #include "log.h"
+#include "report.h"
 #include "server.h"
+#include "service.h"
 #include "signals.h"
 
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
@@ -24,22 +26,15 @@ static int serve(const struct conf *conf, const struct cmdline *cmdline)
 	return status;
 }
 
-static void log_refusal(const struct conf_error *error)
-{
-	struct log_record r;
-
-	log_begin(&r, EVENT_CONFIGURATION_REFUSED);
-	log_field(&r, "ECHOD_ERROR", "%s", error->text);
-	log_end(&r, "%s", error->text);
-}
-
 static int act(const struct cmdline *cmdline)
 {
 	struct conf conf;
-	struct conf_error error;
+	struct problems problems;
 
-	if (conf_load(&conf, &cmdline->options.source, &error) < 0) {
-		log_refusal(&error);
+	if (conf_load(&conf, &cmdline->options.source, &problems) < 0) {
+		report_configuration_refused(&problems);
+		if (cmdline->action == CMDLINE_SERVE)
+			service_status(problems.text[0]);
 		return EX_CONFIG;
 	}
 	switch (cmdline->action) {
@@ -47,7 +42,7 @@ static int act(const struct cmdline *cmdline)
 		return EX_OK;
 	case CMDLINE_PRINT:
 		conf_print(&conf, stdout);
-		return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+		return cmdline_end_output();
 	default:
 		return serve(&conf, cmdline);
 	}

@@ -48,13 +48,32 @@ void report_kept(const char *option)
 	log_end(&r, "reload: %s stays as it is until a restart", option);
 }
 
-void report_reload_refused(const char *why)
+static void log_problem(const char *text)
 {
+	struct log_record r;
+
+	log_begin(&r, EVENT_CONFIGURATION_REFUSED);
+	log_field(&r, "ECHOD_ERROR", "%s", text);
+	log_end(&r, "%s", text);
+}
+
+void report_configuration_refused(const struct problems *problems)
+{
+	for (unsigned i = 0; i < problems->n; i++)
+		log_problem(problems->text[i]);
+}
+
+/* The first problem stands in the record of the reload, the others in their own. */
+void report_reload_refused(const struct problems *problems)
+{
+	const char *why = problems ? problems->text[0] : NULL;
 	struct log_record r;
 
 	log_begin(&r, EVENT_RELOAD_REFUSED);
 	log_field(&r, "ECHOD_ERROR", "%s", why ? why : "an address cannot be opened");
 	log_end(&r, "reload refused, all stays as it was%s%s", why ? ": " : "", why ? why : "");
+	for (unsigned i = 1; problems && i < problems->n; i++)
+		log_problem(problems->text[i]);
 }
 
 void report_handing_over(uint64_t connections)

@@ -10,6 +10,7 @@
 
 #include "acceptor.h"
 #include "event.h"
+#include "problems.h"
 
 void report_ready(unsigned workers, int64_t max_connections);
 void report_start_failed(int error);
@@ -20,8 +21,11 @@ void report_limited(int64_t wanted, int64_t max_connections, unsigned descriptor
 /* A reload cannot change this option. */
 void report_kept(const char *option);
 
-/* why may be NULL, if the log has it already. */
-void report_reload_refused(const char *why);
+/* A record for each problem. */
+void report_configuration_refused(const struct problems *problems);
+
+/* problems may be NULL, if the log has the reason already. */
+void report_reload_refused(const struct problems *problems);
 
 /* A restart, on this side of it: before, and after if something went wrong (-errno). */
 void report_handing_over(uint64_t connections);

@@ -125,15 +125,15 @@ static void say_ready(struct server *s, const char *remark)
 static void reload(struct server *s)
 {
 	struct conf next;
-	struct conf_error error;
+	struct problems problems;
 	struct listeners listeners;
 	struct conf_source source = *s->source;
 
 	service_reloading();
 	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
 		source.may_be_missing = false;
-	if (conf_load(&next, &source, &error) < 0) {
-		report_reload_refused(error.text);
+	if (conf_load(&next, &source, &problems) < 0) {
+		report_reload_refused(&problems);
 		say_ready(s, "the last reload was refused");
 		return;
 	}

@@ -177,6 +177,7 @@ fuzzers: $(fuzzers)
 # The real daemon, driven over sockets.
 
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
+	tests/functional/conf.cases \
 	tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	tests/functional/helgrind.supp tests/functional/order.c \
@@ -185,6 +186,7 @@ functional_tests = \
 	tests/functional/test_accept.py \
 	tests/functional/test_activation.py \
 	tests/functional/test_cmdline.py \
+	tests/functional/test_conf.py \
 	tests/functional/test_confine.py \
 	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \

@@ -331,7 +331,7 @@ static int take_command(struct options *o, const char *word)
 static int finish(struct options *o, int rest, char *argv[])
 {
 	if (rest != 1)
-		return complain(rest ? "one target only, not also " : "who is the target?",
+		return complain(rest ? "unexpected argument: " : "missing target",
 				rest ? argv[1] : "");
 	o->target = argv[0];
 	if (o->command == COMMAND_LOAD && o->duration == 0 && o->messages == 0)
@@ -343,8 +343,10 @@ static int finish(struct options *o, int rest, char *argv[])
 
 static int print_and_exit(const char *a, const char *b)
 {
-	printf("%s%s", a, b);
-	return fflush(stdout) == 0 ? EXIT_ALL_BACK : EXIT_OTHER;
+	if (printf("%s%s", a, b) >= 0 && fflush(stdout) == 0)
+		return EXIT_ALL_BACK;
+	fprintf(stderr, "echoc: cannot write to standard output: %s\n", strerror(errno));
+	return EXIT_OTHER;
 }
 
 int options_parse(struct options *o, int argc, char *argv[])

@@ -30,10 +30,11 @@ ROOMS = [
     {"worker", "listeners"},
     {"list", "queue", "limiter", "listener", "poller", "refusals"},
     {"table", "conf", "trace"},
+    {"statement"},
     {"option", "connection"},
-    {"settings", "service", "store", "carrier", "confine", "manager", "state"},
+    {"settings", "problems", "service", "store", "carrier", "confine", "manager", "state"},
     {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
-     "probe", "quantity", "signals"},
+     "probe", "quantity", "signals", "textfile"},
     {"event", "writer"},
 ]
 

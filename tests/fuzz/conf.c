@@ -2,7 +2,7 @@
  * The configuration file.  The input is the file, and after a byte 0xff an
  * override as for -o, and so on.
  *
- * A file is refused with a reason in one line, or gives values that are
+ * A file is refused with all reasons, each in one line, or gives values that are
  * allowed, each time the same, also after it was printed and read again, and
  * what is appended to it is in force.
  * Whatever it was, the next file is read as if it were the first one: the
@@ -37,11 +37,14 @@ static void file_write(struct file *file, const void *data, size_t size)
 		abort();
 }
 
-static void check_refusal(const struct conf_error *error)
+static void check_refusal(const struct problems *problems)
 {
-	fuzz_check(*error->text);
-	for (const char *c = error->text; *c; c++)
-		fuzz_check(!iscntrl((unsigned char)*c));
+	fuzz_check(problems->n >= 1 && problems->n <= PROBLEMS_MAX);
+	for (unsigned i = 0; i < problems->n; i++) {
+		fuzz_check(*problems->text[i]);
+		for (const char *c = problems->text[i]; *c; c++)
+			fuzz_check(!iscntrl((unsigned char)*c));
+	}
 }
 
 static void check_addresses(const struct conf *conf)
@@ -89,7 +92,7 @@ static void check_printed(const struct conf *conf)
 {
 	static struct file printed;
 	struct conf_source source = { .path = printed.path };
-	struct conf_error error;
+	struct problems problems;
 	struct conf again;
 	size_t size;
 	char *text;
@@ -101,7 +104,7 @@ static void check_printed(const struct conf *conf)
 	fclose(out);
 	file_write(&printed, text, size);
 	free(text);
-	fuzz_check(conf_load(&again, &source, &error) == 0);
+	fuzz_check(conf_load(&again, &source, &problems) == 0);
 	check_same(conf, &again);
 }
 
@@ -112,7 +115,7 @@ static void check_appended(const struct conf *conf, const char *text, size_t siz
 	static struct file longer;
 	struct conf_source source = { .path = longer.path };
 	struct conf expected = *conf, found;
-	struct conf_error error;
+	struct problems problems;
 	char *whole = malloc(size + strlen(more));
 
 	if (!whole)
@@ -122,7 +125,7 @@ static void check_appended(const struct conf *conf, const char *text, size_t siz
 	file_write(&longer, whole, size + strlen(more));
 	free(whole);
 	expected.workers = 3;
-	fuzz_check(conf_load(&found, &source, &error) == 0);
+	fuzz_check(conf_load(&found, &source, &problems) == 0);
 	check_same(&expected, &found);
 }
 
@@ -132,12 +135,12 @@ static void check_next(void)
 	static const char good[] = "# next\nlisten = \"127.0.0.1:9\"\nmax_connections = 3\n";
 	static struct file next;
 	struct conf_source source = { .path = next.path };
-	struct conf_error error;
+	struct problems problems;
 	struct conf conf;
 
 	if (!*next.path)
 		file_write(&next, good, strlen(good));
-	fuzz_check(conf_load(&conf, &source, &error) == 0);
+	fuzz_check(conf_load(&conf, &source, &problems) == 0);
 	fuzz_check(conf.n_listen == 1 && address_port(&conf.listen[0]) == 9);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *o = &option_table[i];
@@ -169,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct file file;
 	const char *overrides[OVERRIDES];
 	struct conf_source source = { .path = file.path, .overrides = overrides };
-	struct conf_error error;
+	struct problems problems;
 	struct conf first, second;
 	char *text = malloc(size + 1);
 	int r;
@@ -181,12 +184,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	size = split(text, size, overrides, &source.n_overrides);
 	file_write(&file, text, size);
-	r = conf_load(&first, &source, &error);
+	r = conf_load(&first, &source, &problems);
 	if (r < 0) {
-		check_refusal(&error);
+		check_refusal(&problems);
 	} else {
 		check_values(&first);
-		fuzz_check(conf_load(&second, &source, &error) == 0);
+		fuzz_check(conf_load(&second, &source, &problems) == 0);
 		check_same(&first, &second);
 		check_printed(&first);
 		if (source.n_overrides == 0 && size < 60000)

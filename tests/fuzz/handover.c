@@ -308,9 +308,9 @@ static void start(struct reactor *r, unsigned choice)
 {
 	static struct conf conf;
 	struct conf_source none = { 0 };
-	struct conf_error error;
+	struct problems problems;
 
-	if (conf.n_listen == 0 && conf_load(&conf, &none, &error) < 0)
+	if (conf.n_listen == 0 && conf_load(&conf, &none, &problems) < 0)
 		abort();
 	conf.buffer_size = 4096;
 	conf.workers = 1 + choice % 3;

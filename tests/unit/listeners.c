@@ -27,9 +27,9 @@ static const struct listeners none;
 static void begin(void)
 {
 	struct conf_source source = { .path = NULL };
-	struct conf_error error;
+	struct problems problems;
 
-	cr_assert_eq(conf_load(&conf, &source, &error), 0);
+	cr_assert_eq(conf_load(&conf, &source, &problems), 0);
 	conf.n_listen = 0;
 }
 

@@ -40,10 +40,10 @@ static struct conf conf;
 
 static void begin(void)
 {
-	struct conf_error error;
+	struct problems problems;
 
 	signals_block();
-	cr_assert_eq(conf_load(&conf, &options.source, &error), 0, "%s", error.text);
+	cr_assert_eq(conf_load(&conf, &options.source, &problems), 0, "%s", problems.text[0]);
 	helper_catch(STDERR_FILENO);
 }
 
@@ -106,13 +106,13 @@ TEST(server, configuration)
 
 	source.path = helper_path(fd);
 	for (unsigned nth = 1; failed; nth++) {
-		struct conf_error error;
+		struct problems problems;
 		int r;
 
 		failing_begin(nth);
-		r = conf_load(&conf, &source, &error);
+		r = conf_load(&conf, &source, &problems);
 		failed = failing_end();
-		cr_assert(r == 0 || (failed && *error.text), "call %u: %d", nth, r);
+		cr_assert(r == 0 || (failed && *problems.text[0]), "call %u: %d", nth, r);
 		cr_assert_eq(helper_count_descriptors(), before, "call %u", nth);
 	}
 }
