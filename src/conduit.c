@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
 /* What is asked for; the kernel may allow less, see pipe(7). */
@@ -17,9 +16,12 @@ void conduit_init(struct conduit *p)
 		return;
 	(void)fcntl(ends[1], F_SETPIPE_SZ, ROOM); /* without it, it is small */
 	room = fcntl(ends[1], F_GETPIPE_SZ);
-	if (room <= 0)
-		room = PIPE_BUF; /* every pipe has that */
-	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = (size_t)room };
+	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = room > 0 ? (size_t)room : 0 };
+	if (p->room >= CONDUIT_LEAST)
+		return;
+	p->room = 0; /* beyond a user's share of pages a pipe has one or two, see pipe(7) */
+	close(ends[0]);
+	close(ends[1]);
 }
 
 void conduit_deinit(struct conduit *p)
@@ -28,7 +30,13 @@ void conduit_deinit(struct conduit *p)
 		close(p->in);
 		close(p->out);
 	}
-	*p = (struct conduit){ 0 };
+	p->room = 0;
+}
+
+/* Other errors are those of the socket. */
+static bool is_refusal(int error)
+{
+	return error == EPERM || error == ENOSYS || error == EINVAL || error == EOPNOTSUPP;
 }
 
 static ssize_t move(int from, int to, size_t size)
@@ -36,14 +44,24 @@ static ssize_t move(int from, int to, size_t size)
 	return splice(from, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-ssize_t conduit_fill(const struct conduit *p, int fd)
+ssize_t conduit_fill(struct conduit *p, int fd)
 {
-	return move(fd, p->in, p->room);
+	ssize_t n = move(fd, p->in, p->room);
+
+	if (n >= 0 || !is_refusal(errno))
+		return n;
+	p->refused = errno;
+	conduit_deinit(p);
+	return 0;
 }
 
-ssize_t conduit_send(const struct conduit *p, int fd, size_t size)
+ssize_t conduit_send(struct conduit *p, int fd, size_t size)
 {
-	return move(p->out, fd, size);
+	ssize_t n = move(p->out, fd, size);
+
+	if (n < 0 && is_refusal(errno))
+		p->refused = errno;
+	return n;
 }
 
 int conduit_take(struct conduit *p, unsigned char *data, size_t size)

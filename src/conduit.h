@@ -4,16 +4,24 @@
  *
  * One belongs to one worker and serves all of its connections in turn; it is
  * empty between two turns.  Only that worker touches it.
+ *
+ * It is an optimisation.  Where a sandbox or a kernel refuses splice(2) as such,
+ * the pipe is closed for good, and streams are copied.
  */
 #ifndef ECHOD_CONDUIT_H
 #define ECHOD_CONDUIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* A pipe that takes less than this at once is not worth its system calls. */
+#define CONDUIT_LEAST ((size_t)64 * 1024)
 
 struct conduit {
 	int in, out; /* the ends of the pipe */
 	size_t room; /* bytes that it takes at once; 0: there is no pipe */
+	int refused; /* the errno by which splice(2) was refused, or 0 */
 };
 
 /* Makes the pipe.  Without one there is no room, and streams are copied. */
@@ -25,12 +33,16 @@ void conduit_deinit(struct conduit *p);
 /*
  * Fills it with what fd has received.  Returns how much, or -1 with errno.  0,
  * EAGAIN and ENOMEM say only that recv(2) must be asked: splice(2) stops at an
- * urgent mark as if there were nothing behind it.
+ * urgent mark as if there were nothing behind it.  If splice(2) is refused, there
+ * is no pipe any more.
  */
-ssize_t conduit_fill(const struct conduit *p, int fd);
+ssize_t conduit_fill(struct conduit *p, int fd);
 
-/* Sends up to size of the bytes in it.  Returns how much, or -1 with errno. */
-ssize_t conduit_send(const struct conduit *p, int fd, size_t size);
+/*
+ * Sends up to size of the bytes in it.  Returns how much, or -1 with errno.  If
+ * `refused` is set then, the bytes must be taken out, and conduit_deinit() be called.
+ */
+ssize_t conduit_send(struct conduit *p, int fd, size_t size);
 
 /* Takes out size bytes, which are in it.  0, or -EIO, and then there is no pipe any more. */
 int conduit_take(struct conduit *p, unsigned char *data, size_t size);

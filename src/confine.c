@@ -93,6 +93,7 @@ static const struct rule rules[] = {
 	ALLOW(close, ALL),
 	ALLOW_IF(setsockopt, CLIENTS | RESCUE, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
 	ALLOW_IF(ioctl, ALL, IS(1, SIOCOUTQ)),
+	ALLOW_IF(ioctl, WORKER, IS(1, SIOCINQ)),
 	/* the log, and waiting for it */
 	ALLOW(sendmsg, ALL),
 	ALLOW(poll, ALL),

@@ -53,7 +53,7 @@
  * A receive that is large: so much costs less by way of the pipe, which takes
  * two calls and some work for each page, than to be copied twice.
  */
-#define LARGE (64 * 1024)
+#define LARGE ((ssize_t)CONDUIT_LEAST)
 
 /* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
 static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
@@ -110,11 +110,13 @@ void connection_clear(struct connection *c, struct echo *echo)
 {
 	connection_forget(c, echo);
 	c->adopted = c->stalled = c->ready = c->finished = c->streams = false;
+	c->parting = 0;
+	c->owed = 0;
 	c->source = NULL;
-	c->echoed = 0;
+	c->acknowledged = c->echoed = 0;
 }
 
-/* Sends what is pending.  Returns 0 when none is left, TURN_STALLED or -errno. */
+/* Sends what is pending.  Returns TURN_IDLE when none is left, TURN_STALLED or -errno. */
 static int flush(struct connection *c, int fd, struct echo *echo)
 {
 	struct pending *p = c->pending;
@@ -128,7 +130,12 @@ static int flush(struct connection *c, int fd, struct echo *echo)
 		return TURN_STALLED;
 	}
 	connection_forget(c, echo);
-	return 0;
+	return TURN_IDLE;
+}
+
+int connection_flush(struct connection *c, int fd, struct echo *echo)
+{
+	return c->pending ? flush(c, fd, echo) : TURN_IDLE;
 }
 
 /* Takes bytes out of the receive queue that were peeked at, and are echoed. */
@@ -189,6 +196,15 @@ static void discard(struct echo *echo, size_t size)
 	}
 }
 
+/* Sends what the pipe had, which is pending now: there will be no pipe any more.  As a turn. */
+static int send_copied(struct connection *c, int fd, struct echo *echo)
+{
+	int r = flush(c, fd, echo);
+
+	conduit_deinit(&echo->conduit);
+	return r == TURN_IDLE ? TURN_MORE : r;
+}
+
 /* Sends what is in the pipe, and leaves it empty.  Returns as a turn. */
 static int send_piped(struct connection *c, int fd, struct echo *echo, size_t size)
 {
@@ -202,7 +218,7 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 			c->echoed += (size_t)n;
 			PROBE_SEND(fd, n);
 		} else if (n < 0 && errno != EINTR) {
-			r = errno == EAGAIN ? TURN_STALLED : -errno;
+			r = errno == EAGAIN || echo->conduit.refused ? TURN_STALLED : -errno;
 		}
 	}
 	if (r == 0)
@@ -215,6 +231,8 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 	}
 	if (conduit_take(&echo->conduit, c->pending->data, size) < 0)
 		return -EIO;
+	if (echo->conduit.refused)
+		return send_copied(c, fd, echo);
 	PROBE_PENDING(fd, size, false);
 	return r;
 }
@@ -240,9 +258,9 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 
 int connection_turn(struct connection *c, int fd, struct echo *echo)
 {
-	int r = c->pending ? flush(c, fd, echo) : 0;
+	int r = connection_flush(c, fd, echo);
 
-	if (r != 0)
+	if (r != TURN_IDLE)
 		return r;
 	for (int i = 0; i < TURN_RECEIVES; i++) {
 		r = pass_piped(c, fd, echo);
@@ -267,12 +285,44 @@ int connection_discard(int fd, struct echo *echo)
 	return TURN_MORE;
 }
 
-uint32_t connection_unacknowledged(int fd)
+int connection_finish(struct connection *c, int fd)
+{
+	c->finished = true;
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+int connection_part(struct connection *c, int fd)
+{
+	int r;
+
+	if (connection_unacknowledged(fd) == 0)
+		return TURN_END;
+	if (c->finished)
+		return TURN_STALLED;
+	r = connection_finish(c, fd);
+	if (r < 0)
+		return r;
+	/* A client nearby has acknowledged our FIN, and so all before it, within the call. */
+	return connection_unacknowledged(fd) == 0 ? TURN_END : TURN_STALLED;
+}
+
+/* See tcp(7); it cannot fail on a TCP socket. */
+static uint32_t ask(int fd, unsigned long queue)
 {
 	int n = 0;
 
-	(void)ioctl(fd, SIOCOUTQ, &n); /* tcp(7); it cannot fail on a TCP socket */
+	(void)ioctl(fd, queue, &n);
 	return (uint32_t)n;
+}
+
+uint32_t connection_unacknowledged(int fd)
+{
+	return ask(fd, SIOCOUTQ);
+}
+
+uint32_t connection_arrived(int fd)
+{
+	return ask(fd, SIOCINQ);
 }
 
 static void set_linger(int fd, int on)

@@ -37,15 +37,17 @@ struct connection {
 	 * record is empty and before it closes the descriptor, and the
 	 * acceptor that gets this descriptor again reads it (acquire).
 	 */
-	_Alignas(64) _Atomic uint32_t owner;
-	bool adopted;  /* the worker has seen it */
-	bool stalled;  /* the client does not take its echo */
-	bool ready;    /* on the worker's ready queue */
-	bool finished; /* our FIN is sent: what still comes is thrown away */
-	bool streams;  /* its last receive was large */
+	_Alignas(64) _Atomic uint16_t owner;
+	bool adopted;	 /* the worker has seen it */
+	bool stalled;	 /* the client does not take its echo */
+	bool ready;	 /* on the worker's ready queue */
+	bool finished;	 /* our FIN is sent: what still comes is thrown away */
+	bool streams;	 /* its last receive was large */
+	uint8_t parting; /* 0, or, if only acknowledgements are waited for, reason to close + 1 */
 	struct link age;
 	uint32_t next_ready;
-	uint32_t unacknowledged; /* bytes in the send queue at `since`, if stalled */
+	uint32_t owed;		 /* bytes that are still to be received, while the worker drains */
+	uint64_t acknowledged;	 /* bytes of the echo that the client had at `since`, if stalled */
 	int64_t since;		 /* ms, see clock.h: the last progress */
 	uint64_t echoed;	 /* bytes */
 	struct pending *pending; /* owned; NULL if there are none */
@@ -75,8 +77,21 @@ enum turn {
 /* Receives and echoes until nothing is left to do or the turn is used up. */
 int connection_turn(struct connection *c, int fd, struct echo *echo);
 
+/* Sends what is pending, and receives nothing.  As a turn, TURN_IDLE if nothing is pending. */
+int connection_flush(struct connection *c, int fd, struct echo *echo);
+
 /* Receives and throws away, for a connection that is finished.  As a turn. */
 int connection_discard(int fd, struct echo *echo);
+
+/* Sends our FIN, once: all that was to be echoed is given to the kernel.  0 or -errno. */
+int connection_finish(struct connection *c, int fd);
+
+/*
+ * Asks whether close(2) would leave nothing to acknowledge but a FIN: TURN_END.
+ * Else sends the FIN, and returns TURN_STALLED: an event tells when to ask
+ * again.  Or -errno: the rest will never be acknowledged.
+ */
+int connection_part(struct connection *c, int fd);
 
 /* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
 void connection_reset_on_close(int fd);
@@ -84,8 +99,11 @@ void connection_reset_on_close(int fd);
 /* Takes that back. */
 void connection_finish_on_close(int fd);
 
-/* Bytes that the kernel has taken from us and the client's has not, or 0. */
+/* Bytes that the kernel has taken from us and the client's has not acknowledged, or 0. */
 uint32_t connection_unacknowledged(int fd);
+
+/* Bytes that have arrived and were not received, or 0. */
+uint32_t connection_arrived(int fd);
 
 /* Frees the pending bytes, if any, and gives their budget back. */
 void connection_forget(struct connection *c, struct echo *echo);

@@ -63,6 +63,14 @@ static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_
 	return n;
 }
 
+/* Of what was echoed until now, so much the client had not at `since`. */
+static uint32_t unacknowledged(const struct connection *c)
+{
+	uint64_t n = c->stalled ? c->echoed - c->acknowledged : 0;
+
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 static void write_record(FILE *out, const struct reactor *r, const struct parcel *parcel)
 {
 	const struct connection *c = table_at(&r->table, (uint32_t)parcel->fd);
@@ -70,7 +78,7 @@ static void write_record(FILE *out, const struct reactor *r, const struct parcel
 		.since = parcel->since,
 		.echoed = c->echoed,
 		.pending = c->pending ? c->pending->size - c->pending->sent : 0,
-		.unacknowledged = c->unacknowledged,
+		.unacknowledged = unacknowledged(c),
 		.worker = (uint16_t)(atomic_load_explicit(&c->owner, memory_order_relaxed) - 1),
 		.stalled = c->stalled,
 	};
@@ -90,7 +98,7 @@ static size_t free_pending(struct reactor *r, const struct parcel *parcel)
 	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
 	size_t size = c->pending ? c->pending->size : 0;
 
-	connection_forget(c, &r->workers[owner - 1].echo);
+	connection_forget(c, &r->workers[owner - 1].clients.echo);
 	return size;
 }
 

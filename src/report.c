@@ -192,7 +192,7 @@ static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closin
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		sum += counter_get(&workers[i].closed[reason]);
+		sum += counter_get(&workers[i].clients.closed[reason]);
 	return sum;
 }
 
@@ -203,8 +203,8 @@ static void put_totals(struct report *r, const struct worker *workers, unsigned 
 	for (unsigned i = 0; i < n; i++) {
 		accepted += counter_get(&workers[i].accepted);
 		open += worker_open(&workers[i]);
-		received += counter_get(&workers[i].received);
-		echoed += counter_get(&workers[i].echoed);
+		received += counter_get(&workers[i].clients.received);
+		echoed += counter_get(&workers[i].clients.echoed);
 	}
 	put(r, "", "accepted", accepted);
 	put(r, "", "open", open);
@@ -226,7 +226,7 @@ static void put_all(struct report *r, const struct acceptor *acceptor, const str
 	for (unsigned i = 0; i < n; i++)
 		fprintf(r->line, " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, workers[i].name,
 			worker_open(&workers[i]), counter_get(&workers[i].accepted),
-			counter_get(&workers[i].echoed));
+			counter_get(&workers[i].clients.echoed));
 }
 
 void report_counters(enum event event, const struct acceptor *acceptor,

@@ -47,8 +47,8 @@
 /* Standard streams, log, signalfd, eventfds, a configuration file, some spare. */
 #define DESCRIPTORS_OWN 24
 
-/* An epoll instance, an eventfd, and the two ends of a pipe. */
-#define DESCRIPTORS_OF_WORKER 4
+/* An epoll instance, an eventfd, two ends of a pipe, and one it closes that no longer counts. */
+#define DESCRIPTORS_OF_WORKER 5
 
 struct server {
 	struct conf conf;

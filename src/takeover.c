@@ -114,11 +114,11 @@ static int resume(struct taking *t, const struct state_record *record, uint32_t 
 	c->since = t->last;
 	c->echoed = record->echoed;
 	c->stalled = record->stalled;
-	c->unacknowledged = record->unacknowledged;
+	c->acknowledged = record->echoed - record->unacknowledged;
 	count(&t->reactor->limiter, fd, &c->source);
 	worker_resume(w, fd);
-	w->echo.received += record->pending; /* what it echoes, it has received */
-	counter_set(&w->received, w->echo.received);
+	w->clients.echo.received += record->pending; /* what it echoes, it has received */
+	counter_set(&w->clients.received, w->clients.echo.received);
 	return 0;
 }
 
@@ -151,8 +151,8 @@ static void take_socket(void *context, uint32_t number, int fd)
 static void count_lost(struct reactor *r, uint32_t lost)
 {
 	counter_add(&r->workers[0].accepted, lost);
-	counter_add(&r->workers[0].closed_total, lost);
-	counter_add(&r->workers[0].closed[CLOSED_BY_ERROR], lost);
+	counter_add(&r->workers[0].clients.closed_total, lost);
+	counter_add(&r->workers[0].clients.closed[CLOSED_BY_ERROR], lost);
 }
 
 static void take_all(struct taking *t, struct activation *a)

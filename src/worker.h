@@ -13,11 +13,8 @@
 #include <semaphore.h>
 #include <stdbool.h>
 
-#include "counters.h"
-#include "limiter.h"
-#include "list.h"
+#include "clients.h"
 #include "poller.h"
-#include "queue.h"
 
 /* How a worker is set up; the pointers must outlive it. */
 struct worker_config {
@@ -45,23 +42,13 @@ struct worker {
 
 	/* main writes, the worker reads */
 	_Atomic int order;
-	_Atomic int64_t idle_ms, stall_ms;
 	_Atomic size_t pending_memory;
 
 	_Atomic bool ended; /* the worker's last word: what it owned is anyone's to read */
 	counter accepted;   /* the acceptor writes: connections given to it */
 
-	/* the worker writes, anyone reads */
-	_Alignas(64) counter closed[CLOSINGS];
-	counter closed_total;
-	counter received, echoed; /* bytes */
-
-	/* the worker's alone */
-	struct echo echo;
-	struct list idle, stalled; /* every adopted connection is in one */
-	struct queue ready;	   /* to be served now */
-	int obeyed;		   /* the order that it is following */
-	int64_t now;		   /* ms, read once a batch */
+	struct clients clients;
+	int obeyed; /* the worker's alone: the order that it is following */
 };
 
 /* 0 or -errno; after an error there is nothing to undo. */

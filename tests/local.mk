@@ -191,6 +191,7 @@ functional_tests = \
 	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
+	tests/functional/test_ends.py \
 	tests/functional/test_handover.py \
 	tests/functional/test_idle.py \
 	tests/functional/test_inject.py \

@@ -124,6 +124,16 @@ class Server:
             return held.count(size) == connections
         wait_until(arrived, f"{connections} connections with {size} bytes")
 
+    def in_kernel(self):
+        """What the kernel has of our connections, also of those that we have closed.
+
+        A list of (state, bytes in the send queue), the state as in /proc/net/tcp.
+        """
+        with open("/proc/net/tcp") as f:
+            rows = [line.split() for line in f.readlines()[1:]]
+        return [(r[3], int(r[4].split(":")[0], 16)) for r in rows
+                if r[1].endswith(f":{self.port:04X}") and r[3] not in ("0A", "06")]
+
     def serves(self, **options):
         """True if a fresh connection is echoed, False if it is reset."""
         try:

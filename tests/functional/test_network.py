@@ -280,7 +280,7 @@ class Vanished(Network):
         stall = ("-o", "idle_timeout=0", "-o", "stall_timeout=1", "-o", "send_buffer=4608")
         neither = ("-o", "idle_timeout=0", "-o", "stall_timeout=0")
         # reason, how many bytes are in flight, options
-        cases = [("closed_idle_timeout", 0, idle), ("closed_idle_timeout", 1000, idle),
+        cases = [("closed_idle_timeout", 0, idle), ("closed_error", 1000, idle),
                  ("closed_stall_timeout", 50000, stall), ("closed_error", 1000, neither)]
         with Elsewhere() as elsewhere, contextlib.ExitStack() as stack:
             daemons = [stack.enter_context(Echod(*args, listen=listen)) for _, _, args in cases]

@@ -28,6 +28,8 @@ ROOMS = [
     {"reactor", "report", "listening"},
     {"acceptor", "activation"},
     {"worker", "listeners"},
+    {"clients"},
+    {"timeouts"},
     {"list", "queue", "limiter", "listener", "poller", "refusals"},
     {"table", "conf", "trace"},
     {"statement"},

@@ -1,12 +1,17 @@
 /*
  * A worker without its thread: rounds with events, turns and times that the
- * input chooses, as run() has them.  src/worker.c is included, so that its
- * inner functions can be called and what it calls be replaced.
+ * input chooses.  src/clients.c and src/worker.c are included, so that their
+ * inner functions can be called and what they call be replaced.
+ *
+ * Events wait in a list as epoll(7) has it, first in, first out, each socket
+ * once; a batch takes a few of them.
  *
  * After each round every connection is in just one list, the right one; the
  * lists are in the order of time; who is not through is on the ready queue, once;
  * nobody is served twice in a round, or after its end; nobody who is overdue
- * stays, and nobody else is ended for that.  In the end all are closed once.
+ * stays for long, and nobody is ended for that who has an event that was not
+ * collected; who is closed in order has nothing unacknowledged.  In the end all
+ * are closed once.
  */
 #include "worker.h"
 
@@ -22,16 +27,30 @@
 #include "probe.h"
 
 #define RECORDS 12
+#define BATCH 3
 
 static struct {
-	bool open, watched, served, shut;
+	bool open, watched, served, shut, reset;
 	bool turned; /* it has had a turn, which ended so: */
 	int result;
+	uint32_t unacknowledged;
+	bool broken;	 /* and it stays so */
+	uint32_t events; /* that wait in the ready list; 0: it is not there */
+	int64_t ready;	 /* since when */
 } sockets[RECORDS];
+
+static int ready[RECORDS]; /* in the order in which epoll tells of them */
+static int n_ready;
 
 static struct tape tape;
 static unsigned n_open;
 static bool ending; /* everyone has something to say */
+static int64_t now;
+
+static int64_t fuzz_clock(void)
+{
+	return now;
+}
 
 static bool is_socket(int fd)
 {
@@ -53,9 +72,21 @@ static int fuzz_turn(struct connection *c, int fd, struct echo *echo)
 	unsigned choice = tape_next(&tape);
 
 	fuzz_check(c->adopted && !c->finished && !c->ready);
-	c->echoed += choice & 8 ? choice : 0;
+	if (choice & 8) {
+		c->echoed += choice;
+		sockets[fd].unacknowledged += choice;
+	}
 	echo->received = echo->received + choice;
 	return end_turn(fd, results[choice % 8]);
+}
+
+static int fuzz_flush(struct connection *c, int fd, struct echo *echo)
+{
+	static const int results[] = { TURN_IDLE, TURN_STALLED, -EPIPE };
+
+	(void)echo;
+	fuzz_check(c->owed == 0 && !c->finished);
+	return end_turn(fd, c->stalled ? results[tape_next(&tape) % 3] : TURN_IDLE);
 }
 
 static int fuzz_discard(int fd, struct echo *echo)
@@ -67,22 +98,50 @@ static int fuzz_discard(int fd, struct echo *echo)
 	return end_turn(fd, results[tape_next(&tape) % 4]);
 }
 
+/* The client's kernel takes some. */
+static void acknowledge(int fd, uint32_t n)
+{
+	uint32_t *left = &sockets[fd].unacknowledged;
+
+	if (!sockets[fd].broken)
+		*left -= n < *left ? n : *left;
+}
+
 static uint32_t fuzz_unacknowledged(int fd)
 {
 	fuzz_check(is_socket(fd));
-	return tape_next(&tape) % 4;
+	acknowledge(fd, ending ? UINT32_MAX : tape_next(&tape) % 4 * 100);
+	return sockets[fd].unacknowledged;
+}
+
+static uint32_t fuzz_arrived(int fd)
+{
+	fuzz_check(is_socket(fd));
+	return tape_next(&tape) % 3 * 10;
 }
 
 static void fuzz_reset(int fd)
 {
 	fuzz_check(is_socket(fd));
+	sockets[fd].reset = true;
 }
 
-static int fuzz_shutdown(int fd, int how)
+static int fuzz_finish(struct connection *c, int fd)
 {
-	fuzz_check(is_socket(fd) && how == SHUT_WR && !sockets[fd].shut);
-	sockets[fd].shut = true;
-	return 0;
+	fuzz_check(is_socket(fd) && !c->finished && !sockets[fd].shut);
+	c->finished = sockets[fd].shut = true;
+	return sockets[fd].broken ? -ENOTCONN : 0;
+}
+
+static int fuzz_part(struct connection *c, int fd)
+{
+	int r = 0;
+
+	if (fuzz_unacknowledged(fd) == 0)
+		return TURN_END;
+	if (!c->finished)
+		r = fuzz_finish(c, fd);
+	return r < 0 ? r : TURN_STALLED;
 }
 
 static int fuzz_watch(const struct poller *p, int fd, uint32_t events)
@@ -99,12 +158,20 @@ static int fuzz_watch(const struct poller *p, int fd, uint32_t events)
 static int fuzz_close(int fd);
 
 #define connection_turn fuzz_turn
+#define connection_flush fuzz_flush
 #define connection_discard fuzz_discard
 #define connection_unacknowledged fuzz_unacknowledged
+#define connection_arrived fuzz_arrived
 #define connection_reset_on_close fuzz_reset
+#define connection_finish fuzz_finish
+#define connection_part fuzz_part
+#define clock_ms fuzz_clock
 #define poller_add fuzz_watch
-#define shutdown fuzz_shutdown
 #define close fuzz_close
+#include "../../src/clients.c"
+#define fd_of timeouts_fd_of
+#include "../../src/timeouts.c"
+#undef fd_of
 #include "../../src/worker.c"
 #undef close
 
@@ -112,14 +179,42 @@ static struct worker w;
 static struct table table;
 static struct limiter limiter;
 
+static struct connection *at(uint32_t index)
+{
+	return table_at(&table, index);
+}
+
+/* epoll tells of a socket once, however much has happened there. */
+static void happen(int fd, uint32_t events)
+{
+	if (sockets[fd].events == 0) {
+		ready[n_ready++] = fd;
+		sockets[fd].ready = now;
+	}
+	sockets[fd].events |= events;
+}
+
+static void forget(int fd)
+{
+	int n = 0;
+
+	for (int i = 0; i < n_ready; i++)
+		if (ready[i] != fd)
+			ready[n++] = ready[i];
+	n_ready = n;
+}
+
 /* A record is empty before its descriptor can come again. */
 static int fuzz_close(int fd)
 {
-	const struct connection *c = table_at(&table, (uint32_t)fd);
+	const struct connection *c = at((uint32_t)fd);
 
 	fuzz_check(is_socket(fd));
 	fuzz_check(c->owner == 0 && !c->adopted && !c->ready && !c->stalled && !c->finished);
 	fuzz_check(!c->pending && !c->source && c->age.prev == 0 && c->age.next == 0);
+	fuzz_check(!c->parting && c->owed == 0);
+	fuzz_check(sockets[fd].reset || sockets[fd].unacknowledged == 0 || w.order == ABORT);
+	forget(fd);
 	memset(&sockets[fd], 0, sizeof(sockets[fd]));
 	n_open--;
 	return 0;
@@ -128,14 +223,14 @@ static int fuzz_close(int fd)
 /* A new connection comes, from the acceptor or from a predecessor. */
 static void open_socket(int fd, bool resumed)
 {
-	struct connection *c = table_at(&table, (uint32_t)fd);
+	struct connection *c = at((uint32_t)fd);
 
 	sockets[fd].open = true;
 	limiter.open++;
 	n_open++;
 	if (resumed) {
 		c->stalled = tape_next(&tape) % 2;
-		c->since = w.now;
+		c->since = now;
 		worker_resume(&w, fd);
 	} else if (worker_adopt(&w, fd) < 0) {
 		sockets[fd].open = false;
@@ -149,8 +244,8 @@ static void check_list(const struct list *list, bool stalled, unsigned *seen)
 	int64_t since = INT64_MIN;
 	uint32_t before = 0;
 
-	for (uint32_t i = list->head; i; i = at(&w, i)->age.next) {
-		const struct connection *c = at(&w, i);
+	for (uint32_t i = list->head; i; i = at(i)->age.next) {
+		const struct connection *c = at(i);
 
 		fuzz_check(is_socket((int)i) && c->adopted && c->owner == 1);
 		fuzz_check(c->stalled == stalled && c->since >= since && c->age.prev == before);
@@ -166,24 +261,25 @@ static void check_queue(void)
 {
 	unsigned queued = 0;
 
-	for (uint32_t i = w.ready.head; i; i = at(&w, i)->next_ready) {
+	for (uint32_t i = w.clients.ready.head; i; i = at(i)->next_ready) {
 		fuzz_check(is_socket((int)i) && !(queued & 1u << i));
 		queued |= 1u << i;
 	}
 	for (uint32_t i = 1; i < RECORDS; i++)
-		fuzz_check(at(&w, i)->ready == !!(queued & 1u << i));
+		fuzz_check(at(i)->ready == !!(queued & 1u << i));
 }
 
 /* A record says how the last turn has ended; who is told to end has had one. */
 static void check_turns(void)
 {
 	for (uint32_t i = 1; i < RECORDS; i++) {
-		const struct connection *c = at(&w, i);
+		const struct connection *c = at(i);
 
-		if (sockets[i].turned) {
+		if (sockets[i].turned && !c->parting) {
 			fuzz_check(c->stalled == (sockets[i].result == TURN_STALLED));
 			fuzz_check(c->ready || sockets[i].result != TURN_MORE);
 		}
+		fuzz_check(!c->parting || (c->stalled && c->finished));
 		fuzz_check(!c->adopted || w.obeyed != DRAIN || c->finished || c->ready ||
 			   c->stalled);
 	}
@@ -191,66 +287,92 @@ static void check_turns(void)
 
 static void check(void)
 {
-	bool timed = (w.idle.head && w.idle_ms) || (w.stalled.head && w.stall_ms);
-	int wait = patience(&w);
+	const struct timeouts *t = &w.clients.timeouts;
+	bool timed = (t->idle.head && t->idle_ms) || (t->stalled.head && t->stall_ms);
+	int wait = clients_patience(&w.clients);
 	unsigned seen = 0;
 
-	check_list(&w.idle, false, &seen);
-	check_list(&w.stalled, true, &seen);
+	check_list(&t->idle, false, &seen);
+	check_list(&t->stalled, true, &seen);
 	check_queue();
 	check_turns();
 	for (uint32_t i = 1; i < RECORDS; i++)
-		fuzz_check(at(&w, i)->adopted == !!(seen & 1u << i));
+		fuzz_check(at(i)->adopted == !!(seen & 1u << i));
 	fuzz_check(worker_open(&w) == n_open && (unsigned)limiter.open == n_open);
-	fuzz_check(w.ready.head ? wait == 0 : timed == (wait >= 0));
+	fuzz_check(w.clients.ready.head ? wait == 0 : timed == (wait >= 0));
 }
 
 /* Nobody whom this round has seen overdue, and not ready, is there any more. */
-static void check_expired(int64_t asof)
+static void check_expired(void)
 {
+	struct timeouts *t = &w.clients.timeouts;
+
 	for (uint32_t i = 1; i < RECORDS; i++) {
-		const struct connection *c = at(&w, i);
-		int64_t timeout = c->stalled ? w.stall_ms : w.idle_ms;
+		const struct connection *c = at(i);
+		int64_t timeout = c->stalled ? t->stall_ms : t->idle_ms;
 
 		/* A list ends its oldest first, and one that is ready holds the others up. */
-		if (!c->adopted || c->ready || !timeout || at(&w, list_of(&w, c)->head)->ready)
+		if (!c->adopted || c->ready || !timeout || at(list_of(t, c)->head)->ready)
 			continue;
-		fuzz_check(c->since + timeout > asof);
+		fuzz_check(c->since + timeout > t->settled);
 	}
 }
 
+/* Whatever was ready at the time that is settled has been collected. */
+static void check_settled(void)
+{
+	for (int i = 0; i < n_ready; i++)
+		fuzz_check(sockets[ready[i]].ready >= w.clients.timeouts.settled);
+}
+
 /* Events for those that the input names; a socket's first one comes by itself. */
-static int gather(struct epoll_event *events)
+static void live(void)
 {
 	unsigned who = tape_next(&tape) | tape_next(&tape) << 8;
-	int n = 0;
 
 	for (int fd = 1; fd < RECORDS; fd++) {
-		bool first = sockets[fd].open && !at(&w, (uint32_t)fd)->adopted;
+		bool first = sockets[fd].open && !at((uint32_t)fd)->adopted;
+		unsigned how;
 
 		sockets[fd].served = false;
 		if (!sockets[fd].open || !(first || ending || who & 1u << fd))
 			continue;
-		events[n].events =
-			(tape_next(&tape) + (unsigned)fd) % 2 ? EPOLLOUT : EPOLLIN | EPOLLOUT;
-		events[n++].data.fd = fd;
+		how = tape_next(&tape) + (unsigned)fd;
+		if (how % 16 == 15)
+			sockets[fd].broken = true;
+		happen(fd, first || how % 2 ? EPOLLOUT : EPOLLIN);
+		if (how % 3 == 0 || ending)
+			happen(fd, EPOLLIN | EPOLLOUT);
+		if (sockets[fd].broken)
+			happen(fd, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 	}
+}
+
+static int gather(struct epoll_event *events)
+{
+	int n = n_ready < BATCH ? n_ready : BATCH;
+
+	for (int i = 0; i < n; i++) {
+		events[i].events = sockets[ready[i]].events;
+		events[i].data.fd = ready[i];
+		sockets[ready[i]].events = 0;
+	}
+	memmove(ready, ready + n, (size_t)(n_ready - n) * sizeof(*ready));
+	n_ready -= n;
 	return n;
 }
 
-/* As in run(). */
-static void pass_round(void)
+static void one_round(void)
 {
-	struct epoll_event events[RECORDS];
-	int n = gather(events);
-	int64_t before = w.now;
+	struct epoll_event events[BATCH];
+	int n;
 
-	w.now += tape_next(&tape);
-	collect(&w, events, n);
-	obey(&w);
-	serve_ready(&w);
-	expire(&w, before);
-	check_expired(before);
+	live();
+	n = gather(events);
+	now += tape_next(&tape);
+	pass_round(&w, events, n);
+	check_settled();
+	check_expired();
 }
 
 static void step(void)
@@ -265,15 +387,15 @@ static void step(void)
 			open_socket(fd, false);
 		break;
 	case 2:
-		w.idle_ms = tape_next(&tape);
-		w.stall_ms = tape_next(&tape);
+		w.clients.timeouts.idle_ms = tape_next(&tape);
+		w.clients.timeouts.stall_ms = tape_next(&tape);
 		break;
 	case 3:
 		if (what >= 0xf8)
 			w.order = w.order == SERVE ? DRAIN : ABORT;
 		break;
 	default:
-		pass_round();
+		one_round();
 	}
 	check();
 }
@@ -288,16 +410,19 @@ static void begin(const uint8_t *data, size_t size)
 	memset(&w, 0, sizeof(w));
 	memset(&limiter, 0, sizeof(limiter));
 	n_open = 0;
+	n_ready = 0;
+	now = 0;
 	ending = false;
-	w.config.table = &table;
-	w.config.limiter = &limiter;
+	w.config.table = w.clients.table = w.clients.timeouts.table = &table;
+	w.config.limiter = w.clients.limiter = &limiter;
 	w.poller.wake_fd = -1;
 	for (unsigned n = tape_next(&tape) % 6; n > 0; n--) {
-		w.now += tape_next(&tape);
+		now += tape_next(&tape);
 		open_socket((int)n, true);
 	}
-	watch_all(&w, &w.idle);
-	watch_all(&w, &w.stalled);
+	timeouts_tick(&w.clients.timeouts);
+	watch_all(&w, &w.clients.timeouts.idle);
+	watch_all(&w, &w.clients.timeouts.stalled);
 	check();
 }
 
@@ -309,10 +434,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.order = w.order == SERVE ? DRAIN : w.order;
 	ending = true;
 	for (int rounds = 0; !is_done(&w); rounds++) {
-		fuzz_check(rounds < 3 * RECORDS);
-		pass_round();
+		fuzz_check(rounds < 10 * RECORDS);
+		one_round();
 		check();
 	}
-	fuzz_check(n_open == 0 && counter_get(&w.closed_total) == counter_get(&w.accepted));
+	fuzz_check(n_open == 0 && counter_get(&w.clients.closed_total) == counter_get(&w.accepted));
 	return 0;
 }

@@ -14,13 +14,13 @@
  *   accept_one()            accept_some(), welcome() and hand_off() in acceptor.c,
  *                           worker_adopt() in worker.c, limiter_admit() in limiter.c
  *   acceptor                run(), serve_batch(), obey() and retire() in acceptor.c
- *   collect()               collect() and adopt() in worker.c
- *   serve_ready()           serve_ready(), serve() and finish() in worker.c
- *   expire()                expire() in worker.c
- *   end_connection()        end() in worker.c, limiter_release() in limiter.c
+ *   collect()               collect() in worker.c, clients_hear() and adopt() in clients.c
+ *   serve_ready()           clients_serve(), serve() and finish() in clients.c
+ *   expire()                clients_expire() in clients.c
+ *   end_connection()        clients_end() in clients.c, limiter_release() in limiter.c
  *   worker                  run(), is_done() and obey() in worker.c
  *   tell()                  tell() in acceptor.c
- *   stop()                  stop() and wait_for_end() in server.c, reactor_drain(),
+ *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_drain(),
  *                           reactor_has_ended() and reactor_abort() in reactor.c
  *   freeze()                reactor_freeze() in reactor.c, collect() in handover.c
  *
@@ -54,7 +54,12 @@
 #ifndef MAX /* max_connections */
 #define MAX 2
 #endif
-#define FDS (MAX + 1) /* and one that the acceptor may have in its hand */
+#ifndef BUG_NO_SPARE
+#define SPARE WORKERS /* those whose place is free already, and which are about to be closed */
+#else
+#define SPARE 0
+#endif
+#define FDS (MAX + 1 + SPARE) /* and one that the acceptor may have in its hand */
 #define ACCEPTOR WORKERS /* in wake[] */
 
 #define BIT(n) (1 << (n))
@@ -359,9 +364,7 @@ inline begin_end()
 #ifndef BUG_CLOSE_BEFORE_LET_GO
 	let_go();
 #endif
-#ifdef BUG_ROOM_BEFORE_CLOSE
 	admitted--
-#endif
 }
 
 /* ... and goes on with close(2), which frees the number before the socket ends. */
@@ -384,9 +387,6 @@ inline end_connection(by_client)
 	};
 	let_go();
 	d_step {
-#endif
-#ifndef BUG_ROOM_BEFORE_CLOSE
-		admitted--;
 #endif
 		fd = 0;
 		assert(closed[me] < accepted[me]);
@@ -472,7 +472,15 @@ inline expire()
 		if
 		:: MAY_EXPIRE(0) -> fd = 0
 		:: MAY_EXPIRE(1) -> fd = 1
+#if FDS > 2
 		:: MAY_EXPIRE(2) -> fd = 2
+#endif
+#if FDS > 3
+		:: MAY_EXPIRE(3) -> fd = 3
+#endif
+#if FDS > 4
+		:: MAY_EXPIRE(4) -> fd = 4
+#endif
 		fi;
 		c = file[fd];
 		begin_end()

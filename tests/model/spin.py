@@ -47,7 +47,7 @@ class Bug(typing.NamedTuple):
 
 BUGS = [
     Bug("CLOSE_BEFORE_LET_GO", ("CONNS=2", "TIMEOUTS"), "owner==0"),
-    Bug("ROOM_BEFORE_CLOSE", ("CONNS=3", "MAX=1"), "fd<"),
+    Bug("NO_SPARE", ("CONNS=3", "MAX=1"), "fd<"),
     Bug("COUNT_AFTER_ADD", ("CONNS=2",), "closed[me]<accepted[me]"),
     Bug("FILL_AFTER_ADD", ("CONNS=2",), "source==file"),
     Bug("EXPIRE_BEFORE_COLLECT", ("CONNS=2", "TIMEOUTS"), "source==file"),

@@ -92,7 +92,7 @@ TEST(worker, endless_stream)
 	endless = ours;
 	cr_assert_eq(send(stream, "x", 1, 0),
 		     1); /* an edge, and from now on it is ready for ever */
-	while (counter_get(&worker.echoed) < 1000000)
+	while (counter_get(&worker.clients.echoed) < 1000000)
 		usleep(1000);
 	check_echoes(early);
 	late = adopt(&ours);

@@ -1,0 +1,205 @@
+"""How connections end: what the kernel keeps then, what it counts for, and who may come again."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import harness
+from harness import ECHOC, Echod, fill
+from test_shim import Shimmed
+
+LAST_ACK = "09"
+SIZE = 200000  # more than a small receive buffer takes, and less than the kernel's send buffer
+
+
+class Unread(harness.Test):
+    """Echo that the kernel has, and the client does not take."""
+
+    def client(self, stack, d):
+        """A client that has sent, and whose echo the kernel has; it does not read."""
+        echoed = d.counters()["echoed"]
+        s = stack.enter_context(d.connect(rcvbuf=4096))
+        s.sendall(bytes(SIZE))
+        d.wait_counter("echoed", echoed + SIZE)
+        return s
+
+    def test_keeps_its_place(self):
+        """who half-closes and does not read counts until it has read all; then its end is in order [F29]"""
+        with Echod("-o", "workers=1", "-o", "max_connections=1", expect=[harness.REFUSED]) as d, \
+                contextlib.ExitStack() as stack:
+            s = self.client(stack, d)
+            s.shutdown(socket.SHUT_WR)
+            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            self.assertRefused(d)
+            counters = d.counters()
+            self.assertEqual((counters["open"], counters["closed_client"]), (1, 0))
+            self.assertEqual(harness.read_to_end(s), bytes(SIZE))
+            self.assertEqual(d.wait_open(0) and d.counters()["closed_client"], 1)
+            self.assertServes(d)
+
+    def test_cannot_be_multiplied(self):
+        """who does so again and again never has more than its places, and each is reset by stall_timeout [F29]"""
+        most = 4
+        with Echod("-o", "workers=1", "-o", f"max_connections={most}", "-o", "stall_timeout=1",
+                   expect=[harness.REFUSED]) as d, contextlib.ExitStack() as stack:
+            clients = []
+            while d.counters()["closed_stall_timeout"] < 2 * most:
+                with contextlib.suppress(OSError):  # refused, sooner or later
+                    clients.append(stack.enter_context(d.connect(rcvbuf=4096)))
+                    clients[-1].sendall(bytes(SIZE))
+                    clients[-1].shutdown(socket.SHUT_WR)
+                # one more while the worker is about to close the one whose place was given away
+                self.assertLessEqual(len([held for _, held in d.in_kernel() if held > 0]), most + 1)
+            d.wait_open(0)
+            self.assertEqual([held for _, held in d.in_kernel() if held > 0], [])
+            for s in clients:
+                with self.assertRaises(ConnectionError):
+                    harness.read_to_end(s)
+
+    def test_idle(self):
+        """idle_timeout waits for what the kernel has: who reads gets all and a FIN, who does not is reset [F29 F30]"""
+        with Echod("-o", "workers=1", "-o", "idle_timeout=1", "-o", "stall_timeout=2") as d, \
+                contextlib.ExitStack() as stack:
+            reads, does_not = self.client(stack, d), self.client(stack, d)
+            harness.wait_until(lambda: len([1 for state, _ in d.in_kernel() if state == "04"]) == 2, "FIN of both")
+            self.assertEqual(d.counters()["open"], 2)
+            self.assertEqual(harness.read_to_end(reads), bytes(SIZE))
+            d.wait_counter("closed_idle_timeout", 1)
+            d.wait_counter("closed_stall_timeout", 1)
+            with self.assertRaises(ConnectionError):
+                harness.read_to_end(does_not)
+
+    def test_reset_while_parting(self):
+        """a client that half-closes and then resets frees its place at once"""
+        with Echod("-o", "workers=1", "-o", "stall_timeout=0") as d, contextlib.ExitStack() as stack:
+            s = self.client(stack, d)
+            s.shutdown(socket.SHUT_WR)
+            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            harness.reset(s)
+            self.assertEqual(d.wait_open(0) and d.counters()["closed_error"], 1)
+
+    def test_stop(self):
+        """at a stop it is waited for; after shutdown_timeout the kernel delivers the rest, and a FIN [F37]"""
+        with Echod("-o", "workers=1", "-o", "shutdown_timeout=1") as d, contextlib.ExitStack() as stack:
+            s = self.client(stack, d)
+            s.shutdown(socket.SHUT_WR)
+            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            d.signal(signal.SIGTERM)
+            self.assertEqual(d.wait_exit(), 0)
+            d.wait_log("closed_shutdown=1")
+            self.assertEqual(harness.read_to_end(s), bytes(SIZE))
+
+
+class Again(harness.Test):
+    def test_at_once(self):
+        """who has seen its connection end finds its place free, however late close(2) returns [F32]"""
+        with Shimmed("-o", "workers=1", "-o", "max_connections=1", "-o", "max_connections_per_source=1",
+                     settings={"close": 5000}) as d:
+            for _ in range(50):
+                with d.connect() as s:
+                    self.assertEchoes(s)
+                    s.shutdown(socket.SHUT_WR)
+                    self.assertEnds(s)
+
+
+class Busy(harness.Test):
+    """A worker whose batches are always full."""
+
+    CONNECTIONS = 4000
+
+    @contextlib.contextmanager
+    def scarce_cpu(self, d):
+        """The daemon runs a few ms now and then, in which it cannot serve everyone."""
+        over = threading.Event()
+
+        def run():
+            while not over.wait(0.02):
+                d.resume()
+                over.wait(0.002)
+                os.kill(d.pid, signal.SIGSTOP)
+            d.resume()
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def is_reset(self, s):
+        """Waits for that, and does not read."""
+        poll = select.poll()
+        poll.register(s, 0)
+        return poll.poll(1000 * harness.DEADLINE) and poll.poll()[0][1] & select.POLLERR
+
+    def test_timeouts(self):
+        """who is overdue is closed though thousands of others talk without a pause [F30]"""
+        if harness.raise_descriptor_limit() < self.CONNECTIONS + 200:
+            self.skipTest("too few descriptors")
+        conf = "idle_timeout = %d\nstall_timeout = %d\nsend_buffer = 4608\nworkers = 1\n"
+        with Echod(conf=conf % (0, 0)) as d, d.connect() as idle, d.connect(rcvbuf=4096) as stalled:
+            fill(stalled)
+            load = subprocess.Popen([ECHOC, "load", "--connections", str(self.CONNECTIONS), "--size", "64",
+                                     "--duration", "3600", f"127.0.0.1:{d.port}"], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL)
+            self.addCleanup(load.wait)
+            self.addCleanup(load.kill)
+            d.wait_open(self.CONNECTIONS + 2)
+            d.wait_counter("echoed", self.CONNECTIONS * 64)
+            with self.scarce_cpu(d):
+                d.write_conf(conf % (5, 5))
+                d.signal(signal.SIGHUP)
+                self.assertEnds(idle)
+                self.assertTrue(self.is_reset(stalled))
+                self.assertIsNone(load.poll())
+            load.kill()
+            d.wait_open(0)
+
+
+class Stop(harness.Test):
+    def test_streams_go_on(self):
+        """streams that go on get the echo of what had arrived, then a FIN, long before shutdown_timeout [F37]"""
+        with Echod("-o", "workers=1", "-o", "buffer_size=4096", "-o", "shutdown_timeout=3600") as d, \
+                harness.many(d.connect() for _ in range(8)) as streams:
+            alive, received = set(streams), 0
+            deadline = time.monotonic() + harness.DEADLINE
+            while alive and time.monotonic() < deadline:
+                readable, writable, _ = select.select(alive, alive, [])
+                for s in writable:
+                    s.send(bytes(1 << 20), socket.MSG_DONTWAIT)
+                for s in readable:
+                    chunk = s.recv(1 << 16)
+                    received += len(chunk)
+                    if not chunk:
+                        s.shutdown(socket.SHUT_WR)
+                        alive.remove(s)
+                if received > 10 << 20 and not d.ending:
+                    d.signal(signal.SIGTERM)
+            self.assertEqual(alive, set(), "the echo goes on")
+            self.assertEqual(d.wait_exit(), 0)
+            self.assertIn(f"echoed={received} ", d.log())
+
+
+class Splice(harness.Test):
+    @harness.needs_strace
+    def test_refused(self):
+        """where splice(2) is refused, also in the middle, streams are copied, every byte, and it is said once"""
+        for error, when in (("EPERM", "1+"), ("ENOSYS", "2+"), ("EINVAL", "4+")):
+            with self.subTest(error), harness.Injected(
+                    "-o", "workers=2", inject=[f"splice:error={error}:when={when}"],
+                    expect=["splice"]) as d:
+                data = os.urandom(1 << 20) * 8
+                for _ in range(4):
+                    with d.connect() as s:
+                        self.assertTrue(harness.echo(s, data) == data)
+                self.assertEqual(d.log().count("splice(2) is refused"), 1)
+                self.assertEqual(d.counters()["closed_error"], 0)
+
+
+if __name__ == "__main__":
+    harness.main()
