@@ -18,7 +18,9 @@ PORT, KEY = 1007, 1007  # those of probe.c
 LIFE = re.compile("Type|Notify|Exec|Restart|Timeout|Watchdog|FileDescriptorStore|LimitNOFILE|"
                   "AmbientCapabilities")
 
-# What a directive forbids, and what one then gets.
+# What a directive forbids, and what one then gets: an error, or one of several. systemd 257 leaves
+# MemoryDenyWriteExecute= to PR_SET_MDWE where the kernel has that, which says EACCES; its filter
+# says EPERM.
 BITES = {
     "DynamicUser": ("be_root", "EPERM"),
     "User": ("be_root", "EPERM"),
@@ -47,7 +49,7 @@ BITES = {
     "RestrictSUIDSGID": ("make_suid", "EPERM"),
     "RemoveIPC": ("see_left_queue", "ENOENT"),
     "LockPersonality": ("set_personality", "EPERM"),
-    "MemoryDenyWriteExecute": ("write_code", "EPERM"),
+    "MemoryDenyWriteExecute": ("write_code", "EPERM EACCES"),
     "SystemCallArchitectures": ("call_foreign", "SIGSYS"),
     "SystemCallFilter": ("trace change_user set_priority", "SIGSYS"),
     "SystemCallErrorNumber": ("trace change_user set_priority", "EPERM"),
@@ -133,7 +135,7 @@ class Sandbox(machine.Test):
                     print(f"# {directive}: {a}: {without[a]}, {alone[a]}, {whole[a]}")
                     expected = "SIGSYS" if directive == "SystemCallErrorNumber" else "allowed"
                     self.assertEqual(without[a], expected, f"{a} without {directive}")
-                    self.assertEqual(alone[a], bites[directive][1], f"{a} with {directive} alone")
+                    self.assertIn(alone[a], bites[directive][1].split(), f"{a} with {directive} alone")
                     self.assertNotEqual(whole[a], "allowed", f"{a} in {name}")
 
     def test_service(self):
