@@ -241,14 +241,14 @@ static int count_lines(const char *text)
 
 /*
  * Reads a text, which it changes, as many statements as have a message left.
- * 0, or the error of the last one that is wrong.
+ * 0, or the error of the last one that is wrong; without memory it ends there.
  */
 static int parse_text(cfg_t *cfg, char *text)
 {
 	int unclosed = comments_blank(text), result = 0;
 
 	loading.line = 1;
-	while (*text && !loading.problems->has_more) {
+	while (*text && !loading.problems->has_more && result != -ENOMEM) {
 		size_t size = statement_size(text);
 		char next = text[size];
 		int r;
@@ -301,7 +301,7 @@ static int load(cfg_t *cfg, const struct conf_source *source)
 {
 	int result = parse_file(cfg, source);
 
-	for (size_t i = 0; i < source->n_overrides; i++) {
+	for (size_t i = 0; i < source->n_overrides && result != -ENOMEM; i++) {
 		int r = parse_override(cfg, source->overrides[i]);
 
 		if (result == 0)

@@ -46,6 +46,13 @@ class Listening(harness.Test):
 
 
 class Notify(Listening):
+    def test_refused_configuration(self):
+        """a start with a wrong configuration tells the first error as the status"""
+        status, _, err = harness.run("-c", "/dev/null", "-o", "workers=x", "-o", "backlog=x",
+                                     env={**os.environ, "NOTIFY_SOCKET": self.path})
+        self.assertEqual(status, 78)
+        self.assertEqual(self.told(), {"STATUS": err.splitlines()[0].removeprefix("echod: error: ")})
+
     def test_life(self):
         """READY when it listens; RELOADING and READY, also when refused; STOPPING"""
         with Echod(conf="", env={"NOTIFY_SOCKET": self.path}, wait=False,

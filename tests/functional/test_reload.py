@@ -189,9 +189,11 @@ class DefaultFile(harness.Test):
 
     @harness.needs("unshare")
     def test_dangling_link_later(self):
-        """so it is at a reload, also if there was no file at the start"""
+        """so it is at a reload, while no file at all goes on to mean the defaults"""
         p = self.start("true")
         self.wait(p, "ready: ")
+        p.send_signal(signal.SIGHUP)
+        self.assertEqual(p.stderr.readline(), "echod: reloaded\n")
         os.symlink("nowhere", f"/proc/{p.pid}/root{self.path}")
         self.assertReloadRefused(p, "is a symbolic link to nowhere, which does not exist")
 
