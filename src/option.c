@@ -155,9 +155,8 @@ const char *option_format(const struct option *o, int64_t value, char buffer[sta
 	case OPTION_SIZE:
 		return quantity_format_size(value, buffer);
 	case OPTION_SHARE:
-		if (value < 0)
-			return quantity_format_percentage(-value, buffer);
-		/* fall through */
+		return value < 0 ? quantity_format_percentage(-value, buffer) :
+				   quantity_format_number(value, buffer);
 	default:
 		return quantity_format_number(value, buffer);
 	}

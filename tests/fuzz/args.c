@@ -126,7 +126,8 @@ static void check_option(const char *text)
 		if (option_parse(o, text, &value) < 0)
 			continue;
 		if (o->max > o->min)
-			fuzz_check(value >= o->min && value <= o->max);
+			fuzz_check(value >= (o->kind == OPTION_SHARE ? -100 : o->min) &&
+				   value <= o->max);
 		fuzz_check(option_parse(o, option_format(o, value, written), &again) == 0);
 		fuzz_check(again == value);
 	}

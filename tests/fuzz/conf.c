@@ -67,8 +67,9 @@ static void check_values(const struct conf *conf)
 		int64_t value = o->kind == OPTION_ADDRESSES ? 0 : option_get(o, conf);
 		char text[QUANTITY_TEXT];
 
-		if (o->max > o->min)
-			fuzz_check(value >= o->min && value <= o->max);
+		if (o->kind != OPTION_ADDRESSES && o->max > o->min)
+			fuzz_check(value >= (o->kind == OPTION_SHARE ? -100 : o->min) &&
+				   value <= o->max);
 		if (o->kind == OPTION_BOOLEAN)
 			fuzz_check(value == 0 || value == 1);
 		if (o->kind == OPTION_LEVEL)
