@@ -218,6 +218,7 @@ static bool obey(struct acceptor *a)
 	pthread_mutex_unlock(&a->lock);
 	if (leave)
 		return false;
+	(void)eventfd_write(a->config.done_fd, 1); /* main may wait for it */
 	a->unwatched = true;
 	for (size_t i = 0; i < old.n; i++)
 		if (!contains(&a->set, old.fds[i]))
@@ -311,7 +312,16 @@ void acceptor_stop(struct acceptor *a)
 	static const struct acceptor_set nothing;
 
 	tell(a, &nothing, true);
-	acceptor_join(a);
+}
+
+bool acceptor_is_settled(struct acceptor *a)
+{
+	bool pending;
+
+	pthread_mutex_lock(&a->lock);
+	pending = a->pending;
+	pthread_mutex_unlock(&a->lock);
+	return !pending;
 }
 
 void acceptor_leave(struct acceptor *a)

@@ -83,7 +83,13 @@ void acceptor_leave(struct acceptor *a);
 bool acceptor_has_ended(const struct acceptor *a);
 void acceptor_join(struct acceptor *a);
 
-/* Serves what waits in the queues, closes the listeners, and ends the thread. */
+/*
+ * Has the thread serve what waits in the queues, close the listeners, and end.
+ * Returns as acceptor_listen(); acceptor_join() is to be called when it has ended.
+ */
 void acceptor_stop(struct acceptor *a);
+
+/* True if the last set was taken over.  done_fd becomes readable when it is. */
+bool acceptor_is_settled(struct acceptor *a);
 
 #endif

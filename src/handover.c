@@ -203,14 +203,6 @@ static void mark_unfinished(const struct reactor *r, const struct parcel *parcel
 			connection_reset_on_close(parcels[i].fd);
 }
 
-/* Nobody takes over: no end is to be taken for a whole echo. */
-static void mark_all_unfinished(const struct reactor *r)
-{
-	for (uint32_t fd = 0; fd < r->table.size; fd++)
-		if (atomic_load_explicit(&table_at(&r->table, fd)->owner, memory_order_acquire))
-			connection_reset_on_close((int)fd);
-}
-
 /* 0, or -errno if there is no way to store any; how many were not stored in *lost. */
 static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 {
@@ -221,7 +213,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 
 	*lost = (uint32_t)open;
 	if (!parcels) {
-		mark_all_unfinished(r);
+		reactor_reset_all(r);
 		return -ENOMEM;
 	}
 	n = collect(r, parcels, open);
@@ -233,7 +225,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 		*lost -= store_sockets(parcels, n);
 		store_barrier(); /* it holds them now: this process may end */
 	} else {
-		mark_all_unfinished(r);
+		reactor_reset_all(r);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		free_pending(r, &parcels[i]);

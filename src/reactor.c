@@ -190,15 +190,6 @@ const char *reactor_unanswered(const struct reactor *r, unsigned *i)
 	return NULL;
 }
 
-void reactor_drain(struct reactor *r)
-{
-	if (r->accepting)
-		acceptor_stop(&r->acceptor);
-	r->accepting = false;
-	for (unsigned i = 0; i < r->n_running; i++)
-		worker_drain(&r->workers[i]);
-}
-
 static unsigned count_alive(const struct reactor *r)
 {
 	unsigned n = 0;
@@ -208,11 +199,8 @@ static unsigned count_alive(const struct reactor *r)
 	return n;
 }
 
-bool reactor_has_ended(struct reactor *r)
+static bool workers_are_gone(struct reactor *r)
 {
-	eventfd_t ignored;
-
-	(void)eventfd_read(r->done_fd, &ignored);
 	return count_alive(r) == 0;
 }
 
@@ -271,15 +259,60 @@ unsigned reactor_freeze(struct reactor *r)
 	}
 	for (unsigned i = 0; i < r->n_running; i++)
 		worker_freeze(&r->workers[i]);
-	if (!wait_until(r, reactor_has_ended, GRACE_MS))
+	if (!wait_until(r, workers_are_gone, GRACE_MS))
 		wait_until(r, workers_are_hopeless, FREEZE_MS);
 	return count_alive(r) + r->accepting;
 }
 
-void reactor_abort(struct reactor *r)
+static bool acceptor_has_its_set(struct reactor *r)
+{
+	return acceptor_is_settled(&r->acceptor);
+}
+
+bool reactor_settle(struct reactor *r)
+{
+	return wait_until(r, acceptor_has_its_set, FREEZE_MS);
+}
+
+/* The acceptor has ended: `accepted` stands still. */
+static void end_workers(struct reactor *r)
 {
 	for (unsigned i = 0; i < r->n_running; i++)
-		worker_abort(&r->workers[i]);
+		if (r->hurried)
+			worker_abort(&r->workers[i]);
+		else
+			worker_drain(&r->workers[i]);
+}
+
+bool reactor_stop(struct reactor *r)
+{
+	eventfd_t ignored;
+
+	(void)eventfd_read(r->done_fd, &ignored);
+	if (r->accepting && !r->stopping && acceptor_is_settled(&r->acceptor)) {
+		acceptor_stop(&r->acceptor);
+		r->stopping = true;
+	}
+	if (r->accepting && acceptor_has_ended(&r->acceptor)) {
+		acceptor_join(&r->acceptor);
+		r->accepting = false;
+		end_workers(r);
+	}
+	return !r->accepting && count_alive(r) == 0;
+}
+
+void reactor_reset_all(const struct reactor *r)
+{
+	for (uint32_t fd = 0; fd < r->table.size; fd++)
+		if (atomic_load_explicit(&table_at(&r->table, fd)->owner, memory_order_acquire))
+			connection_reset_on_close((int)fd);
+}
+
+void reactor_abort(struct reactor *r)
+{
+	r->hurried = true;
+	if (!r->accepting)
+		end_workers(r);
 }
 
 void reactor_join(struct reactor *r)

@@ -2,7 +2,7 @@
  * reactor: the acceptor and the workers, and what they share, as one.
  *
  * Life: reactor_init(), reactor_set(), reactor_start(), reactor_listen();
- * reactor_set() and reactor_listen() again at each reload; reactor_drain(),
+ * reactor_set() and reactor_listen() again at each reload; reactor_stop(),
  * perhaps reactor_abort(), reactor_join(), reactor_deinit().  Main thread only.
  */
 #ifndef ECHOD_REACTOR_H
@@ -24,6 +24,8 @@ struct reactor {
 	unsigned n_workers;    /* that are initialized */
 	unsigned n_running;    /* that have a thread */
 	bool accepting;	       /* the acceptor has a thread */
+	bool stopping;	       /* and was told to end */
+	bool hurried;	       /* workers do not drain when it has ended, but close */
 	sem_t started;	       /* posted by each worker when it serves */
 	int done_fd;	       /* readable when a thread has ended: call reactor_has_ended() */
 	_Atomic int64_t asked; /* by main: when, in ms, by reactor_ask() */
@@ -59,11 +61,15 @@ void reactor_ask(struct reactor *r);
 /* The name of a thread that has not answered yet, the first from *i on; or NULL. */
 const char *reactor_unanswered(const struct reactor *r, unsigned *i);
 
-/* Stops accepting, waits until the queues are served, and lets the workers drain. */
-void reactor_drain(struct reactor *r);
+/* Waits until the acceptor has its listeners, so that it can get others.  False if it is stuck. */
+bool reactor_settle(struct reactor *r);
 
-/* True if all workers have ended. */
-bool reactor_has_ended(struct reactor *r);
+/*
+ * Stops in order: the acceptor serves its queues and ends, then the workers drain.
+ * Never waits: goes as far as it can, and is to be called again when done_fd is
+ * readable, until it returns true.  Then all threads have ended.
+ */
+bool reactor_stop(struct reactor *r);
 
 /*
  * Ends all threads where they stand, for a successor: nothing is accepted, sent
@@ -77,10 +83,14 @@ bool reactor_has_ended(struct reactor *r);
  */
 unsigned reactor_freeze(struct reactor *r);
 
-/* Has the workers close everything, and end. */
+/* The threads do not end, and the process will: no end of a connection shall look like a whole
+ * echo. */
+void reactor_reset_all(const struct reactor *r);
+
+/* Has the workers close everything, and end; if the acceptor still runs, when it has ended. */
 void reactor_abort(struct reactor *r);
 
-/* Waits for the workers' threads, after reactor_drain() or reactor_freeze(). */
+/* Waits for the workers' threads, after reactor_stop() or reactor_freeze(). */
 void reactor_join(struct reactor *r);
 
 #endif

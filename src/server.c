@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -49,6 +50,9 @@
 
 /* An epoll instance, an eventfd, two ends of a pipe, and one it closes that no longer counts. */
 #define DESCRIPTORS_OF_WORKER 5
+
+/* How long threads may take to close everything. On a starved machine a round can take seconds. */
+#define ABORT_MS 4000
 
 struct server {
 	struct conf conf;
@@ -122,17 +126,30 @@ static void say_ready(struct server *s, const char *remark)
 	service_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
+/* Reads the next configuration.  0, or -errno and problems. */
+static int load_again(struct server *s, struct conf *next, struct problems *problems)
+{
+	struct conf_source source = *s->source;
+
+	problems_init(problems);
+	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
+		problems_in_file(problems, "acceptor");
+		problems_add(problems, 0, "it does not answer");
+		return -EBUSY;
+	}
+	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
+		source.may_be_missing = false;
+	return conf_load(next, &source, problems);
+}
+
 static void reload(struct server *s)
 {
 	struct conf next;
 	struct problems problems;
 	struct listeners listeners;
-	struct conf_source source = *s->source;
 
 	service_reloading();
-	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
-		source.may_be_missing = false;
-	if (conf_load(&next, &source, &problems) < 0) {
+	if (load_again(s, &next, &problems) < 0) {
 		report_reload_refused(&problems);
 		say_ready(s, "the last reload was refused");
 		return;
@@ -154,15 +171,26 @@ static bool may_hand_over(const struct server *s)
 	return s->conf.hand_over && service_is_managed();
 }
 
+/* Ends the process without its threads. */
+static noreturn void give_up(struct server *s)
+{
+	reactor_reset_all(&s->reactor);
+	log_error("threads do not end: exiting without them");
+	log_flush(LOG_FLUSH_ERROR_MS);
+	_exit(EX_SOFTWARE);
+}
+
 static void stop(struct server *s, bool hurried)
 {
 	struct reactor *r = &s->reactor;
 
 	log_event(EVENT_STOPPING, "stopping");
 	listening_forget(&s->listening);
-	reactor_drain(r);
-	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000))
+	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000)) {
 		reactor_abort(r);
+		if (!watch_end(&s->watch, ABORT_MS))
+			give_up(s);
+	}
 	reactor_join(r);
 	report_counters(EVENT_STOPPED, &r->acceptor, r->workers, r->n_workers);
 }

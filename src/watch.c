@@ -105,7 +105,7 @@ bool watch_end(struct watch *w, int64_t timeout_ms)
 {
 	int64_t deadline = clock_ms() + timeout_ms;
 
-	while (!reactor_has_ended(w->reactor)) {
+	while (!reactor_stop(w->reactor)) {
 		int64_t left = deadline - clock_ms();
 
 		if (left <= 0 || ends(wait_for_signal(w, w->reactor->done_fd, (int)left)))

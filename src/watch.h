@@ -46,8 +46,8 @@ void watch_ask_ahead(struct watch *w);
 bool watch_is_restart(struct watch *w, bool *hurried);
 
 /*
- * Waits until all workers have ended, with no heartbeat.  False if that takes
- * longer, or at a signal to end.
+ * Stops the reactor and waits until all threads have ended, with no heartbeat.
+ * False if that takes longer, or at a signal to end.
  */
 bool watch_end(struct watch *w, int64_t timeout_ms);
 

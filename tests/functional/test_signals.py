@@ -100,13 +100,14 @@ class Stop(harness.Test):
         with Echod("-o", "shutdown_timeout=3600") as d:
             def main_waits_for_the_acceptor():
                 with open(f"/proc/{d.pid}/wchan") as f:
-                    return "futex" in f.read()
+                    return "poll" in f.read()
             with harness.Stuck(d.wait_thread("acceptor")):
                 clients = [d.connect() for _ in range(20)]
                 for s in clients:
                     s.sendall(b"hello")
                 d.wait_arrived(20, 5)
                 d.signal(signal.SIGTERM)
+                d.wait_log("stopping$")
                 harness.wait_until(main_waits_for_the_acceptor, "main to wait for the acceptor")
             with many(clients):
                 for s in clients:

@@ -1,6 +1,9 @@
 """--trace shows the events of the article: connect, message, slow reader, half-close, reset."""
 
+import fcntl
+import os
 import re
+import signal
 import socket
 
 import harness
@@ -53,6 +56,39 @@ class Trace(harness.Test):
             match = re.fullmatch(r"(acceptor|worker/0): (\d+) events?: (.*)", line)
             self.assertTrue(match, line)
             self.assertEqual(len(match.group(3).split(", ")), int(match.group(2)), line)
+
+
+class Unread(harness.Test):
+    """Nobody reads the trace: its threads wait, by design; main does not."""
+
+    def test_stop(self):
+        """a reload is refused with the reason, and two signals end the daemon; no end looks like a whole echo"""
+        ours, theirs = os.pipe()
+        fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
+        with harness.Echod("--trace", "-o", "workers=1", stdout=theirs, expect=["acceptor: it does not answer", "threads do not end"],
+                           status=os.EX_SOFTWARE) as d, harness.many(self.connect_until_stuck(d)) as clients:
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded$")
+            d.signal(signal.SIGHUP)
+            d.wait_log("reload refused, all stays as it was: acceptor: it does not answer")
+            d.signal(signal.SIGTERM)
+            d.wait_log("stopping$")
+            d.stop()
+            with self.assertRaises(ConnectionError):
+                clients[0].recv(1)
+        os.close(ours), os.close(theirs)
+
+    def connect_until_stuck(self, daemon):
+        """Connections whose events fill the pipe."""
+        def waits(name):
+            with open(f"/proc/{daemon.pid}/task/{daemon.wait_thread(name)}/wchan") as f:
+                return f.read()
+
+        def is_stuck():  # it writes, or waits until the other one has written
+            acceptor, worker = waits("acceptor"), waits("worker/0")
+            return "pipe" in acceptor or ("pipe" in worker and "futex" in acceptor)
+        while not is_stuck():
+            yield daemon.connect()
 
 
 if __name__ == "__main__":

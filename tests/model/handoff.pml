@@ -20,8 +20,8 @@
  *   end_connection()        clients_end() in clients.c, limiter_release() in limiter.c
  *   worker                  run(), is_done() and obey() in worker.c
  *   tell()                  tell() in acceptor.c
- *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_drain(),
- *                           reactor_has_ended() and reactor_abort() in reactor.c
+ *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_stop(),
+ *                           end_workers() and reactor_abort() in reactor.c
  *   freeze()                reactor_freeze() in reactor.c, collect() in handover.c
  *
  * What must hold, whoever is how fast:

@@ -84,6 +84,12 @@ static void check_handed_over(void)
 	close(event.data.fd);
 }
 
+static void stop(void)
+{
+	acceptor_stop(&acceptor);
+	acceptor_join(&acceptor);
+}
+
 /* Who waits in a queue is handed over although the stop comes before the acceptor has run. */
 Test(acceptor, stop_right_after_listen)
 {
@@ -95,7 +101,7 @@ Test(acceptor, stop_right_after_listen)
 		client = open_with_client(&set);
 		cr_assert_eq(acceptor_start(&acceptor), 0);
 		acceptor_listen(&acceptor, &set);
-		acceptor_stop(&acceptor);
+		stop();
 		check_handed_over();
 		cr_assert_lt(fcntl(set.fds[0], F_GETFD), 0, "the listener is still open");
 		close(client);
@@ -119,7 +125,7 @@ Test(acceptor, listener_that_is_replaced_at_once)
 		check_handed_over();
 		close(client);
 	}
-	acceptor_stop(&acceptor);
+	stop();
 	end();
 }
 
@@ -135,7 +141,7 @@ static void check_error(int error, unsigned pauses)
 	cr_assert_eq(acceptor_start(&acceptor), 0);
 	acceptor_listen(&acceptor, &set);
 	check_handed_over();
-	acceptor_stop(&acceptor);
+	stop();
 	cr_assert_eq(counter_get(&acceptor.pauses), pauses, "%s", strerror(error));
 	close(client);
 	end();
@@ -191,7 +197,7 @@ static void check_refused(void)
 	cr_assert_lt(recv(client, &byte, 1, 0), 0);
 	cr_assert_eq(errno, ECONNRESET);
 	cr_assert_eq(counter_get(&acceptor.refused[REFUSED_RESOURCES]), 1);
-	acceptor_stop(&acceptor);
+	stop();
 	cr_assert_eq(atomic_load(&limiter.open), 0);
 	close(client);
 }

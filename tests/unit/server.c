@@ -335,8 +335,9 @@ TEST(server, take_over)
 		cr_assert_eq(open, t.carried);
 		cr_assert(failed || (t.lost == 0 && status == 0));
 		if (status == 0) {
-			reactor_drain(&r);
 			reactor_abort(&r);
+			while (!reactor_stop(&r))
+				helper_wait(r.done_fd, POLLIN);
 			reactor_join(&r);
 		}
 		reactor_deinit(&r);
