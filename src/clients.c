@@ -9,9 +9,7 @@
  * closed in order only when its client's kernel has everything.  Until then,
  * after our FIN, it is `parting`: it keeps its descriptor, its record and its
  * place in all limits, and stands among the stalled, so that stall_timeout
- * bounds it.  The last acknowledgement makes an edge, and so does an error.  A
- * successor need not know of it: it receives the client's FIN again, and does
- * the same.
+ * bounds it.  The last acknowledgement makes an edge, and so does an error.
  *
  * Draining.  Each one gets the echo of what had arrived when the draining
  * began, then our FIN; what its client still sends is thrown away until its own

@@ -80,7 +80,7 @@ static void write_record(FILE *out, const struct reactor *r, const struct parcel
 		.pending = c->pending ? c->pending->size - c->pending->sent : 0,
 		.unacknowledged = unacknowledged(c),
 		.worker = (uint16_t)(atomic_load_explicit(&c->owner, memory_order_relaxed) - 1),
-		.stalled = c->stalled,
+		.stalled = (uint16_t)(c->stalled + c->parting),
 	};
 
 	state_write_record(out, &record);

@@ -148,8 +148,8 @@ int state_next(struct state *s, struct state_record *record)
 	s->pending_at += s->pending;
 	s->left -= s->pending;
 	s->pending = 0;
-	if (record->stalled > 1 || (record->pending > 0 && !record->stalled) ||
-	    record->pending > s->left)
+	if (record->stalled > 1 + CLOSINGS || record->pending > s->left ||
+	    (record->pending > 0 && record->stalled != 1))
 		return -EBADMSG;
 	s->pending = record->pending;
 	return 0;

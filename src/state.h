@@ -29,6 +29,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "counters.h"
+
 #define STATE_VERSION 3
 #define STATE_READABLE_SINCE 3
 
@@ -49,7 +51,7 @@ struct state_record {
 	uint64_t pending; /* bytes */
 	uint32_t unacknowledged;
 	uint16_t worker;
-	uint16_t stalled; /* 0 or 1 */
+	uint16_t stalled; /* 0, or 1, or, if its end is not acknowledged, reason to close + 2 */
 };
 
 /* A state that is being read. */

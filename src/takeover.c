@@ -113,7 +113,9 @@ static int resume(struct taking *t, const struct state_record *record, uint32_t 
 	c->pending = pending;
 	c->since = t->last;
 	c->echoed = record->echoed;
-	c->stalled = record->stalled;
+	c->stalled = record->stalled > 0;
+	c->parting = (uint8_t)(c->stalled ? record->stalled - 1 : 0);
+	c->finished = c->parting > 0;
 	c->acknowledged = record->echoed - record->unacknowledged;
 	count(&t->reactor->limiter, fd, &c->source);
 	worker_resume(w, fd);

@@ -593,6 +593,38 @@ class Memory(HandOver):
             self.assertReset(slow.s)
             self.assertServes(d)
 
+    def check_end(self, read, finish, counter, **settings):
+        """An end whose echo is not acknowledged is what it was, over two restarts."""
+        with Manager(*options(workers=1, **settings)) as m:
+            d = m.start()
+            c = self.client(m, rcvbuf=4096)
+            c.send(200000)  # which the daemon's kernel takes, but not the client's
+            if finish:
+                c.s.shutdown(socket.SHUT_WR)
+            harness.wait_until(lambda: {"04", "09"} & {state for state, _ in d.in_kernel()}, "our FIN")
+            m.abort()
+            first, = State(m).records
+            self.assertGreater(first.stalled, 1)
+            m.start(*options(stall_timeout=0, idle_timeout=0))
+            m.abort()
+            second, = State(m).records
+            self.assertEqual(vars(second), vars(first))
+            d = m.start()
+            self.assertEqual(d.counters()["open"], 1)
+            if read:
+                c.receive()
+                self.assertEnds(c.s)
+            d.wait_counter(counter, 1)
+            if not read:
+                self.assertReset(c.s)
+
+    def test_ends(self):
+        """who ended, or was idle, and has not taken all: he comes to the end that he would have come to"""
+        self.check_end(True, True, "closed_client")
+        self.check_end(False, True, "closed_stall_timeout", stall_timeout=2)
+        self.check_end(True, False, "closed_idle_timeout", idle_timeout=1)
+        self.check_end(False, False, "closed_stall_timeout", idle_timeout=1, stall_timeout=2)
+
     def test_per_source(self):
         """connections taken over count for their source, until they end"""
         with Manager("-o", "max_connections_per_source=2", expect=[harness.REFUSED]) as m:
@@ -996,8 +1028,9 @@ class Hostile(HandOver):
             for size in {0, 1, 7, 8, 11, 31, 32, 33, *range(40, len(good), 24), len(good) - 1}:
                 yield f"only {size} bytes", good[:size]
             yield "a byte more", good + b"x"
-            for what, bad in (("stalled 2", Record(stalled=2)),
+            for what, bad in (("stalled 7", Record(stalled=7)),
                               ("pending, not stalled", Record(pending=5)),
+                              ("pending at its end", Record(stalled=2, pending=5)),
                               ("too much pending", Record(stalled=1, pending=6)),
                               ("too little pending", Record(stalled=1, pending=4)),
                               ("very much pending", Record(stalled=1, pending=(1 << 64) - 1))):

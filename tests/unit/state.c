@@ -254,7 +254,10 @@ TEST(state, pending)
 	layout.records[1].stalled = 0;
 	check_bad_layout(layout, "pending, and not stalled");
 	layout.records[1].stalled = 2;
-	check_bad_layout(layout, "stalled is 0 or 1");
+	check_bad_layout(layout, "pending, and only its end is not acknowledged");
+	layout = good;
+	layout.records[0].stalled = CLOSINGS + 2;
+	check_bad_layout(layout, "there is no such reason");
 	layout = good;
 	layout.records[1].pending++;
 	check_bad_layout(layout, "one more");
