@@ -277,7 +277,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "acceptor");
 	yield_to_workers();
-	confine_enter(CONFINE_ACCEPTOR, "acceptor");
+	confine_enter(CALLS_OF_IO, "acceptor");
 	while (serve_batch(a))
 		;
 	atomic_store_explicit(&a->ended, true, memory_order_release);

@@ -1,27 +1,6 @@
 /*
- * Lists, not one list: a worker, which handles what clients send, can do least.
- * But threads share their memory, so who has taken over one can in the end have
- * others act for him.  What holds against that is what none of them may: start a
- * program or a process, map memory that can be executed, write to a file that is
- * not open, trace or signal a process but this one.
- *
- * Calls that every echo makes are allowed whatever their arguments: for these the
- * kernel has its answer in a bitmap and does not run the filter (Linux 5.11).
- * Filters cannot look behind pointers, so not at addresses and paths.
- *
- * What is allowed is what was seen: strace -f over all tests.  What is not obvious
- * there is what glibc calls, and when:
- *
- *   memory   An arena for each thread would open files now and then: to count CPUs,
- *            and to ask about overcommitment before it shrinks.  With one for all
- *            there are brk(2) and mmap(2) only, and it is seldom asked for anything.
- *   the end  A thread that returns masks signals and gives back its stack.  Broken
- *            memory or a wrong assertion says so by writev(2) or write(2), and
- *            aborts by tgkill(2).
- *   stops    Who was stopped in a wait with a timeout goes on with
- *            restart_syscall(2).
- *   names    The interface in a link-local address is looked up by ioctl(2), for
- *            which glibc opens a socket of AF_UNIX.
+ * The filters, and what is said when one of them ends the process.  Which calls
+ * that are: calls.c.
  */
 #include "confine.h"
 
@@ -30,20 +9,13 @@
 #ifdef HAVE_SECCOMP
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/seccomp.h>
-#include <linux/sockios.h>
 #include <malloc.h>
-#include <net/if.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -51,108 +23,6 @@
 #ifndef SYS_SECCOMP /* glibc had none; see sigaction(2) */
 #define SYS_SECCOMP 1
 #endif
-
-#define MAIN CONFINE_MAIN
-#define RESCUE CONFINE_RESCUE
-#define ACCEPTOR CONFINE_ACCEPTOR
-#define WORKER CONFINE_WORKER
-#define ALL (MAIN | RESCUE | ACCEPTOR | WORKER)
-#define GIVERS (MAIN | RESCUE) /* who may hand over to the next process */
-#define CLIENTS (ACCEPTOR | WORKER)
-
-/* A row of the lists: who may make this call, if these conditions hold. */
-struct rule {
-	int call; /* negative if this architecture has none of that name */
-	unsigned roles;
-	unsigned n_conditions;
-	struct scmp_arg_cmp conditions[2];
-};
-
-/* clang-format off */
-#define ALLOW(name, to) { .call = SCMP_SYS(name), .roles = (to) }
-#define ALLOW_IF(name, to, ...) { \
-	.call = SCMP_SYS(name), .roles = (to), .conditions = { __VA_ARGS__ }, \
-	.n_conditions = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) / sizeof(struct scmp_arg_cmp) }
-
-/* Conditions for the arguments, which are counted from 0. */
-#define IS(argument, value) { argument, SCMP_CMP_EQ, (scmp_datum_t)(value), 0 }
-#define HAS_NOT(argument, bits) { argument, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(bits), 0 }
-
-static const struct rule rules[] = {
-	/* the echo */
-	ALLOW(epoll_wait, CLIENTS),
-	ALLOW(epoll_pwait, CLIENTS), /* the same where there is no epoll_wait(2) */
-	ALLOW(recvfrom, WORKER),
-	ALLOW(splice, WORKER),
-	ALLOW(shutdown, WORKER),
-	ALLOW(accept4, ACCEPTOR),
-	ALLOW(epoll_ctl, ACCEPTOR),
-	ALLOW(sendto, ALL), /* also the log */
-	ALLOW(read, ALL), /* eventfd, signalfd, pipe */
-	ALLOW(write, ALL),
-	ALLOW(close, ALL),
-	ALLOW_IF(setsockopt, CLIENTS | RESCUE, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
-	ALLOW_IF(ioctl, ALL, IS(1, SIOCOUTQ)),
-	ALLOW_IF(ioctl, WORKER, IS(1, SIOCINQ)),
-	/* the log, and waiting for it */
-	ALLOW(sendmsg, ALL),
-	ALLOW(poll, ALL),
-	ALLOW(ppoll, ALL),
-	ALLOW(clock_nanosleep, ALL),
-	/* glibc */
-	ALLOW(futex, ALL),
-	ALLOW(clock_gettime, ALL), /* where the vDSO has no clock */
-	ALLOW_IF(mmap, ALL, HAS_NOT(2, PROT_EXEC)),
-	ALLOW(munmap, ALL),
-	ALLOW(madvise, ALL),
-	ALLOW(brk, ALL),
-	ALLOW(restart_syscall, ALL),
-	ALLOW(rt_sigprocmask, ALL),
-	ALLOW_IF(writev, ALL, IS(0, STDERR_FILENO)),
-	ALLOW(getpid, ALL),
-	ALLOW(gettid, ALL),
-	ALLOW(exit, CLIENTS),
-	ALLOW(exit_group, GIVERS),
-	ALLOW(sysinfo, GIVERS), /* how much memory qsort(3) may take */
-	/* the interface in a link-local address */
-	ALLOW_IF(ioctl, MAIN | ACCEPTOR, IS(1, SIOCGIFNAME)),
-	ALLOW_IF(socket, ACCEPTOR, IS(0, AF_UNIX), IS(1, SOCK_DGRAM | SOCK_CLOEXEC)),
-	/* handing over, and what the service manager is told: libsystemd looks at its credentials */
-	ALLOW(rt_sigtimedwait, RESCUE),
-	ALLOW(getuid, GIVERS),
-	ALLOW(geteuid, GIVERS),
-	ALLOW(getgid, GIVERS),
-	ALLOW(getegid, GIVERS),
-	ALLOW(getsockopt, GIVERS),
-	ALLOW_IF(setsockopt, RESCUE, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
-	ALLOW_IF(setsockopt, RESCUE, IS(1, SOL_SOCKET), IS(2, SO_SNDBUFFORCE)),
-	ALLOW_IF(socket, GIVERS, IS(0, AF_UNIX)),
-	ALLOW_IF(socketpair, GIVERS, IS(0, AF_UNIX)),
-	ALLOW(memfd_create, GIVERS),
-	ALLOW(fcntl, GIVERS),
-	ALLOW(fstat, GIVERS),
-	ALLOW(newfstatat, GIVERS), /* glibc's fstat(3) */
-	ALLOW(pipe2, GIVERS), /* a barrier */
-	/* a reload, and listeners */
-	ALLOW_IF(openat, MAIN, HAS_NOT(2, O_ACCMODE | O_CREAT | O_TRUNC)),
-	ALLOW(readlinkat, MAIN), /* what a dangling link was meant to be */
-	ALLOW_IF(socket, MAIN, IS(0, AF_INET)),
-	ALLOW_IF(socket, MAIN, IS(0, AF_INET6)),
-	ALLOW(bind, MAIN),
-	ALLOW(listen, MAIN),
-	ALLOW(setsockopt, MAIN),
-	ALLOW(getsockname, MAIN),
-	ALLOW_IF(ioctl, MAIN, IS(1, TCGETS)), /* libconfuse's scanner, whatever it reads */
-	ALLOW(mremap, MAIN), /* its buffer grows */
-	ALLOW_IF(ioctl, MAIN, IS(1, SIOCGIFINDEX)),
-	/* the system bus, which is asked at a stop whether it is a restart */
-	ALLOW(connect, MAIN),
-	ALLOW(recvmsg, MAIN),
-	ALLOW(getrandom, MAIN),
-};
-/* clang-format on */
-
-#define N_RULES (sizeof(rules) / sizeof(rules[0]))
 
 /* The names of calls by their numbers, for the handler, which cannot look them up. */
 static char *names[1024];
@@ -206,7 +76,7 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
 	if (info->si_code == SYS_SECCOMP)
 		report(info);
 	/*
-	 * Who is confined may not do this, and dies of it: SIGSYS is blocked here,
+	 * Who is confined may not do this, and ends by it: SIGSYS is blocked here,
 	 * and then the kernel calls no handler.  Who is not gets it on return.
 	 */
 	signal(signal_number, SIG_DFL);
@@ -235,29 +105,10 @@ int confine_init(bool wanted)
 	return 0;
 }
 
-static int add_rules(scmp_filter_ctx filter, enum confine_role role)
-{
-	/* abort(3) signals the thread itself. */
-	int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				 (struct scmp_arg_cmp)IS(0, getpid()));
-
-	/* Into this a tracer turns a call that it answers itself; there is none of that number. */
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, -1, 0);
-	for (size_t i = 0; i < N_RULES && r == 0; i++) {
-		const struct rule *rule = &rules[i];
-
-		if (rule->call >= 0 && (rule->roles & role))
-			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call,
-						   rule->n_conditions, rule->conditions);
-	}
-	return r;
-}
-
 /* Makes the filter of a role and loads it, with no_new_privs.  0 or -errno. */
-static int load(enum confine_role role)
+static int load(enum calls_role role)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx filter = seccomp_init(calls_default(role));
 	int r;
 
 	if (!filter)
@@ -269,7 +120,7 @@ static int load(enum confine_role role)
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_API_TSKIP, 1); /* a rule for -1 */
 	if (r == 0)
-		r = add_rules(filter, role);
+		r = calls_add(filter, role);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
@@ -287,7 +138,7 @@ static void give_up(const char *name, int error)
 	_exit(EX_OSERR);
 }
 
-void confine_enter(enum confine_role role, const char *name)
+void confine_enter(enum calls_role role, const char *name)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* libseccomp has none */
 	int r;
@@ -311,7 +162,7 @@ int confine_init(bool wanted)
 	return 0;
 }
 
-void confine_enter(enum confine_role role, const char *name)
+void confine_enter(enum calls_role role, const char *name)
 {
 	(void)role;
 	(void)name;

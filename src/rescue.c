@@ -23,7 +23,7 @@ static void *run(void *arg)
 	int signal;
 
 	pthread_setname_np(pthread_self(), "rescue");
-	confine_enter(CONFINE_RESCUE, "rescue");
+	confine_enter(CALLS_OF_CONTROL, "rescue");
 	make_set(&set);
 	sigwait(&set, &signal);
 	if (!atomic_load(&may_hand_over)) {

@@ -250,7 +250,7 @@ static void report_takeover(const struct takeover *t)
 
 static void begin_writer(void)
 {
-	confine_enter(CONFINE_WORKER, "log");
+	confine_enter(CALLS_OF_IO, "log");
 }
 
 /* Everything that serves.  0, or -errno with nothing left running. */
@@ -289,7 +289,7 @@ static int start(struct server *s, struct activation *activation, bool trace)
 		return r;
 	report_takeover(&takeover);
 	watch_start(&s->watch, &s->reactor, s->signal_fd);
-	confine_enter(CONFINE_MAIN, "echod");
+	confine_enter(CALLS_OF_CONTROL, "echod");
 	return 0;
 }
 

@@ -198,7 +198,7 @@ static void *run(void *arg)
 	timeouts_tick(&w->clients.timeouts);
 	watch_all(w, &w->clients.timeouts.idle);
 	watch_all(w, &w->clients.timeouts.stalled);
-	confine_enter(CONFINE_WORKER, w->name);
+	confine_enter(CALLS_OF_IO, w->name);
 	sem_post(w->config.started);
 	obey(w);
 	while (!is_done(w)) {

@@ -1,7 +1,6 @@
 """A daemon whose threads make the system calls that a client orders, see backdoor.c."""
 
 import atexit
-import contextlib
 import functools
 import os
 import re
@@ -60,20 +59,27 @@ class Backdoor(harness.Echod):
         super().__init__("-o", "workers=1", *args, env=env, **options)
 
     def tell(self, thread, call, *arguments):
-        """Has a thread make a call.  Returns the result if it is a worker that lives on."""
-        message = order(thread, call, *arguments)
+        """Has a thread make a call.  Returns the result, or None if that ended the process."""
+        try:
+            answer = self.say(order(thread, call, *arguments))
+            if thread != "worker":
+                answer = self.wake(thread)
+            return int(answer)
+        except ConnectionError:
+            return None
+
+    def say(self, message):
         with self.connect() as s:
             s.sendall(message)
-            try:
-                answer = harness.read_exactly(s, len(message))
-            except ConnectionError:
-                return None
-        if thread == "worker":
-            return int(answer) if answer else None
-        # They look for orders whenever they wake up.
-        if thread == "acceptor":
-            with contextlib.suppress(ConnectionError):
-                self.connect().close()
-        else:
-            self.signal({"echod": signal.SIGUSR1, "rescue": signal.SIGABRT}[thread])
-        return None
+            answer = harness.read_exactly(s, len(message))
+        if not answer:
+            raise ConnectionError("the daemon has ended")
+        return answer
+
+    def wake(self, thread):
+        """All but workers look for orders whenever they wake up, which the acceptor does anyway."""
+        number = {"echod": signal.SIGUSR1, "rescue": signal.SIGABRT}.get(thread)
+        if number:
+            os.kill(self.pid, number)
+        question = b"?".ljust(64)
+        return harness.wait_until(lambda: self.say(question).strip(b"? "), f"{thread} to obey")

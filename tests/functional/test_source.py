@@ -35,7 +35,7 @@ ROOMS = [
     {"statement"},
     {"option", "connection"},
     {"settings", "problems", "service", "store", "carrier", "confine", "manager", "state"},
-    {"address", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
+    {"address", "calls", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
      "probe", "quantity", "signals", "textfile"},
     {"event", "writer"},
 ]

@@ -74,7 +74,7 @@ class Confine(machine.Test):
         self.assertIn(SAID, record["MESSAGE"])
         self.assertIn("status=31/SYS", m.messages(f"{unit}.service"))
         explained = m.do("journalctl", "-x", "-u", unit, "ECHOD_EVENT=system_call_forbidden")
-        self.assertIn("is not on its list", explained)
+        self.assertIn("which ends the process", explained)
 
     def test_service(self):
         """echod.service: journal and status tell of the call, and the service comes back"""
