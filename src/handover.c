@@ -179,12 +179,14 @@ static uint32_t store_sockets(const struct parcel *parcels, uint32_t n)
 		fds[i] = parcels[i].fd;
 	for (size_t i = 0; fds && i < ACTIVATION_CARRIERS && done < n; i++) {
 		size_t packed;
-		int carrier = carrier_pack(fds + done, n - done, done, &packed);
+		int r, carrier = carrier_pack(fds + done, n - done, done, &packed);
 
 		if (carrier < 0)
 			break;
-		store_add_carrier(i, carrier);
+		r = store_add_carrier(i, carrier);
 		close(carrier);
+		if (r < 0)
+			break;
 		done += (uint32_t)packed;
 	}
 	free(fds);
@@ -209,7 +211,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	uint64_t open = reactor_open(r);
 	struct parcel *parcels = calloc(open + 1, sizeof(*parcels));
 	uint32_t n;
-	int state;
+	int state, error = 0;
 
 	*lost = (uint32_t)open;
 	if (!parcels) {
@@ -220,8 +222,10 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	mark_unfinished(r, parcels, n);
 	state = make_state(r, parcels, n, frozen);
 	if (state >= 0) {
-		store_add(STORE_STATE, state);
+		error = store_add(STORE_STATE, state);
 		close(state);
+	}
+	if (state >= 0 && error == 0) {
 		*lost -= store_sockets(parcels, n);
 		store_barrier(); /* it holds them now: this process may end */
 	} else {
@@ -230,7 +234,7 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	for (uint32_t i = 0; i < n; i++)
 		free_pending(r, &parcels[i]);
 	free(parcels);
-	return state < 0 ? state : 0;
+	return state < 0 ? state : error;
 }
 
 unsigned handover_run(struct reactor *r)

@@ -1,6 +1,9 @@
 #include "service.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -8,24 +11,64 @@
 #include "clock.h"
 #include "notify.h"
 
+/* Between two tries to tell something. */
+#define CATCH_UP_MS 100
+
 bool service_is_managed(void)
 {
 	return getenv("NOTIFY_SOCKET") != NULL;
 }
 
-void service_ready(const char *status)
+/* What is to be told, as assignments and the status, and has not been yet. */
+static char state[128], status[256];
+static bool owing;
+
+void service_catch_up(void)
 {
-	notify_tellf("READY=1\nSTATUS=%s", status);
+	if (!owing)
+		return;
+	owing = notify_tellf("%sSTATUS=%s", state, status) == -ETIMEDOUT;
+	if (!owing)
+		state[0] = '\0';
+}
+
+int service_wait(void)
+{
+	return owing ? CATCH_UP_MS : -1;
+}
+
+static void tell(const char *new_status, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Of a state that could not be told the latest one counts. */
+static void tell(const char *new_status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(state, sizeof(state), fmt, ap);
+	va_end(ap);
+	if (new_status)
+		snprintf(status, sizeof(status), "%s", new_status);
+	owing = true;
+	service_catch_up();
+}
+
+void service_ready(const char *new_status)
+{
+	tell(new_status, "READY=1\n");
 }
 
 void service_reloading(void)
 {
-	notify_tellf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_ns() / 1000);
+	tell(NULL, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", clock_ns() / 1000);
 }
 
-void service_status(const char *status)
+void service_status(const char *new_status)
 {
-	notify_tellf("STATUS=%s", status);
+	snprintf(status, sizeof(status), "%s", new_status);
+	owing = true; /* and a state that may be owed stays */
+	service_catch_up();
 }
 
 /* A grace beyond what we need ourselves, for the threads to end and the log to be written. */
@@ -33,13 +76,16 @@ void service_status(const char *status)
 
 void service_stopping(int64_t timeout_ms)
 {
-	notify_tellf("STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=%" PRId64,
-		     (timeout_ms + GRACE_MS) * 1000);
+	tell("Stopping", "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+	     (timeout_ms + GRACE_MS) * 1000);
 }
 
 void service_failed(int error)
 {
-	notify_tellf("ERRNO=%d\nSTATUS=Cannot start: %s", -error, strerrordesc_np(-error));
+	char text[sizeof(status)];
+
+	snprintf(text, sizeof(text), "Cannot start: %s", strerrordesc_np(-error));
+	tell(text, "ERRNO=%d\n", -error);
 }
 
 int64_t service_watchdog_ms(void)
@@ -51,5 +97,5 @@ int64_t service_watchdog_ms(void)
 
 void service_alive(void)
 {
-	notify_tell("WATCHDOG=1", -1);
+	(void)notify_tell("WATCHDOG=1", -1, false); /* the next one will do */
 }

@@ -3,7 +3,8 @@
  *
  * Without a manager (NOTIFY_SOCKET is not set) these do nothing; that it
  * cannot be reached is no reason to stop an echo, so nothing is returned.
- * Main thread only.
+ * Nothing here waits for a manager that does not read: what it was not told yet
+ * is tried again by service_catch_up().  Main thread only.
  */
 #ifndef ECHOD_SERVICE_H
 #define ECHOD_SERVICE_H
@@ -19,6 +20,12 @@ void service_ready(const char *status);
 
 /* A reload begins; service_ready() must follow, whatever becomes of it. */
 void service_reloading(void);
+
+/* Tells what has not been told yet, if the manager reads again. */
+void service_catch_up(void);
+
+/* The milliseconds until that is worth a try, -1: nothing is owed. */
+int service_wait(void);
 
 /* What systemctl(1) shows; one line. */
 void service_status(const char *status);

@@ -6,18 +6,21 @@
 
 #define NAME_SIZE (sizeof(STORE_LISTENER) + ADDRESS_TEXT)
 
-void store_add(const char *name, int fd)
+int store_add(const char *name, int fd)
 {
 	char text[NAME_SIZE + 64];
 
 	/* FDPOLL=0: the other end of a carrier is closed, which is no reason to drop it. */
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	notify_tell(text, fd);
+	return notify_tell(text, fd, true);
 }
 
 void store_remove(const char *name)
 {
-	notify_tellf("FDSTOREREMOVE=1\nFDNAME=%s", name);
+	char text[NAME_SIZE + 64];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	(void)notify_tell(text, -1, true);
 }
 
 void store_barrier(void)
@@ -31,11 +34,11 @@ static char *carrier_name(size_t i, char name[static NAME_SIZE])
 	return name;
 }
 
-void store_add_carrier(size_t i, int fd)
+int store_add_carrier(size_t i, int fd)
 {
 	char name[NAME_SIZE];
 
-	store_add(carrier_name(i, name), fd);
+	return store_add(carrier_name(i, name), fd);
 }
 
 void store_remove_carrier(size_t i)
@@ -60,7 +63,7 @@ void store_add_listener(const struct address *address, int fd)
 {
 	char name[NAME_SIZE];
 
-	store_add(listener_name(address, name), fd);
+	(void)store_add(listener_name(address, name), fd);
 }
 
 void store_remove_listener(const struct address *address)

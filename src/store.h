@@ -1,6 +1,6 @@
 /*
  * store: descriptors that the service manager keeps for us over a restart
- * (FileDescriptorStoreMax=, sd_pid_notify_with_fds(3)).
+ * (FileDescriptorStoreMax=, sd_notify(3)).
  *
  * Names say what a descriptor is; they all begin with STORE_PREFIX, so that
  * they are told from those of socket units.  The manager holds the same open
@@ -9,7 +9,8 @@
  *
  * Without a manager, or without a store, these do nothing, and nobody says so
  * (systemd 252 has no word for it); what is asked is in manager.h.
- * Main thread only.
+ * A manager that does not read is waited for, but not long, see notify.h.
+ * Main, or the thread of rescue.h.
  */
 #ifndef ECHOD_STORE_H
 #define ECHOD_STORE_H
@@ -23,8 +24,8 @@
 #define STORE_CARRIER STORE_PREFIX "carrier."	/* with a number from 0 on */
 #define STORE_STATE STORE_PREFIX "state"
 
-/* Has the manager keep fd under that name, whatever becomes of it. */
-void store_add(const char *name, int fd);
+/* Has the manager keep fd under that name, whatever becomes of it.  0 or -errno. */
+int store_add(const char *name, int fd);
 
 /* Has the manager close all of that name. */
 void store_remove(const char *name);
@@ -32,8 +33,8 @@ void store_remove(const char *name);
 /* Waits until the manager has done all that; at most five seconds. */
 void store_barrier(void);
 
-/* The i-th carrier, see carrier.h. */
-void store_add_carrier(size_t i, int fd);
+/* The i-th carrier, see carrier.h.  0 or -errno. */
+int store_add_carrier(size_t i, int fd);
 void store_remove_carrier(size_t i);
 
 void store_add_listener(const struct address *address, int fd);

@@ -33,8 +33,10 @@ static int wait_for_signal(struct watch *w, int done_fd, int timeout_ms)
 	int signal = 0;
 
 	timeout_ms = sooner(timeout_ms, manager_poll(&w->manager, &p[2]));
+	timeout_ms = sooner(timeout_ms, service_wait());
 	if (poll(p, 3, timeout_ms) > 0)
 		signal = signals_next(w->signal_fd);
+	service_catch_up();
 	if (signal == SIGUSR1)
 		report_counters(EVENT_COUNTERS, &w->reactor->acceptor, w->reactor->workers,
 				w->reactor->n_workers);

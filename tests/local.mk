@@ -167,7 +167,7 @@ tests_fuzz_conf_LDFLAGS = $(fuzz_flags)
 tests_fuzz_worker_LDFLAGS = $(fuzz_flags)
 tests_fuzz_connection_LDFLAGS = $(fuzz_flags) \
 	-Wl,--wrap=malloc,--wrap=read,--wrap=recv,--wrap=send,--wrap=splice
-tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=sd_pid_notify_with_fds
+tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=notify_tell
 
 EXTRA_DIST += tests/fuzz/args.dict tests/fuzz/conf.dict tests/fuzz/corpus tests/fuzz/fuzz.py \
 	tests/fuzz/regressions

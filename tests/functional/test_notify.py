@@ -144,18 +144,45 @@ class Notify(Listening):
             self.manager.recv(4096)
 
     def test_manager_is_stuck(self):
-        """a manager that does not read holds main up, and nobody's echo [F45]"""
-        with Echod(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "40000"},
+        """a manager that does not read holds nothing up, main's signals neither [F45]"""
+        with Echod(conf="", env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "40000"},
                    expect=[NO_MANAGER, "does not answer"]) as d:
-            def is_full():
-                return "unix" in open(f"/proc/{d.pid}/wchan").read()
-            harness.wait_until(is_full, "main to wait for the manager")
-            for _ in range(10):
+            self.fill()
+            for i in range(20):
+                d.signal(signal.SIGHUP)
+                d.wait_log("reloaded", i + 1)
                 self.assertServes(d)
-            self.assertTrue(is_full())
+                d.counters()
+            d.stop()
+
+    def fill(self):
+        """Sends until the manager has to read before others can send."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect(self.path)
+            s.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    s.send(b"FILLED=1")
+
+    def test_told_late(self):
+        """what a manager that did not read must know is told when it reads again: the last state"""
+        with Echod("-o", "hand_over=false", env={"NOTIFY_SOCKET": self.path}) as d, d.connect() as s:
+            self.assertEqual(self.told()["READY"], "1")
+            self.assertEchoes(s)
+            self.fill()
+            d.signal(signal.SIGHUP)
+            d.wait_log("reloaded")
+            self.assertEqual(self.told_after_filling(), {"READY": "1", "STATUS": "Connections: 1, refused: 0"})
+            self.fill()
             d.signal(signal.SIGTERM)
-            while self.told().get("STOPPING") != "1":
-                pass
+            self.assertEqual(s.recv(1), b"")
+            self.assertEqual(self.told_after_filling()["STOPPING"], "1")
+
+    def told_after_filling(self):
+        while True:
+            told = self.told()
+            if "FILLED" not in told:
+                return told
 
     def test_manager_is_gone(self):
         """a socket that is not there stops nothing [F45]"""

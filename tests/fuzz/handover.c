@@ -36,25 +36,22 @@ static struct tape tape;
 /* The store of a manager: what was handed over in earnest. */
 static struct activation stored;
 
-int __wrap_sd_pid_notify_with_fds(pid_t pid, int unset, const char *text, const int *fds,
-				  unsigned n);
+int __wrap_notify_tell(const char *text, int fd, bool patient);
 
-int __wrap_sd_pid_notify_with_fds(pid_t pid, int unset, const char *text, const int *fds,
-				  unsigned n)
+int __wrap_notify_tell(const char *text, int fd, bool patient)
 {
 	const char *name = strstr(text, "FDNAME=") + strlen("FDNAME=");
-	int fd;
 
-	fuzz_check(pid == 0 && !unset && n <= 1);
-	if (n == 0)
-		return 1; /* something is removed, which nobody has stored */
-	fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	fuzz_check(patient);
+	if (fd < 0)
+		return 0; /* something is removed, which nobody has stored */
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	fuzz_check(fd >= 0);
 	if (strcmp(name, STORE_STATE) == 0)
 		stored.state = fd;
 	else
 		stored.carriers[atoi(name + strlen(STORE_CARRIER))] = fd;
-	return 1;
+	return 0;
 }
 
 static void activation_clear(struct activation *a)
