@@ -208,7 +208,7 @@ static void hand_over(struct server *s)
 int server_run(struct server *s)
 {
 	int64_t timeout_ms;
-	bool hurried = false;
+	bool over, hurried = false;
 
 	if (may_hand_over(s))
 		watch_ask_ahead(&s->watch);
@@ -216,7 +216,9 @@ int server_run(struct server *s)
 		reload(s);
 	timeout_ms = s->conf.shutdown_timeout * 1000;
 	service_stopping(timeout_ms + WATCH_ASKING_MS);
-	if (may_hand_over(s) && watch_is_restart(&s->watch, &hurried))
+	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
+	rescue_end(over);
+	if (over)
 		hand_over(s);
 	else
 		stop(s, hurried);
@@ -289,6 +291,7 @@ static int start(struct server *s, struct activation *activation, bool trace)
 		return r;
 	report_takeover(&takeover);
 	watch_start(&s->watch, &s->reactor, s->signal_fd);
+	rescue_begin();
 	confine_enter(CALLS_OF_CONTROL, "echod");
 	return 0;
 }

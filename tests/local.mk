@@ -178,7 +178,7 @@ fuzzers: $(fuzzers)
 
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 	tests/functional/conf.cases \
-	tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+	tests/functional/bus.py tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	tests/functional/helgrind.supp tests/functional/order.c \
 	$(functional_tests) $(static_tests)
@@ -204,6 +204,7 @@ functional_tests = \
 	tests/functional/test_notify.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
+	tests/functional/test_rescue.py \
 	tests/functional/test_shim.py \
 	tests/functional/test_signals.py \
 	tests/functional/test_swarm.py \

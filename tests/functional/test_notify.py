@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import socket
 import tempfile
@@ -183,6 +184,18 @@ class Notify(Listening):
             told = self.told()
             if "FILLED" not in told:
                 return told
+
+    def test_store_is_not_read(self):
+        """a hand-over to a manager that does not read ends soon, and says what is lost"""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with Echod(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "3600000000"},
+                   status=-signal.SIGABRT, expect=[NO_MANAGER, "SIGABRT: ", "cannot hand over"]) as d:
+            d.wait_thread("rescue")
+            with d.connect() as s:
+                self.assertEchoes(s)
+                self.fill()
+                d.stop(signal.SIGABRT)
+                self.assertIn("cannot hand over: Connection timed out; 1 connections are lost", d.log())
 
     def test_manager_is_gone(self):
         """a socket that is not there stops nothing [F45]"""
