@@ -35,8 +35,9 @@ ROOMS = [
     {"statement"},
     {"option", "connection"},
     {"settings", "problems", "service", "store", "carrier", "confine", "manager", "state"},
-    {"address", "calls", "clock", "comments", "conduit", "counters", "descriptors", "log", "notify",
-     "probe", "quantity", "signals", "textfile"},
+    {"notify"},
+    {"address", "calls", "clock", "comments", "conduit", "counters", "descriptors", "log", "probe",
+     "quantity", "signals", "textfile"},
     {"event", "writer"},
 ]
 
