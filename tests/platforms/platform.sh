@@ -12,8 +12,10 @@
 set -eu
 
 suite=$1 architecture=$2 mirror=$3 folder=$4 root=$4/root
-[ "${5-}" = inside ] ||
-    exec unshare --mount --pid --fork --kill-child --mount-proc "$0" "$1" "$2" "$3" "$4" inside
+kind=linux64 # what uname(1) says
+[ "$architecture" != i386 ] || kind=linux32
+[ "${5-}" = inside ] || exec setarch $kind \
+    unshare --mount --pid --fork --kill-child --mount-proc "$0" "$1" "$2" "$3" "$4" inside
 
 # Shows the output of a command only if it fails.
 quietly() {
