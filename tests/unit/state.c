@@ -163,8 +163,9 @@ TEST(state, later_version)
 			char field[17];
 		} __attribute__((packed)) records[N];
 		char pending[8];
-	} __attribute__((packed)) later = { .header = good.header, .pending = PENDING };
+	} __attribute__((packed)) later = { .header = good.header };
 
+	memcpy(later.pending, PENDING, sizeof(later.pending));
 	later.header.version = UINT32_MAX;
 	later.header.records_at = sizeof(later.header) + sizeof(later.section);
 	later.header.record_size = sizeof(later.records[0]);
