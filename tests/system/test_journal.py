@@ -59,7 +59,7 @@ class Journal(machine.Test):
                 "handing_over": {"ECHOD_CONNECTIONS": "1"},
                 "taken_over": {"ECHOD_CONNECTIONS": "1", "ECHOD_MICROSECONDS": r"\d+"},
                 "reloaded": {},
-                "configuration_refused": {"ECHOD_ERROR": f"{CONF}:2: workers = many .*"},
+                "configuration_refused": {"ECHOD_ERROR": f'{CONF}:2: workers = "many" .*'},
                 "refused": {"ECHOD_REFUSED_MAX_CONNECTIONS_PER_SOURCE": r"\d+"},
                 "counters": {"ECHOD_OPEN": r"\d+"},
                 "stopped": {"ECHOD_ACCEPTED": r"\d+"}}.items():

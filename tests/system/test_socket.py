@@ -70,7 +70,7 @@ class Life(machine.Test):
             self.assertRefuses(m, port=1001)
             m.write(CONF, BROKEN)
             self.assertEqual(m.run("systemctl", "reload", "echod-sealed")[0], 1)
-            self.assertIn(f"{CONF}:1: workers = many is not allowed",
+            self.assertIn(f'{CONF}:1: workers = "many" is not allowed',
                           m.systemctl("status", "echod-sealed"))
             self.assertEchoes(m)
 
@@ -120,7 +120,7 @@ class Broken(machine.Test):
             self.assertRefuses(m)
             m.wait_show("echod.socket", "ActiveState", "failed")
             self.assertStates(m, echod_sealed_service="failed")
-            tried = m.messages("echod-sealed.service").count(f"{CONF}:1: workers = many")
+            tried = m.messages("echod-sealed.service").count(f'{CONF}:1: workers = "many"')
             self.assertGreater(tried, 0)
             self.assertLessEqual(tried, int(m.show("echod.socket", "TriggerLimitBurst")))
             status, output = m.run("systemctl", "restart", "echod-sealed")
