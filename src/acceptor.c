@@ -28,6 +28,7 @@
 #include "confine.h"
 #include "log.h"
 #include "probe.h"
+#include "thread.h"
 
 /* Connections from one listener before the others have their turn. */
 #define ROUND 64
@@ -287,7 +288,7 @@ static void *run(void *arg)
 
 int acceptor_start(struct acceptor *a)
 {
-	return -pthread_create(&a->thread, NULL, run, a);
+	return thread_start(&a->thread, run, a);
 }
 
 static void tell(struct acceptor *a, const struct acceptor_set *set, bool stop)

@@ -60,6 +60,7 @@ int main(int argc, char *argv[])
 		return EX_OSERR;
 	}
 	activation_receive();
+	descriptors_close_inherited();
 	log_init();
 	status = cmdline_parse(&cmdline, argc, argv);
 	if (status >= 0)

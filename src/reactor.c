@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "cpus.h"
 
 /*
  * How long to wait for a thread to halt: for one that is stuck, as it has not
@@ -17,18 +17,6 @@
  */
 #define GRACE_MS 200
 #define FREEZE_MS 4000
-
-/* How many workers: as configured, or one for each CPU that we may use. */
-static unsigned count_workers(const struct conf *conf)
-{
-	cpu_set_t cpus;
-
-	if (conf->workers)
-		return (unsigned)conf->workers;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
-		return 1; /* more CPUs than the set holds: let the administrator say */
-	return (unsigned)CPU_COUNT(&cpus);
-}
 
 static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool trace)
 {
@@ -82,7 +70,8 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
 		e = limiter_init(&r->limiter, 2 * (size_t)descriptors);
 	if (e == 0)
-		e = init_workers(r, count_workers(conf), (size_t)conf->buffer_size, trace);
+		e = init_workers(r, conf->workers ? (unsigned)conf->workers : cpus_available(),
+				 (size_t)conf->buffer_size, trace);
 	if (e == 0)
 		e = init_acceptor(r, trace);
 	return e;

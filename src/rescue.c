@@ -23,6 +23,7 @@
 #include "handover.h"
 #include "log.h"
 #include "service.h"
+#include "thread.h"
 
 /* Less than the units' TimeoutAbortSec=, so that there is a core. */
 #define BUSY_MS 8000
@@ -93,10 +94,10 @@ int rescue_start(struct reactor *r)
 		make_set(&set);
 		return -pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* it ends us, as ever */
 	}
-	e = pthread_create(&thread, NULL, run, r);
+	e = thread_start(&thread, run, r);
 	if (e == 0)
 		pthread_detach(thread);
-	return -e;
+	return e;
 }
 
 void rescue_begin(void)

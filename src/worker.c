@@ -37,6 +37,7 @@
 #include "confine.h"
 #include "log.h"
 #include "probe.h"
+#include "thread.h"
 
 /* Events in a batch: enough that the wait costs each echo little. */
 #ifndef BATCH /* a test has few connections */
@@ -214,7 +215,7 @@ static void *run(void *arg)
 
 int worker_start(struct worker *w)
 {
-	return -pthread_create(&w->thread, NULL, run, w);
+	return thread_start(&w->thread, run, w);
 }
 
 static void give_order(struct worker *w, int order)

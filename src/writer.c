@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "thread.h"
+
 /* Of the pipe, where the kernel allows it: thousands of lines in a burst. */
 #define QUEUE_SIZE (1 << 20)
 
@@ -95,11 +97,11 @@ int writer_start(void (*begin)(void))
 	if (queue < 0)
 		return 0;
 	first = begin;
-	e = pthread_create(&thread, NULL, run, &first);
+	e = thread_start(&thread, run, &first);
 	if (e == 0)
 		pthread_detach(thread);
 	running = e == 0;
-	return -e;
+	return e;
 }
 
 static bool is_idle(void)

@@ -188,6 +188,7 @@ functional_tests = \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_conf.py \
 	tests/functional/test_confine.py \
+	tests/functional/test_cpus.py \
 	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \

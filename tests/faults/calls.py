@@ -28,6 +28,7 @@ CALLS = {
     "epoll_wait": "EINTR",
     "eventfd2": "EMFILE ENFILE ENODEV ENOMEM",
     "fcntl": "EACCES EAGAIN EBADF EBUSY EINTR EINVAL EMFILE ENOLCK EPERM",
+    "getdents64": "EINVAL ENOENT",
     "getpeername": "EBADF EINVAL ENOBUFS ENOTCONN ENOTSOCK",
     "getrandom": "EAGAIN EINTR EINVAL ENOSYS",
     "getsockname": "EBADF EINVAL ENOBUFS ENOTSOCK",

@@ -670,6 +670,45 @@ def needs_strace(test):
     return needs("strace")(test)
 
 
+class Disguise:
+    """Runs commands that find other contents under some absolute paths: {path: text, or a folder's {name: text}}.
+
+    "/proc/self/..." is the command's own.  As a prefix it mounts them where only that command sees them.
+    """
+
+    SCRIPT = """
+        while [ "$1" != -- ]; do mount --bind "$1" "$(echo "$2" | sed "s|^/proc/self/|/proc/$$/|")" && shift 2 || exit; done
+        shift; exec "$@"
+    """
+
+    def __init__(self, files):
+        self.directory = tempfile.TemporaryDirectory(prefix="echod-disguise-")
+        self.prefix = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", self.SCRIPT, "sh"]
+        for number, (path, content) in enumerate(files.items()):
+            here = os.path.join(self.directory.name, str(number))
+            self.write(here, content)
+            self.prefix += [here, path]
+        self.prefix += ["--"]
+
+    def write(self, path, content):
+        if isinstance(content, dict):
+            os.mkdir(path)
+            for name, inner in content.items():
+                self.write(os.path.join(path, name), inner)
+        else:
+            with open(path, "w") as f:
+                f.write(content)
+
+    def __enter__(self):
+        p = subprocess.run([*self.prefix, "true"], capture_output=True, text=True)
+        if p.returncode != 0:
+            raise unittest.SkipTest(f"no mount namespace for us here: {p.stderr}")
+        return self.prefix
+
+    def __exit__(self, *_):
+        self.directory.cleanup()
+
+
 def enter_namespace():
     """Runs the calling file again in a network namespace of its own, with the powers of root there.
 

@@ -222,6 +222,17 @@ class Configuration(harness.Test):
                 self.assertRegex(refusal(f"{name}={value}"),
                                  f"is not allowed, only a {kind} from {fields['range']}(, such as|$)")
 
+    def test_descriptors(self):
+        """the descriptors that are not for connections are as many as the manual says"""
+        own, worker, listener = map(int, re.search(
+            r"(\d+) descriptors, (\d+) for each worker and (\d+) for each listener",
+            page("echod.conf.5").replace("\n", " ")).groups())
+        for workers, listeners in ((1, 1), (2, 1), (1, 2)):
+            listen = "{%s}" % ",".join(f"127.0.0.{n + 1}:0" for n in range(listeners))
+            with Echod("-o", f"workers={workers}", listen=listen, prefix=("prlimit", "--nofile=100:100")) as d:
+                most = int(d.wait_log(r"at most (\d+) connections").group(1))
+            self.assertEqual(100 - most, own + worker * workers + listener * listeners)
+
     def test_addresses(self):
         """listen takes as many addresses as the manual says"""
         low, high = map(int, re.search(r"at least (\d+) and at most (\d+)",

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import signal
 import time
 
@@ -189,6 +190,31 @@ class Descriptors(harness.Test):
             d.wait_log("max_connections is 1000")
             self.assertServes(d)
 
+    def test_system_limit(self):
+        """where the system allows a process fewer than its hard limit, these are the limit [F22]"""
+        with harness.Disguise({"/proc/sys/fs/nr_open": "150\n"}) as prefix:
+            with Echod("-o", "workers=1", prefix=(*prefix, "prlimit", "--nofile=100:300")) as d:
+                self.assertIn(int(d.wait_log(r"at most (\d+) connections").group(1)), range(100, 150))
+                self.assertEqual(resource.prlimit(d.pid, resource.RLIMIT_NOFILE), (150, 150))
+
+    def test_inherited(self):
+        """what it inherited and nobody meant for it is closed, and takes nobody's place [F22]"""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+
+        def before():
+            for fd in range(10, 50):
+                os.dup2(writer, fd)
+        with Echod(prefix=("prlimit", "--nofile=80:80"), preexec_fn=before, close_fds=False,
+                   expect=[harness.REFUSED]) as d:
+            os.close(writer)
+            self.assertTrue(select.select([reader], [], [], harness.DEADLINE)[0], "it holds the pipe")
+            most = int(d.wait_log(r"at most (\d+) connections").group(1))
+            with many(d.connect() for _ in range(most)) as clients:
+                for s in clients:
+                    self.assertEchoes(s)
+                self.assertRefused(d)
+
     def test_descriptors_are_private(self):
         """every descriptor beyond the standard ones closes on exec, no socket blocks, and all are returned [F10 F15]"""
         with Echod() as d:
@@ -204,6 +230,32 @@ class Descriptors(harness.Test):
                         self.assertTrue(flags & os.O_NONBLOCK, f"descriptor {fd}")
             d.wait_open(0)
             self.assertEqual(d.descriptors(), before)
+
+
+class Stack(harness.Test):
+    """The limit of stacks (ulimit -s) is that of the first thread only."""
+
+    def test_limits(self):
+        """the limit of stacks may be tiny or huge: every thread has what it needs"""
+        for limit in ((1 << 40, "a size that no thread can have"), (1 << 17, "128 KiB")):
+            with self.subTest(limit[1]):
+                self.try_limit(limit[0])
+
+    def try_limit(self, limit):
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        if hard != resource.RLIM_INFINITY and hard < limit and os.geteuid() != 0:
+            self.skipTest("the hard limit is lower")
+        if harness.SANITIZERS and limit < 1 << 20:
+            self.skipTest("sanitizers need more in the first thread")
+        with Echod("-o", "max_connections=2", prefix=("prlimit", f"--stack={limit}:"),
+                   expect=[harness.REFUSED]) as d:
+            with d.connect() as s, d.connect() as stream:
+                self.assertRefused(d)
+                self.assertEchoes(s)
+                self.assertEchoes(stream, os.urandom(1 << 20))
+                d.signal(signal.SIGHUP)
+                d.wait_log("reloaded")
+                d.counters()
 
 
 if __name__ == "__main__":

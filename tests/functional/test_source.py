@@ -36,9 +36,10 @@ ROOMS = [
     {"option", "connection"},
     {"settings", "problems", "service", "store", "carrier", "confine", "manager", "state"},
     {"notify"},
-    {"address", "calls", "clock", "comments", "conduit", "counters", "descriptors", "log", "probe",
+    {"address", "calls", "clock", "comments", "conduit", "counters", "cpus", "descriptors", "log", "probe",
      "quantity", "signals", "textfile"},
     {"event", "writer"},
+    {"thread"},
 ]
 
 
