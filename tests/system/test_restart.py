@@ -124,6 +124,128 @@ class Restart(machine.Test):
                 self.assertEchoes(m)
 
 
+class Bus(machine.Test):
+    """The bus over which a daemon asks whether it is being restarted."""
+
+    @machine.with_each_service
+    def test_late_answer(self, m, unit):
+        """while a bus does not answer all is served, new clients too, and then handed over"""
+        with m.connect() as before:
+            self.assertTrue(machine.is_alive(before))
+            m.signal("dbus", "STOP")
+            restart = m.start("systemctl", "restart", unit)
+            m.wait_show(unit, "SubState", "stop-sigterm")
+            with m.connect() as after:
+                self.assertTrue(machine.is_alive(after))
+                self.assertTrue(machine.is_alive(before))
+                self.assertIsNone(restart.poll())
+                m.signal("dbus", "CONT")
+                self.assertEqual(restart.communicate(timeout=harness.DEADLINE)[0], "")
+                self.assertTrue(machine.is_alive(after))
+                self.assertTrue(machine.is_alive(before))
+        self.assertEqual(m.complaints(), [])
+
+    def test_no_answer(self):
+        """a bus that never answers delays a stop, but neither the service manager nor clients lose patience"""
+        with Machine() as m:
+            m.systemctl("start", "echod")
+            with m.connect() as s:
+                self.assertTrue(machine.is_alive(s))
+                m.signal("dbus", "STOP")
+                stop = m.start("systemctl", "stop", "echod")
+                m.wait_show("echod", "SubState", "stop-sigterm")
+                self.assertTrue(machine.is_alive(s))
+                self.assertEnds(s)
+            self.assertEqual(stop.communicate(timeout=harness.DEADLINE)[0], "")
+            self.assertEqual(m.show("echod", "Result"), "success")
+            self.assertRegex("\n".join(m.complaints()), "cannot ask .* whether this is a restart: Connection timed out")
+
+    def test_reexecution(self):
+        """a manager that is executed anew in the middle of a restart answers after that"""
+        with Machine() as m:
+            m.systemctl("start", "echod")
+            with m.connect() as s:
+                self.assertTrue(machine.is_alive(s))
+                m.signal("dbus", "STOP")
+                m.systemctl("--no-block", "restart", "echod")
+                m.wait_show("echod", "SubState", "stop-sigterm")
+                m.systemctl("daemon-reexec")
+                m.signal("dbus", "CONT")
+                m.wait_show("echod", "SubState", "running")
+                self.assertTrue(machine.is_alive(s))
+
+    def test_no_store(self):
+        """that a unit has no store is reported when it starts, once"""
+        with Machine({"etc/systemd/system/echod.service.d/store.conf":
+                      "[Service]\nFileDescriptorStoreMax=0\n"}) as m:
+            m.systemctl("start", "echod")
+            harness.wait_until(m.complaints, "a warning")
+            m.systemctl("reload", "echod")
+            (complaint,) = m.complaints()
+            self.assertRegex(complaint, "FileDescriptorStoreMax= is 0; a restart will end all")
+
+
+# A manager of the user daemon, and its bus; those of a login need more of a machine.
+USER = {
+    "etc/systemd/system/user-manager.service": """
+[Service]
+Type=notify
+User=daemon
+RuntimeDirectory=user-manager
+Environment=XDG_RUNTIME_DIR=/run/user-manager HOME=/run/user-manager
+ExecStart=/lib/systemd/systemd --user
+Delegate=yes
+""",
+    "etc/systemd/user/echod.service": f"""
+[Service]
+Type=notify
+ExecStart={ECHOD} -c /dev/null -o listen=127.0.0.1:7007
+FileDescriptorStoreMax=128
+""",
+    "etc/systemd/user/dbus.socket": "[Socket]\nListenStream=%t/bus\n",
+    "etc/systemd/user/dbus.service": """
+[Service]
+Type=notify
+ExecStart=dbus-daemon --session --address=systemd: --nofork --nopidfile --systemd-activation --syslog-only
+""",
+}
+
+
+class User(machine.Test):
+    """A service of systemd --user."""
+
+    @staticmethod
+    def systemctl(m, *args):
+        return m.do("setpriv", "--reuid=daemon", "--regid=daemon", "--init-groups", "env",
+                    "XDG_RUNTIME_DIR=/run/user-manager", "systemctl", "--user", *args)
+
+    def test_restart(self):
+        """a restart by a user's manager keeps every connection"""
+        with Machine(USER) as m:
+            m.systemctl("start", "user-manager")
+            self.systemctl(m, "start", "dbus.socket", "echod")
+            with m.connect(port=7007) as s:
+                self.assertTrue(machine.is_alive(s))
+                for _ in range(3):
+                    self.systemctl(m, "restart", "echod")
+                    self.assertTrue(machine.is_alive(s))
+                self.systemctl(m, "stop", "echod")
+                self.assertEnds(s)
+            self.assertEqual(m.complaints(), [])
+
+    def test_without_bus(self):
+        """without the user's bus the start says that a restart will end connections, and it does"""
+        with Machine({**USER, "etc/systemd/user/dbus.socket": None}) as m:
+            m.systemctl("start", "user-manager")
+            self.systemctl(m, "start", "echod")
+            harness.wait_until(m.complaints, "a warning")
+            self.assertRegex(m.complaints()[0], "cannot ask the service manager: .*; a restart will end all")
+            with m.connect(port=7007) as s:
+                self.assertTrue(machine.is_alive(s))
+                self.systemctl(m, "--no-block", "restart", "echod")
+                self.assertEnds(s)
+
+
 class Versions(machine.Test):
     def test_rollback(self):
         """an upgrade to a later version and its rollback drop nobody"""

@@ -51,5 +51,21 @@ class Watchdog(machine.Test):
         self.check("echod-sealed")
 
 
+class Stop(machine.Test):
+    @machine.with_each_service
+    def test_stuck_main(self, m, unit):
+        """a main thread that is stuck at a restart costs no connection"""
+        m.write(f"etc/systemd/system/{unit}.service.d/short.conf", "[Service]\nTimeoutStopSec=2\n")
+        m.systemctl("daemon-reload")
+        with harness.many(m.connect() for _ in range(6)) as clients:
+            self.assertTrue(all(map(machine.is_alive, clients)))
+            tid = m.threads(unit)["echod"]
+            with harness.Stuck(tid):
+                restart = m.start("systemctl", "restart", unit)
+                os.waitpid(tid, harness.Stuck.WALL)  # until SIGABRT has ended it
+            restart.communicate(timeout=harness.DEADLINE)
+            self.assertTrue(all(map(machine.is_alive, clients)))
+
+
 if __name__ == "__main__":
     machine.main()
