@@ -196,21 +196,26 @@ static void discard(struct echo *echo, size_t size)
 	}
 }
 
-/* Sends what the pipe had, which is pending now: there will be no pipe any more.  As a turn. */
-static int send_copied(struct connection *c, int fd, struct echo *echo)
+/* Makes pending what is left in the pipe, which is empty then.  0 or -errno. */
+static int take_back(struct connection *c, struct echo *echo, size_t size)
 {
-	int r = flush(c, fd, echo);
+	int r = reserve(c, echo, size);
 
-	conduit_deinit(&echo->conduit);
-	return r == TURN_IDLE ? TURN_MORE : r;
+	if (r < 0)
+		discard(echo, size);
+	else
+		r = conduit_take(&echo->conduit, c->pending->data, size);
+	if (echo->conduit.refused)
+		conduit_deinit(&echo->conduit);
+	return r;
 }
 
 /* Sends what is in the pipe, and leaves it empty.  Returns as a turn. */
 static int send_piped(struct connection *c, int fd, struct echo *echo, size_t size)
 {
-	int r = 0;
+	int r;
 
-	while (size > 0 && r == 0) {
+	while (size > 0) {
 		ssize_t n = conduit_send(&echo->conduit, fd, size);
 
 		if (n > 0) {
@@ -218,23 +223,25 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 			c->echoed += (size_t)n;
 			PROBE_SEND(fd, n);
 		} else if (n < 0 && errno != EINTR) {
-			r = errno == EAGAIN || echo->conduit.refused ? TURN_STALLED : -errno;
+			break;
 		}
 	}
-	if (r == 0)
+	if (size == 0)
 		return TURN_MORE;
-	if (r == TURN_STALLED && reserve(c, echo, size) < 0)
-		r = -ENOMEM;
-	if (r < 0) {
+	if (errno != EAGAIN && !echo->conduit.refused) {
+		r = -errno;
 		discard(echo, size);
 		return r;
 	}
-	if (conduit_take(&echo->conduit, c->pending->data, size) < 0)
-		return -EIO;
-	if (echo->conduit.refused)
-		return send_copied(c, fd, echo);
+	r = take_back(c, echo, size);
+	if (r < 0)
+		return r;
+	if (echo->conduit.refused) {
+		r = flush(c, fd, echo);
+		return r == TURN_IDLE ? TURN_MORE : r;
+	}
 	PROBE_PENDING(fd, size, false);
-	return r;
+	return TURN_STALLED;
 }
 
 /* As pass(), by way of the pipe if that may be and pays. */

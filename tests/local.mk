@@ -28,6 +28,7 @@ unit_tests = \
 	tests/unit/acceptor \
 	tests/unit/address \
 	tests/unit/carrier \
+	tests/unit/clients \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
@@ -44,6 +45,7 @@ unit_tests = \
 	tests/unit/refusals \
 	tests/unit/server \
 	tests/unit/state \
+	tests/unit/timeouts \
 	tests/unit/trace \
 	tests/unit/worker
 
@@ -51,6 +53,7 @@ unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
 tests_unit_carrier_SOURCES = tests/unit/carrier.c $(unit_helper)
+tests_unit_clients_SOURCES = tests/unit/clients.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
@@ -67,11 +70,15 @@ tests_unit_queue_SOURCES = tests/unit/queue.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
+tests_unit_timeouts_SOURCES = tests/unit/timeouts.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 
 # System calls by script: each end of the echo, and the memory between.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc,--wrap=read
+
+# The clock, and what clients have acknowledged, are the test's.
+tests_unit_timeouts_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=connection_unacknowledged
 
 # A client who is faster than any.
 tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv

@@ -68,7 +68,7 @@ static const unsigned char *bytes_of(const struct stream *s, size_t at)
 	return bytes + (at + (size_t)(s - streams) * 4099) % PERIOD;
 }
 
-enum { ALL, INTERRUPTED, FAILED, AGAIN, ONE, HALF, ALL_BUT_ONE };
+enum { ALL, INTERRUPTED, FAILED, AGAIN, ONE, HALF, ALL_BUT_ONE, REFUSED };
 
 /* An answer; half of them are kind. */
 static unsigned answer(void)
@@ -180,8 +180,11 @@ static ssize_t scripted_fill(struct stream *s, size_t size)
 	unsigned how = answer();
 
 	fuzz_check(s == active && !s->c.pending && piped.size == 0);
+	fuzz_check(!echo.conduit.refused);
 	if (how == INTERRUPTED)
 		return fail(EINTR);
+	if (how == REFUSED)
+		return fail(EPERM);
 	if (how == FAILED && s->error)
 		return fail_for_good(s, s->error);
 	if (n == 0 || how == AGAIN || how == FAILED)
@@ -201,6 +204,8 @@ static ssize_t scripted_unpipe(struct stream *s, size_t size)
 	size_t n;
 
 	fuzz_check(piped.size >= size && size > 0);
+	if (how == REFUSED)
+		return fail(EINVAL);
 	if (scripted_room(s, how) < 0)
 		return -1;
 	n = part(less(s->room, size), how);
