@@ -58,8 +58,7 @@ class Conf(harness.Test):
             self.assertOutcome(self.printed.encode(), *expected)
 
     def test_cases(self):
-        """each text of conf.cases means what stands there, as does what -p prints of it, or is refused with
-        all its errors"""
+        """each text means what conf.cases says, as does what -p prints, or all its errors are told [F46]"""
         cases = list(CASE.finditer(read("conf.cases")))
         self.assertEqual(len(cases), read("conf.cases").count("\n=== "))
         for case in cases:
