@@ -1,6 +1,7 @@
 # Tests speak TAP; the harness runs them in parallel with "make check -j".
 
-EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md tests/platforms/platform.sh
+EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md tests/promises.md \
+	tests/platforms/platform.sh
 
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
@@ -184,7 +185,7 @@ fuzzers: $(fuzzers)
 # The real daemon, driven over sockets.
 
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
-	tests/functional/conf.cases \
+	tests/functional/conf.cases tests/functional/siege.py \
 	tests/functional/bus.py tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	tests/functional/helgrind.supp tests/functional/order.c \
@@ -229,6 +230,7 @@ static_tests = \
 	tests/functional/test_install.py \
 	tests/functional/test_mutate.py \
 	tests/functional/test_overload.py \
+	tests/functional/test_promises.py \
 	tests/functional/test_probes.py \
 	tests/functional/test_scaling.py \
 	tests/functional/test_soak.py \
@@ -315,7 +317,7 @@ endif
 
 # Hours of everything: "./dev soak".
 
-EXTRA_DIST += tests/soak/awkward.py tests/soak/soak.py
+EXTRA_DIST += tests/soak/awkward.py tests/soak/besieged.py tests/soak/soak.py
 
 # The same echo, by each way of waiting; those that "./dev compare" compares.
 

@@ -828,15 +828,16 @@ class Client(harness.Test):
         self.assertEqual(mandoc("echoc.1", "-T", "lint"), "")
 
 
-class Failures(harness.Test):
-    """tests/failures.md, and the marks in the descriptions of tests."""
+class Rows:
+    """A table of tests/, and the marks of its rows in the descriptions of tests."""
 
     FOLDER = os.path.join(harness.SRCDIR, "tests")
+    FILE = LETTER = None
 
     def rows(self):
         """The rows of the table: [(F1, [(file, test)])]"""
-        lines = re.findall(r"^\| (F\d+) \|[^|]*\|([^|]*)\|[^|]*\|$", read(self.FOLDER, "failures.md"), re.M)
-        return [(row, re.findall(r"`(\S+) (\S+)`", tests)) for row, tests in lines]
+        lines = re.findall(rf"^\| ({self.LETTER}\d+) \|(.*)\|$", read(self.FOLDER, self.FILE), re.M)
+        return [(row, re.findall(r"`((?:functional|system|unit)/\S+) (\S+)`", cells)) for row, cells in lines]
 
     def descriptions(self):
         """Each test, and class of tests, with what it says of itself: [(file, test, text)]"""
@@ -850,19 +851,37 @@ class Failures(harness.Test):
             for text, suite, test in comments:
                 yield path, f"{suite}.{test}", text
 
+    def marks(self):
+        """The rows that tests name: {(row, file, test)}"""
+        return {(row, os.path.relpath(path, self.FOLDER), name)
+                for path, name, text in self.descriptions()
+                for mark in re.findall(r"\[([A-Z]\d+(?: [A-Z]\d+)*)\]", text)
+                for row in mark.split() if row[0] == self.LETTER}
+
     def test_complete(self):
-        """there is a row for each of the 51 failures, with a test"""
-        self.assertEqual([row for row, _ in self.rows()], [f"F{n}" for n in range(1, 52)])
-        self.assertEqual([row for row, tests in self.rows() if not tests], [])
+        """the rows are numbered without gaps, and each has a test"""
+        rows = self.rows()
+        self.assertEqual([row for row, _ in rows], [f"{self.LETTER}{n}" for n in range(1, len(rows) + 1)])
+        self.assertGreater(len(rows), 10)
+        self.assertEqual([row for row, tests in rows if not tests], [])
 
     def test_agree(self):
         """each test of a row exists and names that row, and no other test does"""
         table = {(row, *test) for row, tests in self.rows() for test in tests}
-        marks = {(row, os.path.relpath(path, self.FOLDER), name)
-                 for path, name, text in self.descriptions()
-                 for mark in re.findall(r"\[(F\d+(?: F\d+)*)\]", text) for row in mark.split()}
-        self.assertEqual(sorted(table - marks), [], "in the table, not in a test")
-        self.assertEqual(sorted(marks - table), [], "in a test, not in the table")
+        self.assertEqual(sorted(table - self.marks()), [], "in the table, not in a test")
+        self.assertEqual(sorted(self.marks() - table), [], "in a test, not in the table")
+
+
+class Failures(Rows, harness.Test):
+    """Failures of servers of this kind."""
+
+    FILE, LETTER = "failures.md", "F"
+
+
+class Promises(Rows, harness.Test):
+    """Promises, under attack."""
+
+    FILE, LETTER = "promises.md", "P"
 
 
 if __name__ == "__main__":

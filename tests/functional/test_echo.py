@@ -244,7 +244,7 @@ class Client(harness.Test):
 
 class Fairness(harness.Test):
     def test_stream_does_not_starve_others(self):
-        """beside a client that streams without end, each message is still answered [F1]"""
+        """beside a client that streams without end, each message is still answered [F1 P11]"""
         with Echod("-o", "workers=1") as d, d.connect() as stream:
             stop = threading.Event()
             moved = [0]

@@ -43,7 +43,7 @@ class Unread(harness.Test):
             self.assertServes(d)
 
     def test_cannot_be_multiplied(self):
-        """who does so again and again never has more than its places, and each is reset by stall_timeout [F29]"""
+        """who does so again and again never has more than its places, and each is reset by stall_timeout [F29 P1]"""
         most = 4
         with Echod("-o", "workers=1", "-o", f"max_connections={most}", "-o", "stall_timeout=1",
                    expect=[harness.REFUSED]) as d, contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ class Unread(harness.Test):
 
 class Again(harness.Test):
     def test_at_once(self):
-        """who has seen its connection end finds its place free, however late close(2) returns [F32]"""
+        """who has seen its connection end finds its place free, however late close(2) returns [F32 P5]"""
         with Shimmed("-o", "workers=1", "-o", "max_connections=1", "-o", "max_connections_per_source=1",
                      settings={"close": 5000}) as d:
             for _ in range(50):
@@ -138,7 +138,7 @@ class Busy(harness.Test):
         return poll.poll(1000 * harness.DEADLINE) and poll.poll()[0][1] & select.POLLERR
 
     def test_timeouts(self):
-        """who is overdue is closed though thousands of others talk without a pause [F30]"""
+        """who is overdue is closed though thousands of others talk without a pause [F30 P7]"""
         if harness.raise_descriptor_limit() < self.CONNECTIONS + 200:
             self.skipTest("too few descriptors")
         conf = "idle_timeout = %d\nstall_timeout = %d\nsend_buffer = 4608\nworkers = 1\n"
@@ -163,7 +163,7 @@ class Busy(harness.Test):
 
 class Stop(harness.Test):
     def test_streams_go_on(self):
-        """streams that go on get the echo of what had arrived, then a FIN, long before shutdown_timeout [F37]"""
+        """streams that go on get the echo of what had arrived, then a FIN, long before shutdown_timeout [F37 P15]"""
         with Echod("-o", "workers=1", "-o", "buffer_size=4096", "-o", "shutdown_timeout=3600") as d, \
                 harness.many(d.connect() for _ in range(8)) as streams:
             alive, received = set(streams), 0

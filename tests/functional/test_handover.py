@@ -356,7 +356,7 @@ class Load(HandOver):
             self.assertEqual(counters["received"], counters["echoed"])
 
     def test_many(self):
-        """5,000 connections that all talk, over 10 restarts: nothing wrong, lost or reset [F49]"""
+        """5,000 connections that all talk, over 10 restarts: nothing wrong, lost or reset [F49 P18]"""
         n = 300 if SMALL else 5000
         if harness.raise_descriptor_limit() < n + 200:
             self.skipTest("too few descriptors")

@@ -99,7 +99,7 @@ class BlockedLog(harness.Test):
             os.close(copy)
 
     def test_pipe(self):
-        """a full pipe"""
+        """a full pipe [P12]"""
         ours, theirs = os.pipe()
         self.check(theirs, lambda: self.fill(theirs))
         self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)

@@ -132,7 +132,7 @@ class Connections(Overload):
             self.skipTest("too few descriptors")
 
     def test_twice_max_connections(self):
-        """as many again as max_connections: just those who find a free place are served"""
+        """as many again as max_connections: just those who find a free place are served [P11]"""
         most = 500
         with Echod(*options(max_connections=most, workers=2), expect=[harness.REFUSED]) as d, \
                 contextlib.ExitStack() as held:
@@ -160,7 +160,7 @@ class Connections(Overload):
             self.assertAllFree(d, most)
 
     def test_one_source(self):
-        """a source that opens more and faster than it may is refused by the reasons of that, others are not"""
+        """a source that opens more and faster than it may is refused by the reasons of that, others are not [P2]"""
         most, burst = 50, 200
         with Echod(*options(max_connections_per_source=most, connection_rate_per_source=20, workers=2,
                             connection_burst_per_source=burst), expect=[harness.REFUSED]) as d:
@@ -195,7 +195,7 @@ class Connections(Overload):
             self.assertServes(d, source=ATTACKER)
 
     def test_resets(self):
-        """connections that are reset as soon as they are made leave nothing behind"""
+        """connections that are reset as soon as they are made leave nothing behind [P11]"""
         most = 2000
         with Echod(*options(max_connections=most, workers=2), expect=[harness.REFUSED]) as d:
             base, descriptors = self.base(d, 2), d.descriptors()
@@ -227,7 +227,7 @@ class Slow(Overload):
     """Clients who take their time."""
 
     def test_never_read(self):
-        """1,000 clients who never read fill their share, and go with stall_timeout"""
+        """1,000 clients who never read fill their share, and go with stall_timeout [P8]"""
         n, budget, workers = 1000, 4 << 20, 2
         if harness.raise_descriptor_limit() < n + 200:
             self.skipTest("too few descriptors")
@@ -265,7 +265,7 @@ class Slow(Overload):
             return 0
 
     def test_trickle(self):
-        """clients who send one byte a second each are all served, and take 64 bytes each"""
+        """clients who send one byte a second each are all served, and take 64 bytes each [P9]"""
         n = 10000 if FULL else 1000
         if harness.raise_descriptor_limit() < n + 200:
             self.skipTest("too few descriptors")

@@ -136,7 +136,7 @@ class Reload(harness.Test):
             self.assertEqual(d.counters()["refused_max_connections"], 1)
 
     def test_coalesced(self):
-        """200 signals while clients talk: serialized, and nobody notices [F47]"""
+        """200 signals while clients talk: serialized, and nobody notices [F47 P17]"""
         with Echod(conf="") as d, d.connect() as s:
             for i in range(200):
                 d.signal(signal.SIGHUP)

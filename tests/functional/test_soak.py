@@ -35,6 +35,7 @@ class Soak(harness.Test):
             self.assertGreater(seen[name], 0, name)
         for name, times in seen["faults"].items():
             self.assertGreater(times, 0, name)
+        self.assertGreater(seen["besieged"]["looks"], 0)
         for daemon in seen["daemons"].values():
             self.assertGreater(daemon["points"], 2)
             self.assertEqual(daemon["descriptors_per_hour"], 0)

@@ -1,10 +1,10 @@
-"""Soak: two daemons under mixed loads for hours, which must neither lose a byte nor grow.
+"""Soak: daemons under mixed loads for hours, which must neither lose a byte nor grow.
 
 One daemon lives all the time and shows what grows; the other is restarted again and again, and every
 connection goes on in the next process.  Each has a thread here (Stand) that goes through rounds: some
 loads of echoc side by side, other kinds in each round, and the clients of awkward.py; meanwhile it
 reloads good and broken files, asks for the counters, and makes trouble.  Nobody compares less than
-every byte.
+every byte.  A third one is always attacked and at its limits, see besieged.py.
 
 At the end of a round, when all connections are closed, the daemon is at rest: a point that is equal to
 all others.  There the counters must add up with what the clients know, no thread may use its CPU, and
@@ -42,6 +42,7 @@ for folder in "functional", "bench":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
 import harness  # noqa: E402
 import measure  # noqa: E402
+from besieged import Besieged  # noqa: E402
 from manager import Manager  # noqa: E402
 
 AWKWARD = os.path.join(os.path.dirname(__file__), "awkward.py")
@@ -357,13 +358,13 @@ def judge(points):
     return wrong
 
 
-def summary(stands, options):
+def summary(stands, besieged, options):
     """What is written."""
     total, done = collections.Counter(), collections.Counter()
     for s in stands:
         total.update(s.total)
         done.update(s.done)
-    failures = [s.failure for s in stands if s.failure]
+    failures = [s.failure for s in (*stands, besieged) if s.failure]
     failures += [f"{s.name}: {text}" for s in stands for text in judge(s.points)]
     names = "connections", "bytes_sent", "bytes_verified", "resets_announced", "bytes_given_up"
     return {
@@ -372,6 +373,7 @@ def summary(stands, options):
         "corrupt": total["corrupt"], "lost": total["lost"],
         "restarts": done["restart"], "reloads": done["reload"], "reloads_refused": done["reload_broken"],
         "faults": {name: done[name] for name in ("lack_descriptors", "stand_still", "stop_thread", "kill_connections")},
+        "besieged": besieged.done,
         "failures": failures,
         "daemons": {s.name: account(s) for s in stands},
     }
@@ -438,11 +440,12 @@ def main():
         signal.signal(number, lambda *_: stopping.set())
     options.start = time.monotonic()
     stands = [Stand("steady", False, options), Stand("restarted", True, options)]
-    threads = [threading.Thread(target=s.run) for s in stands]
+    besieged = Besieged(stopping)
+    threads = [threading.Thread(target=s.run) for s in (*stands, besieged)]
     for t in threads:
         t.start()
     watch(stands, threads, options)
-    result = summary(stands, options)
+    result = summary(stands, besieged, options)
     with open(options.output, "w") as f:
         json.dump(result, f, indent=1)
     for name, value in result.items():

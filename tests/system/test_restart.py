@@ -71,7 +71,7 @@ class Restart(machine.Test):
 
     @machine.with_each_service
     def test_load(self, m, unit):
-        """many connections that all talk lose, repeat and mix up no byte over many restarts [F49]"""
+        """many connections that all talk lose, repeat and mix up no byte over many restarts [F49 P18]"""
         load = m.echoc("load", "--connections", str(CONNECTIONS), "--rate",
                        str(CONNECTIONS), "--duration", "600", "--timeout",
                        str(harness.DEADLINE), "--json", "127.0.0.1")
