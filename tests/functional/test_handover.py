@@ -596,7 +596,7 @@ class Memory(HandOver):
     def check_end(self, read, finish, counter, **settings):
         """An end whose echo is not acknowledged is what it was, over two restarts."""
         with Manager(*options(workers=1, **settings)) as m:
-            d = m.start()
+            d = m.start(*options(stall_timeout=0))
             c = self.client(m, rcvbuf=4096)
             c.send(200000)  # which the daemon's kernel takes, but not the client's
             if finish:
@@ -610,8 +610,8 @@ class Memory(HandOver):
             second, = State(m).records
             self.assertEqual(vars(second), vars(first))
             d = m.start()
-            self.assertEqual(d.counters()["open"], 1)
             if read:
+                self.assertEqual(d.counters()["open"], 1)
                 c.receive()
                 self.assertEnds(c.s)
             d.wait_counter(counter, 1)
