@@ -10,6 +10,14 @@
  * alone for a tenth of a second and tries again.  The clients wait in the
  * queue meanwhile.  So they do if there is no memory to watch their listener.
  *
+ * Other errors are those of one connection, or of one listener.  An error of
+ * one connection takes it out of the queue, so the next call has another one
+ * (ECONNABORTED, and those that accept(2) calls pending on the new socket).  One
+ * of the listener stays: it has been shut down (EINVAL), or a security module
+ * forbids the call (EACCES, EPERM) before it looks at the queue.  Then that
+ * listener is watched no more, the others are served on, and main is told, who
+ * owns listeners: see repair.h.
+ *
  * The log has a line about refusals and one about pauses at most once in ten
  * seconds; counters have all.  The wait ends when there is more to tell of
  * refusals, and only then: idle is idle.
@@ -119,10 +127,8 @@ static bool concerns_one_connection(int error)
 	switch (error) {
 	case ECONNABORTED:
 	case EINTR:
-	case EPERM: /* a firewall's word */
 	case EPROTO:
 	case ENOPROTOOPT:
-	case EOPNOTSUPP:
 	case ENETDOWN:
 	case ENETUNREACH:
 	case EHOSTDOWN:
@@ -135,22 +141,51 @@ static bool concerns_one_connection(int error)
 	}
 }
 
+/* Want of something that all listeners need. */
+static bool concerns_all(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 /*
  * Accepts up to max connections.  Returns 0 (the queue may hold more), or
- * -EAGAIN when it is empty, or another -errno for which to pause.
+ * -EAGAIN when it is empty, or another -errno: also if all were errors, so that
+ * one that does not pass cannot keep us busy.
  */
 static int accept_some(struct acceptor *a, int listener, size_t max)
 {
+	size_t failed = 0;
+
 	for (size_t i = 0; i < max; i++) {
 		struct address peer = { .size = sizeof(peer.v6) };
 		int fd = accept4(listener, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
 			welcome(a, fd, &peer);
-		else if (!concerns_one_connection(errno))
+		else if (!concerns_one_connection(errno) || ++failed == max)
 			return -errno;
 	}
 	return 0;
+}
+
+static void give_up(struct acceptor *a, int listener, int error)
+{
+	poller_remove(&a->poller, listener);
+	atomic_store(&a->failure, (uint64_t)(uint32_t)listener << 32 | (uint32_t)error);
+	(void)eventfd_write(a->config.failed_fd, 1);
+}
+
+bool acceptor_has_failed(const struct acceptor *a)
+{
+	return atomic_load(&a->failure) != 0;
+}
+
+int acceptor_failure(struct acceptor *a, int *fd)
+{
+	uint64_t failure = atomic_exchange(&a->failure, 0);
+
+	*fd = (int)(failure >> 32);
+	return (int)(uint32_t)failure;
 }
 
 /* At most once in a while. */
@@ -183,7 +218,7 @@ static void retire(struct acceptor *a, int listener)
 {
 	int r = accept_some(a, listener, UINT16_MAX);
 
-	if (r < 0 && r != -EAGAIN)
+	if (r < 0 && r != -EAGAIN && r != -EINVAL) /* it was shut down, and has no queue */
 		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
 	poller_remove(&a->poller, listener); /* the service manager may hold it too, see store.h */
 	close(listener);
@@ -245,8 +280,10 @@ static bool serve_batch(struct acceptor *a)
 			continue;
 		}
 		r = accept_some(a, events[i].data.fd, ROUND);
-		if (r < 0 && r != -EAGAIN)
+		if (concerns_all(-r))
 			trouble = -r;
+		else if (r < 0 && r != -EAGAIN)
+			give_up(a, events[i].data.fd, -r);
 	}
 	if (woken && !obey(a))
 		return false;

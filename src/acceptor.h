@@ -25,8 +25,9 @@ struct acceptor_config {
 	unsigned n_workers;
 	const struct table *table;
 	struct limiter *limiter;
-	int done_fd; /* an eventfd, which is written when the thread has ended */
-	bool trace;  /* see trace.h */
+	int done_fd;   /* an eventfd, which is written when the thread has ended */
+	int failed_fd; /* and one for when a listener has failed, see acceptor_failure() */
+	bool trace;    /* see trace.h */
 };
 
 /* Descriptors of listeners. */
@@ -50,7 +51,8 @@ struct acceptor {
 	/* the acceptor writes, anyone reads */
 	counter refused[REFUSALS];
 	counter pauses;
-	_Atomic bool ended; /* its last word */
+	_Atomic uint64_t failure; /* see acceptor_failure(), which resets it */
+	_Atomic bool ended;	  /* its last word */
 
 	/* the acceptor's alone */
 	struct acceptor_set set; /* in the epoll instance, unless... */
@@ -74,6 +76,15 @@ int acceptor_start(struct acceptor *a);
  * it has not taken over the set before this one yet.
  */
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
+
+/*
+ * The listener that failed last: it is watched no more until acceptor_listen()
+ * is called, with it or without it.  Returns the errno of accept(2), 0 if there
+ * is none since the last call, and its descriptor in *fd.  By then it may have
+ * gone, if main has given another set meanwhile.
+ */
+int acceptor_failure(struct acceptor *a, int *fd);
+bool acceptor_has_failed(const struct acceptor *a);
 
 /*
  * Has the thread end at once; what waits in the queues stays there, and the

@@ -40,22 +40,45 @@ static bool is_tcp(int fd)
 	socklen_t size = sizeof(protocol);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-	       protocol == IPPROTO_TCP;
+	       (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
-/* Returns NULL, or why the descriptor is not taken. */
+/* Returns NULL, or why the descriptor is not taken.  What has been shut down listens no more. */
 static const char *add_listener(struct listeners *set, int fd)
 {
-	struct listener listener = { .fd = fd };
-
 	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0 || !is_tcp(fd))
 		return "it is not a listening TCP socket";
 	if (set->n == CONF_LISTEN_MAX)
 		return "there are too many";
-	if (set_nonblocking(fd) < 0)
+	if (set_nonblocking(fd) < 0 || listener_take(&set->at[set->n], fd) < 0)
 		return "it cannot be made non-blocking";
-	listener_address(&listener, &listener.address);
-	set->at[set->n++] = listener;
+	set->n++;
+	return NULL;
+}
+
+/*
+ * A listener of our predecessor, which stands for one that we would open now.
+ * If its name is not one of ours it is stored again, under one that is.
+ */
+static const char *add_stored(struct listeners *set, int fd, const char *name)
+{
+	int number = store_listener_number(name);
+	const char *trouble;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (number >= 0 && set->at[i].stored == number)
+			return "there is another one";
+	trouble = add_listener(set, fd);
+	if (trouble)
+		return trouble;
+	trouble = listener_differs(fd);
+	if (trouble) {
+		set->n--;
+		return trouble;
+	}
+	set->at[set->n - 1].stored = number;
+	if (number < 0)
+		store_remove(name);
 	return NULL;
 }
 
@@ -87,7 +110,7 @@ static const char *add(struct activation *a, int fd, const char *name)
 	if (!begins_with(name, STORE_PREFIX))
 		return add_listener(&a->passed, fd);
 	if (begins_with(name, STORE_LISTENER))
-		return add_listener(&a->stored, fd);
+		return add_stored(&a->stored, fd, name);
 	if (begins_with(name, STORE_CARRIER))
 		return add_carrier(a, fd, name + strlen(STORE_CARRIER));
 	if (strcmp(name, STORE_STATE) == 0)
@@ -122,6 +145,7 @@ void activation_sort(struct activation *a)
 
 		if (trouble) {
 			log_refusal(fd, name, trouble);
+			a->refused |= begins_with(name, STORE_PREFIX);
 			if (begins_with(name, STORE_PREFIX))
 				store_remove(name);
 			close(fd);

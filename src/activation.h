@@ -16,6 +16,7 @@
 struct activation {
 	struct listeners passed;	   /* of a socket unit */
 	struct listeners stored;	   /* of our predecessor, to be used by address */
+	bool refused;			   /* others of it, which store_barrier() sees closed */
 	int state;			   /* its state, or -1 */
 	int carriers[ACTIVATION_CARRIERS]; /* its connections, in this order; or -1 */
 };

@@ -83,14 +83,17 @@ static int on_scalar(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 static int on_element(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct address address;
+	const char *unfit =
+		"only \"ADDR:PORT\" or \"[ADDR6]:PORT\", numeric, with a port from 0 to "
+		"65535";
 
 	*(const char **)result = text;
-	if (address_parse(&address, text) < 0)
-		problems_add(
-			loading.problems, line_of(cfg),
-			"%s: \"%.*s%s\" is not allowed, only \"ADDR:PORT\" or \"[ADDR6]:PORT\", "
-			"numeric, with a port from 0 to 65535",
-			opt->name, VALUE_MAX, text, strlen(text) > VALUE_MAX ? "..." : "");
+	if (address_parse(&address, text) == 0)
+		unfit = address_unfit(&address);
+	if (unfit)
+		problems_add(loading.problems, line_of(cfg), "%s: \"%.*s%s\" is not allowed, %s",
+			     opt->name, VALUE_MAX, text, strlen(text) > VALUE_MAX ? "..." : "",
+			     unfit);
 	return 0;
 }
 

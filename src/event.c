@@ -65,6 +65,10 @@ const struct event_kind event_kinds[EVENTS] = {
 		"7d3c6d4f95f64684ad2d772242647ecb", "paused", LOG_WARNING,
 		"ECHOD_PAUSES ECHOD_ERROR ERRNO",
 	},
+	[EVENT_LISTENER_FAILED] = {
+		"a71aab91c51947e6a1cc0fd646e6c673", "listener_failed", LOG_WARNING,
+		"ECHOD_ADDRESS ECHOD_ERROR",
+	},
 	[EVENT_COUNTERS] = {
 		"8bc58b701f8c4f6ab6fda021dfb8a0dc", "counters", LOG_INFO,
 		COUNTER_FIELDS,

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log.h"
 #include "store.h"
@@ -49,7 +48,7 @@ static int open_configured(const struct listeners *old, const struct conf *conf,
 		return r;
 	}
 	for (size_t i = 0; i < conf->n_listen; i++)
-		if (!listeners_contain(set, &conf->listen[i]))
+		if (!listeners_find(set, &conf->listen[i]))
 			log_address(EVENT_NO_IPV6, "not listening on", &conf->listen[i],
 				    ": this kernel has no IPv6");
 	return 0;
@@ -59,14 +58,12 @@ static int open_configured(const struct listeners *old, const struct conf *conf,
 static void log_listener(const struct listener *listener, const struct conf *conf, const char *how)
 {
 	int queue = listener_queue(listener);
-	struct address address;
 	char more[96];
 
 	snprintf(more, sizeof(more), "%s", how);
 	if (queue >= 0 && queue < conf->backlog)
 		snprintf(more, sizeof(more), "%s, with a queue of %d only", how, queue);
-	listener_address(listener, &address);
-	log_address(EVENT_LISTENING, "listening on", &address, more);
+	log_address(EVENT_LISTENING, "listening on", &listener->bound, more);
 }
 
 /* The same of all, except for what is in old. */
@@ -74,32 +71,54 @@ static void log_listeners(const struct listeners *set, const struct listeners *o
 			  const struct conf *conf, const char *how)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (!old || !listeners_contain(old, &set->at[i].address))
+		if (set->at[i].fd >= 0 && (!old || !listeners_contain(old, &set->at[i])))
 			log_listener(&set->at[i], conf, how);
 }
 
-static void unstore(const struct listener *listener)
+static void unstore(struct listener *listener)
 {
-	struct address address;
+	if (listener->stored >= 0)
+		store_remove_listener(listener->stored);
+	listener->stored = -1;
+}
 
-	listener_address(listener, &address);
-	store_remove_listener(&address);
+static void unstore_all(struct listeners *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		unstore(&set->at[i]);
+}
+
+/* The lowest number that no other has. */
+static int free_number(const struct listeners *set)
+{
+	int number = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->at[i].stored == number) {
+			number++;
+			i = (size_t)-1; /* look at all again */
+		}
+	return number;
 }
 
 /* The same one stored twice is stored once: the manager compares. */
-static void store_all(const struct listening *l)
+static void store_all(struct listeners *set)
 {
-	for (size_t i = 0; i < l->set.n; i++) {
-		struct address address;
+	for (size_t i = 0; i < set->n; i++) {
+		struct listener *listener = &set->at[i];
 
-		listener_address(&l->set.at[i], &address);
-		store_add_listener(&address, l->set.at[i].fd);
+		if (listener->fd < 0)
+			continue;
+		if (listener->stored < 0)
+			listener->stored = free_number(set);
+		store_add_listener(listener->stored, listener->fd);
 	}
 }
 
+/* One that has ended is left alone: see listener.c. */
 static void configure(const struct listener *listener, const struct conf *conf)
 {
-	int r = listener_configure(listener, conf);
+	int r = listener_is_alive(listener) ? listener_configure(listener, conf) : 0;
 
 	if (r < 0)
 		log_warning("cannot set the options of a listener: %s", strerrordesc_np(-r));
@@ -111,43 +130,34 @@ static void configure_all(const struct listeners *set, const struct conf *conf)
 		configure(&set->at[i], conf);
 }
 
-static bool is_configured(const struct conf *conf, const struct address *address)
+static void drop(struct listeners *set)
 {
-	for (size_t i = 0; i < conf->n_listen; i++)
-		if (address_equal(&conf->listen[i], address))
-			return true;
-	return false;
+	unstore_all(set);
+	listeners_close(set, NULL);
+	set->n = 0;
 }
 
 /*
  * Closes stored listeners that conf does not name any more, for their
- * addresses may overlap with those that it does name.
+ * addresses may overlap with those that it does name, as may those of others
+ * that were refused.
  */
-static void drop_unwanted(struct listeners *stored, const struct conf *conf)
+static void drop_unwanted(struct listeners *stored, const struct conf *conf, bool refused)
 {
-	size_t n = 0;
+	struct listeners unwanted;
 
-	for (size_t i = 0; i < stored->n; i++) {
-		const struct listener *l = &stored->at[i];
-
-		if (is_configured(conf, &l->address)) {
-			stored->at[n++] = *l;
-		} else {
-			unstore(l);
-			close(l->fd);
-		}
-	}
-	if (n < stored->n)
+	listeners_claim(stored, conf, &unwanted);
+	if (unwanted.n > 0 || refused) {
+		drop(&unwanted);
 		store_barrier(); /* until then the address is taken */
-	stored->n = n;
+	}
 }
 
 static int start_passed(struct listening *l, const struct activation *a, const struct conf *conf)
 {
-	for (size_t i = 0; i < a->stored.n; i++) {
-		unstore(&a->stored.at[i]); /* from a time without a socket unit */
-		close(a->stored.at[i].fd);
-	}
+	struct listeners stored = a->stored;
+
+	drop(&stored); /* from a time without a socket unit */
 	l->set = a->passed;
 	l->passed = true;
 	configure_all(&l->set, conf);
@@ -169,15 +179,19 @@ int listening_start(struct listening *l, const struct activation *a, const struc
 			  "starts this service");
 		return -ENOENT;
 	}
-	drop_unwanted(&stored, conf);
+	drop_unwanted(&stored, conf, a->refused);
 	r = open_configured(&stored, conf, &l->set);
 	if (r < 0) {
 		listeners_close(&stored, NULL);
 		return r;
 	}
+	for (size_t i = 0; i < stored.n; i++)
+		listener_release_buffers(&stored.at[i], conf);
 	configure_all(&stored, conf);
 	if (conf->hand_over)
-		store_all(l);
+		store_all(&l->set);
+	else
+		unstore_all(&l->set);
 	log_listeners(&l->set, &stored, conf, "");
 	log_listeners(&stored, NULL, conf, ", as before");
 	return 0;
@@ -197,19 +211,60 @@ void listening_adopt(struct listening *l, const struct conf *conf, const struct 
 
 	l->set = *next;
 	for (size_t i = 0; i < next->n; i++) /* what is new has been opened with these options */
-		if (listeners_contain(&old, &next->at[i].address))
+		if (listeners_contain(&old, &next->at[i]))
 			configure(&next->at[i], conf);
 	log_listeners(&l->set, &old, conf, "");
+	if (l->passed)
+		return;
 	for (size_t i = 0; i < old.n; i++)
-		if (!l->passed &&
-		    (!conf->hand_over || !listeners_contain(next, &old.at[i].address)))
+		if (!listeners_contain(next, &old.at[i]))
 			unstore(&old.at[i]);
-	if (!l->passed && conf->hand_over)
-		store_all(l);
+	if (conf->hand_over)
+		store_all(&l->set);
+	else
+		unstore_all(&l->set);
 }
 
-void listening_forget(const struct listening *l)
+void listening_lose(struct listening *l, size_t i)
 {
-	for (size_t i = 0; i < l->set.n && !l->passed; i++)
-		unstore(&l->set.at[i]);
+	struct listener *listener = &l->set.at[i];
+
+	if (l->passed) {
+		l->lost = true;
+		*listener = l->set.at[--l->set.n];
+		return;
+	}
+	unstore(listener);
+	listener->fd = -1;
+}
+
+int listening_recover(struct listening *l, size_t i, const struct conf *conf)
+{
+	struct listener *listener = &l->set.at[i], new;
+	int r = listener_open_again(&new, listener, conf);
+
+	if (r < 0) {
+		log_bind_failure(&listener->address, r);
+		return r;
+	}
+	*listener = new;
+	if (conf->hand_over)
+		store_all(&l->set);
+	log_listener(listener, conf, ", again");
+	return 0;
+}
+
+const char *listening_remark(const struct listening *l)
+{
+	if (l->lost)
+		return "a listening socket was shut down, restart its socket unit";
+	for (size_t i = 0; i < l->set.n; i++)
+		if (l->set.at[i].fd < 0)
+			return "an address cannot be opened again";
+	return NULL;
+}
+
+void listening_forget(struct listening *l)
+{
+	unstore_all(&l->set);
 }

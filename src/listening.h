@@ -19,6 +19,7 @@
 struct listening {
 	struct listeners set;
 	bool passed; /* by a socket unit */
+	bool lost;   /* one of those that were passed */
 };
 
 /*
@@ -41,7 +42,20 @@ int listening_prepare(const struct listening *l, const struct conf *conf, struct
  */
 void listening_adopt(struct listening *l, const struct conf *conf, const struct listeners *next);
 
+/*
+ * The i-th listener has ended.  One of our own stays in the set, with an fd of
+ * -1; one that was passed leaves it.  The descriptor is still the acceptor's to
+ * close.  Logs nothing.
+ */
+void listening_lose(struct listening *l, size_t i);
+
+/* Opens the i-th, whose fd is -1, again.  0 or -errno, logged. */
+int listening_recover(struct listening *l, size_t i, const struct conf *conf);
+
+/* What the status of the service must say of the listeners, or NULL. */
+const char *listening_remark(const struct listening *l);
+
 /* Has the manager forget the listeners: this is the end, not a restart. */
-void listening_forget(const struct listening *l);
+void listening_forget(struct listening *l);
 
 #endif

@@ -47,6 +47,7 @@ static int init_acceptor(struct reactor *r, bool trace)
 {
 	struct acceptor_config config = {
 		.done_fd = r->done_fd,
+		.failed_fd = r->failed_fd,
 		.workers = r->workers,
 		.n_workers = r->n_workers,
 		.table = &r->table,
@@ -65,6 +66,9 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	sem_init(&r->started, 0, 0);
 	r->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->done_fd < 0)
+		return -errno;
+	r->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->failed_fd < 0)
 		return -errno;
 	e = table_init(&r->table, descriptors);
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
@@ -88,6 +92,8 @@ void reactor_deinit(struct reactor *r)
 	table_deinit(&r->table);
 	if (r->done_fd > 0)
 		close(r->done_fd);
+	if (r->failed_fd > 0)
+		close(r->failed_fd);
 	sem_destroy(&r->started);
 }
 
@@ -147,6 +153,20 @@ int reactor_start(struct reactor *r)
 void reactor_listen(struct reactor *r, const struct acceptor_set *set)
 {
 	acceptor_listen(&r->acceptor, set);
+}
+
+bool reactor_has_failed(struct reactor *r)
+{
+	eventfd_t ignored;
+
+	/* Before the look: what fails since then is told again. */
+	(void)eventfd_read(r->failed_fd, &ignored);
+	return acceptor_has_failed(&r->acceptor);
+}
+
+int reactor_failure(struct reactor *r, int *fd)
+{
+	return acceptor_failure(&r->acceptor, fd);
 }
 
 uint64_t reactor_open(const struct reactor *r)

@@ -27,6 +27,7 @@ struct reactor {
 	bool stopping;	       /* and was told to end */
 	bool hurried;	       /* workers do not drain when it has ended, but close */
 	sem_t started;	       /* posted by each worker when it serves */
+	int failed_fd;	       /* readable when a listener has failed: call reactor_has_failed() */
 	int done_fd;	       /* readable when a thread has ended: call reactor_has_ended() */
 	_Atomic int64_t asked; /* by main: when, in ms, by reactor_ask() */
 };
@@ -51,6 +52,12 @@ int reactor_start(struct reactor *r);
 
 /* Gives the acceptor its listeners, see acceptor_listen(). */
 void reactor_listen(struct reactor *r, const struct acceptor_set *set);
+
+/* True if reactor_failure() has one to tell. */
+bool reactor_has_failed(struct reactor *r);
+
+/* The listener that failed last, see acceptor_failure(). */
+int reactor_failure(struct reactor *r, int *fd);
 
 /* Connections that are open now. */
 uint64_t reactor_open(const struct reactor *r);

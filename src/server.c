@@ -33,6 +33,7 @@
 #include "listening.h"
 #include "log.h"
 #include "reactor.h"
+#include "repair.h"
 #include "report.h"
 #include "rescue.h"
 #include "service.h"
@@ -60,6 +61,7 @@ struct server {
 	uint32_t descriptors; /* how many we may have */
 	int signal_fd;
 	struct listening listening;
+	struct repair repair;
 	struct reactor reactor;
 	struct watch watch;
 };
@@ -102,10 +104,12 @@ static void apply(struct server *s)
 
 static void hand_listeners_over(struct server *s)
 {
-	struct acceptor_set set = { .n = s->listening.set.n };
+	const struct listeners *listeners = &s->listening.set;
+	struct acceptor_set set = { .n = 0 };
 
-	for (size_t i = 0; i < set.n; i++)
-		set.fds[i] = s->listening.set.at[i].fd;
+	for (size_t i = 0; i < listeners->n; i++)
+		if (listeners->at[i].fd >= 0)
+			set.fds[set.n++] = listeners->at[i].fd;
 	reactor_listen(&s->reactor, &set);
 }
 
@@ -142,6 +146,25 @@ static int load_again(struct server *s, struct conf *next, struct problems *prob
 	return conf_load(next, &source, problems);
 }
 
+/* Sees to listeners that have failed, if there are any. */
+static void repair(struct server *s)
+{
+	struct repair_failure failure;
+	char text[128];
+
+	failure.error = reactor_failure(&s->reactor, &failure.fd);
+	if (!failure.error && repair_wait(&s->repair) != 0)
+		return;
+	if (!acceptor_is_settled(&s->reactor.acceptor)) { /* it would make us wait */
+		repair_soon(&s->repair, REPAIR_SOON_MS);
+		return;
+	}
+	if (repair_run(&s->repair, &s->listening, &s->conf, failure))
+		hand_listeners_over(s);
+	s->watch.pulse.remark = listening_remark(&s->listening);
+	service_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+}
+
 static void reload(struct server *s)
 {
 	struct conf next;
@@ -162,7 +185,9 @@ static void reload(struct server *s)
 	}
 	adopt_configuration(s, &next, &listeners);
 	log_event(EVENT_RELOADED, "reloaded");
-	say_ready(s, NULL);
+	if (listening_remark(&s->listening))
+		repair_soon(&s->repair, 0);
+	say_ready(s, listening_remark(&s->listening));
 }
 
 /* Whether connections can go to the next process. */
@@ -205,6 +230,19 @@ static void hand_over(struct server *s)
 	reactor_join(&s->reactor);
 }
 
+/* Serves until a signal to end comes. */
+static void serve(struct server *s)
+{
+	int signal;
+
+	do {
+		signal = watch_signal(&s->watch, repair_wait(&s->repair));
+		repair(s);
+		if (signal == SIGHUP)
+			reload(s);
+	} while (!signal || signal == SIGHUP);
+}
+
 int server_run(struct server *s)
 {
 	int64_t timeout_ms;
@@ -212,8 +250,7 @@ int server_run(struct server *s)
 
 	if (may_hand_over(s))
 		watch_ask_ahead(&s->watch);
-	while (watch_signal(&s->watch) == SIGHUP)
-		reload(s);
+	serve(s);
 	timeout_ms = s->conf.shutdown_timeout * 1000;
 	service_stopping(timeout_ms + WATCH_ASKING_MS);
 	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);

@@ -1,10 +1,11 @@
 #include "store.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "notify.h"
 
-#define NAME_SIZE (sizeof(STORE_LISTENER) + ADDRESS_TEXT)
+#define NAME_SIZE 64
 
 int store_add(const char *name, int fd)
 {
@@ -28,6 +29,12 @@ void store_barrier(void)
 	notify_barrier();
 }
 
+static char *listener_name(int number, char name[static NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, STORE_LISTENER "%d", number);
+	return name;
+}
+
 static char *carrier_name(size_t i, char name[static NAME_SIZE])
 {
 	snprintf(name, NAME_SIZE, STORE_CARRIER "%zu", i);
@@ -48,27 +55,26 @@ void store_remove_carrier(size_t i)
 	store_remove(carrier_name(i, name));
 }
 
-static char *listener_name(const struct address *address, char name[static NAME_SIZE])
-{
-	char text[ADDRESS_TEXT];
-
-	snprintf(name, NAME_SIZE, STORE_LISTENER "%s", address_format(address, text));
-	for (char *c = name; *c; c++)
-		if (*c == ':') /* it separates names, see sd_listen_fds_with_names(3) */
-			*c = '_';
-	return name;
-}
-
-void store_add_listener(const struct address *address, int fd)
+void store_add_listener(int number, int fd)
 {
 	char name[NAME_SIZE];
 
-	(void)store_add(listener_name(address, name), fd);
+	(void)store_add(listener_name(number, name), fd);
 }
 
-void store_remove_listener(const struct address *address)
+void store_remove_listener(int number)
 {
 	char name[NAME_SIZE];
 
-	store_remove(listener_name(address, name));
+	store_remove(listener_name(number, name));
+}
+
+int store_listener_number(const char *name)
+{
+	char again[NAME_SIZE];
+	int number;
+
+	if (sscanf(name, STORE_LISTENER "%9d", &number) != 1)
+		return -1;
+	return strcmp(listener_name(number, again), name) == 0 ? number : -1;
 }

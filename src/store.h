@@ -17,10 +17,8 @@
 
 #include <stddef.h>
 
-#include "address.h"
-
 #define STORE_PREFIX "stored."
-#define STORE_LISTENER STORE_PREFIX "listener." /* with the address, ":" as "_" */
+#define STORE_LISTENER STORE_PREFIX "listener." /* with a number from 0 on */
 #define STORE_CARRIER STORE_PREFIX "carrier."	/* with a number from 0 on */
 #define STORE_STATE STORE_PREFIX "state"
 
@@ -37,7 +35,14 @@ void store_barrier(void);
 int store_add_carrier(size_t i, int fd);
 void store_remove_carrier(size_t i);
 
-void store_add_listener(const struct address *address, int fd);
-void store_remove_listener(const struct address *address);
+/*
+ * Listeners.  A name says nothing of the address: what a socket is, it says
+ * itself, and names of interfaces change.  0.1.0 put the address there.
+ */
+void store_add_listener(int number, int fd);
+void store_remove_listener(int number);
+
+/* The number in a name that store_add_listener() has made, or -1. */
+int store_listener_number(const char *name);
 
 #endif

@@ -46,7 +46,7 @@ static int check_socket(int fd)
 		return -errno;
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0)
 		return -errno;
-	if (protocol != IPPROTO_TCP || listening)
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) || listening)
 		return -EPROTOTYPE;
 	return fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
 }

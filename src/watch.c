@@ -21,13 +21,13 @@ static int sooner(int a, int b)
 
 /*
  * Waits for a signal, and returns it; 0 if time is up, the manager has said
- * something, or, if done_fd is not -1, a thread has ended.
+ * something, or, if fd is not -1, that is readable.
  */
-static int wait_for_signal(struct watch *w, int done_fd, int timeout_ms)
+static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
 {
 	struct pollfd p[] = {
 		{ .fd = w->signal_fd, .events = POLLIN },
-		{ .fd = done_fd, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN },
 		{ .fd = -1 },
 	};
 	int signal = 0;
@@ -44,9 +44,9 @@ static int wait_for_signal(struct watch *w, int done_fd, int timeout_ms)
 }
 
 /* The same while the threads serve. */
-static int attend(struct watch *w)
+static int attend(struct watch *w, int fd, int timeout_ms)
 {
-	int signal = wait_for_signal(w, -1, pulse_wait(&w->pulse));
+	int signal = wait_for_signal(w, fd, sooner(timeout_ms, pulse_wait(&w->pulse)));
 
 	pulse_beat(&w->pulse, w->reactor);
 	return signal;
@@ -77,15 +77,25 @@ static void hear_answer(struct watch *w)
 	manager_cancel(&w->manager);
 }
 
-int watch_signal(struct watch *w)
+int watch_signal(struct watch *w, int timeout_ms)
 {
-	int signal;
+	int64_t deadline = clock_ms() + timeout_ms;
+	int64_t left = timeout_ms;
 
-	do {
-		signal = attend(w);
+	for (;;) {
+		int signal = attend(w, w->reactor->failed_fd, (int)left);
+
 		hear_answer(w);
-	} while (signal != SIGHUP && !ends(signal));
-	return signal;
+		if (signal == SIGHUP || ends(signal))
+			return signal;
+		if (reactor_has_failed(w->reactor))
+			return 0;
+		if (timeout_ms < 0)
+			continue;
+		left = deadline - clock_ms();
+		if (left <= 0)
+			return 0;
+	}
 }
 
 bool watch_is_restart(struct watch *w, bool *hurried)
@@ -94,7 +104,7 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 
 	manager_ask(&w->manager, WATCH_ASKING_MS, w->answered);
 	do {
-		*hurried = ends(attend(w));
+		*hurried = ends(attend(w, -1, -1));
 		answer = manager_process(&w->manager);
 	} while (answer == MANAGER_ASKING && !*hurried);
 	manager_cancel(&w->manager);

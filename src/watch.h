@@ -29,8 +29,11 @@ struct watch {
 /* After the threads have started; the reactor and the descriptor must outlive the watch. */
 void watch_start(struct watch *w, struct reactor *reactor, int signal_fd);
 
-/* Waits for SIGHUP, SIGTERM or SIGINT, and returns it. */
-int watch_signal(struct watch *w);
+/*
+ * Waits for SIGHUP, SIGTERM or SIGINT, and returns it; or 0, if a listener has
+ * failed, see reactor_failure(), or so many milliseconds are over (-1: never).
+ */
+int watch_signal(struct watch *w, int timeout_ms);
 
 /*
  * Has the service manager say whether it could keep what we have over a restart,

@@ -214,13 +214,16 @@ static int set_size(struct options *o, const char *text)
 
 static int add_source(struct options *o, const char *text)
 {
+	struct address address;
 	char with_port[ADDRESS_TEXT];
 
 	if (o->n_sources == OPTIONS_SOURCES)
 		return complain("too many sources: ", text);
 	snprintf(with_port, sizeof(with_port), strchr(text, ':') ? "[%s]:0" : "%s:0", text);
-	if (address_parse(&o->sources[o->n_sources], with_port) < 0)
+	if (address_parse(&address, with_port) < 0)
 		return complain("not an address: ", text);
+	if (address_resolve(&address, &o->sources[o->n_sources]) < 0)
+		return complain("no such interface: ", text);
 	o->n_sources++;
 	return -1;
 }

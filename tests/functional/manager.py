@@ -123,6 +123,16 @@ class Manager:
         """The descriptor of that name."""
         return next(s.fd for s in self.store if s.name == name)
 
+    def stored_addresses(self):
+        """Where the listeners in the store are bound, in the order of the store."""
+        with contextlib.ExitStack() as stack:
+            some = [stack.enter_context(socket.socket(fileno=os.dup(s.fd))) for s in self.store
+                    if s.name.startswith("stored.listener.")]
+            return [s.getsockname()[:2] for s in some]
+
+    def stored_ports(self):
+        return [port for _, port in self.stored_addresses()]
+
     def told(self, key):
         """What was told so far under this key, in order."""
         return [m[key] for m in self.messages if key in m]

@@ -99,11 +99,6 @@ def listen_on(*ports, **settings):
     return "\n".join([f"listen = {{{addresses}}}", *(f"{k} = {v}" for k, v in settings.items())])
 
 
-def stored_on(*ports):
-    """The names in the store of these listeners."""
-    return sorted(f"stored.listener.127.0.0.1_{port}" for port in ports)
-
-
 class Opened:
     """A descriptor, of a path or of one's own making, as an object."""
 
@@ -158,7 +153,8 @@ class HandOver(harness.Test):
 
     def assertListenersOnly(self, m):
         """Nothing but the listeners of the daemon is in the store."""
-        self.assertEqual(m.names(), stored_on(*m.daemon.ports))
+        self.assertEqual(sorted(m.stored_ports()), sorted(m.daemon.ports))
+        self.assertEqual(len(m.names()), len(m.daemon.ports))
 
 
 class States(HandOver):
@@ -743,7 +739,7 @@ class Listeners(HandOver):
     """The listening sockets, and the store."""
 
     def inodes(self, m):
-        return {s.name: s.inode() for s in m.store}
+        return dict(zip(m.stored_ports(), (s.inode() for s in m.store)))
 
     def test_same(self):
         """they are the same sockets from process to process"""
@@ -763,14 +759,14 @@ class Listeners(HandOver):
             a, b, c = [stack.enter_context(free_port()) for _ in range(3)]
             m = stack.enter_context(Manager(conf=listen_on(a, b)))
             d = m.start(listen="")
-            self.assertEqual(m.names(), stored_on(a, b))
+            self.assertEqual(m.stored_ports(), [a, b])
             before = self.inodes(m)
             for ports in ((a, b), (b, c), (c, a), (a, b, c)):
                 self.reload(m, *ports)
-                self.assertEqual(m.names(), stored_on(*ports))
+                self.assertEqual(sorted(m.stored_ports()), sorted(ports))
                 after = self.inodes(m)
-                for name in before.keys() & after.keys():
-                    self.assertEqual(before[name], after[name])
+                for port in before.keys() & after.keys():
+                    self.assertEqual(before[port], after[port])
                 before = after
                 for port in ports:
                     self.assertServes(d, port=port)
@@ -794,15 +790,15 @@ class Listeners(HandOver):
             a, b, c = [stack.enter_context(free_port()) for _ in range(3)]
             m = stack.enter_context(Manager())
             d = m.start(listen="", conf=listen_on(a, b))
-            kept = m.stored(stored_on(b)[0])
+            kept = m.store[m.stored_ports().index(b)].inode()
             clients = [self.client(m, port=p) for p in (a, b)]
             for client in clients:
                 client.talk(10)
             m.abort()
             queued = self.client(m, port=a)
             d = m.start(listen="", conf=listen_on(b, c))
-            self.assertEqual(m.names(), stored_on(b, c))
-            self.assertEqual(m.stored(stored_on(b)[0]), kept)
+            self.assertEqual(sorted(m.stored_ports()), sorted([b, c]))
+            self.assertEqual(m.store[m.stored_ports().index(b)].inode(), kept)
             self.assertReset(queued.s)
             self.assertRefused(d, port=a)
             self.assertServes(d, port=b)
@@ -817,7 +813,7 @@ class Listeners(HandOver):
             c = self.client(m)
             c.talk(10)
             d = m.restart(listen=f"0.0.0.0:{port}")
-            self.assertEqual(m.names(), [f"stored.listener.0.0.0.0_{port}"])
+            self.assertEqual(m.stored_addresses(), [("0.0.0.0", port)])
             self.assertServes(d)
             d = m.restart(listen=f"127.0.0.1:{port}")
             self.assertServes(d)
@@ -845,7 +841,7 @@ class Listeners(HandOver):
             self.assertEqual(m.names(), [])
             self.assertServes(d)
             self.reload(m, port, hand_over="true")
-            self.assertEqual(m.names(), stored_on(port))
+            self.assertEqual(m.stored_ports(), [port])
             d = m.restart(listen="")
             self.assertServes(d)
 

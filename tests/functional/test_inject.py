@@ -32,7 +32,7 @@ class Accepting(harness.Test):
     @harness.needs_strace
     def test_one_connection(self):
         """an error of one connection is nobody else's: no pause, no line, the next one is accepted [F14]"""
-        for error in ("ECONNABORTED", "EINTR", "EPERM", "EPROTO", "ENOPROTOOPT", "EOPNOTSUPP", "ENETDOWN",
+        for error in ("ECONNABORTED", "EINTR", "EPROTO", "ENOPROTOOPT", "ENETDOWN",
                       "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENONET", "ETIMEDOUT"):
             with self.subTest(error), Injected(inject=[f"accept4:error={error}:when=1+2"]) as d:
                 for _ in range(20):
@@ -40,6 +40,20 @@ class Accepting(harness.Test):
                 counters = d.wait_open(0) and d.counters()
                 self.assertEqual((counters["accepted"], counters["pauses"]), (20, 0))
                 self.assertNotIn("cannot accept", d.log())
+
+    @harness.needs_strace
+    def test_one_listener(self):
+        """an error that stays is its listener's: told, and tried again later, without a spin [F52]"""
+        for error, calls in (("EPERM", "1"), ("EINVAL", "1"), ("ECONNABORTED", "1..64")):
+            failed = f"the listener on .* failed: {os.strerror(getattr(errno, error))}; clients wait"
+            with self.subTest(error), Injected(inject=[f"accept4:error={error}:when={calls}"],
+                                               listen="{127.0.0.1:0,127.0.0.2:0}", expect=[failed]) as d:
+                with d.connect() as c:
+                    c.sendall(b"x")
+                    d.wait_log(failed)
+                    self.assertServes(d, port=d.ports[1], host="127.0.0.2")
+                    self.assertEqual(c.recv(1), b"x")
+                self.assertEqual((d.counters()["pauses"], d.log().count("failed:")), (0, 1))
 
     @harness.needs_strace
     def test_cannot_be_watched(self):

@@ -23,7 +23,7 @@ ROOMS = [
     {"cmdline"},
     {"server"},
     {"watch"},
-    {"takeover", "pulse", "rescue"},
+    {"takeover", "pulse", "rescue", "repair"},
     {"handover"},
     {"reactor", "report", "listening"},
     {"acceptor", "activation"},

@@ -64,7 +64,7 @@ static int open_with_client(struct acceptor_set *set)
 
 	cr_assert_eq(address_parse(&address, "127.0.0.1:0"), 0);
 	cr_assert_eq(listener_open(&listener, &address, &conf), 0);
-	listener_address(&listener, &bound);
+	bound = listener.bound;
 	cr_assert_eq(connect(client, &bound.any, bound.size), 0);
 	*set = (struct acceptor_set){ .fds = { listener.fd }, .n = 1 };
 	return client;
@@ -151,21 +151,52 @@ static void check_error(int error, unsigned pauses)
 Test(acceptor, errors_of_one_connection)
 {
 	static const int errors[] = {
-		ECONNABORTED, EINTR,	   EPERM,     EPROTO,	    ENOPROTOOPT, EOPNOTSUPP,
-		ENETDOWN,     ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENONET,	 ETIMEDOUT,
+		ECONNABORTED, EINTR,	 EPROTO,       ENOPROTOOPT, ENETDOWN,
+		ENETUNREACH,  EHOSTDOWN, EHOSTUNREACH, ENONET,	    ETIMEDOUT,
 	};
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		check_error(errors[i], 0);
 }
 
-/* Any other is a reason to pause, and to try again. */
+/* Want of something that all listeners need is a reason to pause, and to try again. */
 Test(acceptor, errors_of_all)
 {
 	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		check_error(errors[i], 1);
+}
+
+/* Any other is the listener's: main is told, and it is not watched until main says so. */
+Test(acceptor, errors_of_one_listener)
+{
+	static const int errors[] = { EINVAL, EPERM, EACCES, EOPNOTSUPP, EBADF };
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct acceptor_set set;
+		int client, failed;
+
+		begin();
+		acceptor.config.failed_fd = eventfd(0, EFD_CLOEXEC);
+		client = open_with_client(&set);
+		error_of_accept = errors[i];
+		cr_assert_eq(acceptor_start(&acceptor), 0);
+		acceptor_listen(&acceptor, &set);
+		helper_wait(acceptor.config.failed_fd, POLLIN);
+		cr_assert_eq(acceptor_failure(&acceptor, &failed), errors[i]);
+		cr_assert_eq(failed, set.fds[0]);
+		cr_assert_eq(acceptor_failure(&acceptor, &failed), 0);
+		cr_assert_eq(counter_get(&acceptor.pauses), 0);
+		cr_assert_eq(counter_get(&worker.accepted), 0);
+		acceptor_listen(&acceptor, &set);
+		check_handed_over();
+		acceptor_stop(&acceptor);
+		acceptor_join(&acceptor);
+		close(client);
+		close(acceptor.config.failed_fd);
+		end();
+	}
 }
 
 /* What epoll does not take stays the acceptor's: nobody owns it, and it does not count. */

@@ -50,25 +50,56 @@ TEST(address, other_spellings)
 {
 	check_text("[2001:DB8:0:0:0:0:0:1]:7", "[2001:db8::1]:7");
 	check_text("[0:0:0:0:0:0:0:0]:00007", "[::]:7");
-	check_text("[::%0]:7", "[::]:7");
+	check_text("[::%0]:7", "[::]:7"); /* only a link-local address has a zone */
+	check_text("[::1%1]:7", "[::1]:7");
 	check_text("127.0.0.1:007", "127.0.0.1:7");
 }
 
-/* A zone is understood by name and by number, and printed by name. */
+/* A zone is kept as it is written, and found when it is needed. */
 TEST(address, zone)
 {
-	char name[IF_NAMESIZE], by_name[ADDRESS_TEXT], by_number[ADDRESS_TEXT];
-	struct address address;
+	struct address address, resolved;
 	unsigned index = if_nametoindex("lo");
 
+	check_text("[fe80::1%no-such0]:7", "[fe80::1%no-such0]:7");
+	check_text("[fe80::1%1]:7", "[fe80::1%1]:7");
+	address = helper_address("[fe80::1%no-such0]:7");
+	cr_assert_eq(address_resolve(&address, &resolved), -ENODEV);
+	address = helper_address("[fe80::1%0]:7");
+	cr_assert_eq(address_resolve(&address, &resolved), -ENODEV);
+	address = helper_address("[fe80::1%4294967295]:7");
+	cr_assert_eq(address_resolve(&address, &resolved), 0);
+	cr_assert_eq(resolved.v6.sin6_scope_id, UINT32_MAX);
+	address = helper_address("127.0.0.1:7");
+	cr_assert_eq(address_resolve(&address, &resolved), 0);
+	cr_assert(address_equal(&address, &resolved));
 	if (index == 0)
 		cr_skip_test("there is no interface lo");
-	snprintf(by_name, sizeof(by_name), "[fe80::1%%%s]:7", if_indextoname(index, name));
-	snprintf(by_number, sizeof(by_number), "[fe80::1%%%u]:7", index);
-	check_text(by_name, by_name);
-	check_text(by_number, by_name);
-	address = helper_address(by_name);
-	cr_assert_eq(address.v6.sin6_scope_id, index);
+	address = helper_address("[fe80::1%lo]:7");
+	cr_assert_eq(address.v6.sin6_scope_id, 0);
+	cr_assert_eq(address_resolve(&address, &resolved), 0);
+	cr_assert_eq(resolved.v6.sin6_scope_id, index);
+	cr_assert_str_eq(resolved.zone, "");
+}
+
+/* On some addresses no machine can listen, and only these are found here. */
+TEST(address, unfit)
+{
+	static const char *const unfit[] = { "[fe80::1]:7", "[::ffff:127.0.0.1]:7", "224.0.0.1:7",
+					     "[ff02::1]:7" };
+	static const char *const fit[] = { "[fe80::1%eth0]:7", "[::]:7",      "[::1%1]:7",
+					   "0.0.0.0:7",	       "127.0.0.1:0", "240.0.0.1:7" };
+
+	for (size_t i = 0; i < N(unfit); i++) {
+		struct address address = helper_address(unfit[i]);
+
+		cr_expect(address_unfit(&address), "%s", unfit[i]);
+	}
+	for (size_t i = 0; i < N(fit); i++) {
+		struct address address = helper_address(fit[i]);
+
+		cr_expect_not(address_unfit(&address), "%s", fit[i]);
+	}
 }
 
 /* Family, size, port and bytes are those that bind(2) wants. */
@@ -110,8 +141,9 @@ TEST(address, refusals)
 		"[ ::1]:7", "[::1 ]:7", "[::1] :7", "[::1]::7", "[:::1]:7", "[1:2:3:4:5:6:7]:7",
 		"[1:2:3:4:5:6:7:8:9]:7", "[12345::]:7", "[::g]:7", "[::1.2.3]:7",
 		/* zones */
-		"[fe80::1%]:7", "[fe80::1%no-such-interface]:7", "[fe80::1%4294967296]:7",
-		"[fe80::1%-1]:7", "[%1]:7"
+		"[fe80::1%]:7", "[fe80::1%longer-than-any0]:7", "[fe80::1%4294967296]:7",
+		"[fe80::1%a b]:7", "[fe80::1%a/b]:7", "[fe80::1%..]:7", "[fe80::1%\"]:7",
+		"[::1%lo]:7", "[%1]:7"
 	};
 	struct address address;
 

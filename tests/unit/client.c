@@ -60,7 +60,7 @@ static void begin(void)
 	char name[ADDRESS_TEXT];
 
 	cr_assert_eq(listener_open(&listener, &address, &conf), 0);
-	listener_address(&listener, &address);
+	address = listener.bound;
 	service = fork();
 	cr_assert_geq(service, 0);
 	if (service == 0)
@@ -147,7 +147,7 @@ TEST(client, second_address)
 	struct listener listener;
 
 	cr_assert_eq(listener_open(&listener, &nobody, &conf), 0);
-	listener_address(&listener, &target.addresses[1]);
+	target.addresses[1] = listener.bound;
 	close(listener.fd);
 	nobody = target.addresses[1];
 	target.addresses[1] = target.addresses[0];

@@ -21,6 +21,13 @@
 #include "conf.h"
 #include "helper.h"
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#endif
+
 static struct conf conf;
 static const struct listeners none;
 
@@ -67,7 +74,7 @@ static int accept_from(const struct listener *listener, int *client)
 	struct address address;
 	int fd;
 
-	listener_address(listener, &address);
+	address = listener->bound;
 	*client = socket(address.any.sa_family, SOCK_STREAM, 0);
 	cr_assert_eq(connect(*client, &address.any, address.size), 0);
 	helper_wait(listener->fd, POLLIN);
@@ -93,7 +100,7 @@ TEST(listeners, address)
 	struct address real, configured = helper_address("127.0.0.1:0");
 
 	cr_assert(address_equal(&listener.address, &configured));
-	listener_address(&listener, &real);
+	real = listener.bound;
 	cr_assert_eq(real.any.sa_family, AF_INET);
 	cr_assert_eq(real.size, sizeof(real.v4));
 	cr_assert_eq(real.v4.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
@@ -122,7 +129,7 @@ TEST(listeners, ipv6)
 	struct listener listener = open_one("[::1]:0");
 	struct address real;
 
-	listener_address(&listener, &real);
+	real = listener.bound;
 	cr_assert_eq(real.any.sa_family, AF_INET6);
 	cr_assert_eq(real.size, sizeof(real.v6));
 	cr_assert_neq(address_port(&real), 0);
@@ -140,18 +147,6 @@ TEST(listeners, ipv6_only)
 
 	cr_assert_eq(get(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 	close(listener.fd);
-}
-
-/* Of a descriptor that is none, the configured address is the best that there is. */
-TEST(listeners, address_of_a_closed_one)
-{
-	struct listener listener = open_one("127.0.0.1:0");
-	struct address real;
-
-	close(listener.fd);
-	listener_address(&listener, &real);
-	cr_assert(address_equal(&real, &listener.address));
-	cr_assert_eq(real.size, sizeof(real.v4));
 }
 
 /* Connections inherit what is set on the listener, in either state. */
@@ -174,6 +169,80 @@ TEST(listeners, inherited_switches)
 	cr_assert_eq(get_accepted(&listener, IPPROTO_TCP, TCP_NODELAY), 0);
 	cr_assert_eq(get_accepted(&listener, SOL_SOCKET, SO_KEEPALIVE), 0);
 	close(listener.fd);
+}
+
+struct inherited {
+	int level, name, wrong, right;
+};
+
+/* Whatever was set on a socket that others made, connections have what the echo relies on. [F54] */
+TEST(listeners, relied_on)
+{
+	static const struct inherited options[] = {
+		{ SOL_SOCKET, SO_OOBINLINE, 0, 1 },	    { SOL_SOCKET, SO_RCVLOWAT, 1000, 1 },
+		{ SOL_SOCKET, SO_TIMESTAMPING, 2, 0 },	    { IPPROTO_TCP, TCP_CORK, 1, 0 },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, 1000, 0 }, { IPPROTO_IP, IP_RECVERR, 1, 0 },
+	};
+	static const int lingering[2] = { 1, 5 }, linger2 = -1;
+	struct listener listener = open_one("127.0.0.1:0");
+	struct linger linger;
+	socklen_t size = sizeof(linger);
+	int client, fd;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		cr_assert_eq(setsockopt(listener.fd, options[i].level, options[i].name,
+					&options[i].wrong, sizeof(int)),
+			     0);
+	setsockopt(listener.fd, SOL_SOCKET, SO_LINGER, lingering, sizeof(lingering));
+	setsockopt(listener.fd, IPPROTO_TCP, TCP_LINGER2, &linger2, sizeof(linger2));
+	cr_assert_eq(listener_configure(&listener, &conf), 0);
+	fd = accept_from(&listener, &client);
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		cr_expect_eq(get(fd, options[i].level, options[i].name), options[i].right,
+			     "level %d, option %d", options[i].level, options[i].name);
+	cr_assert_eq(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+	cr_expect_eq(linger.l_onoff, 0);
+	cr_expect_gt(get(fd, IPPROTO_TCP, TCP_LINGER2), 0);
+	close(fd);
+	close(client);
+	close(listener.fd);
+}
+
+/* A size that is not configured any more is the kernel's again, also for the window. */
+TEST(listeners, buffers_released)
+{
+	struct listener new = open_one("127.0.0.1:0"), old;
+	int locks = 0;
+
+	conf.receive_buffer = 2000;
+	conf.send_buffer = 3000;
+	old = open_one("127.0.0.1:0");
+	conf.receive_buffer = 0;
+	listener_release_buffers(&old, &conf);
+	cr_assert_eq(get(old.fd, SOL_SOCKET, SO_BUF_LOCK), SOCK_SNDBUF_LOCK);
+	conf.send_buffer = 0;
+	listener_release_buffers(&old, &conf);
+	cr_assert_eq(get(old.fd, SOL_SOCKET, SO_BUF_LOCK), locks);
+	cr_expect_eq(get(old.fd, SOL_SOCKET, SO_RCVBUF), get(new.fd, SOL_SOCKET, SO_RCVBUF));
+	cr_expect_eq(get(old.fd, SOL_SOCKET, SO_SNDBUF), get(new.fd, SOL_SOCKET, SO_SNDBUF));
+	close(old.fd);
+	close(new.fd);
+}
+
+/* One that was shut down is known, and opened again at the same port. */
+TEST(listeners, opened_again)
+{
+	struct listener listener = open_one("127.0.0.1:0"), again;
+
+	cr_assert(listener_is_alive(&listener));
+	shutdown(listener.fd, SHUT_RDWR);
+	cr_assert_not(listener_is_alive(&listener));
+	cr_assert_eq(listener_open_again(&again, &listener, &conf), 0);
+	cr_assert(listener_is_alive(&again));
+	cr_assert(address_equal(&again.bound, &listener.bound));
+	cr_assert(address_equal(&again.address, &listener.address));
+	close(listener.fd);
+	close(again.fd);
 }
 
 /* So with the buffers, which the kernel doubles; 0 leaves the kernel's own. */
@@ -252,7 +321,7 @@ TEST(listeners, configure_keeps_the_queue)
 	struct address address;
 	int client = socket(AF_INET, SOCK_STREAM, 0), fd;
 
-	listener_address(&listener, &address);
+	address = listener.bound;
 	cr_assert_eq(connect(client, &address.any, address.size), 0);
 	helper_wait(listener.fd, POLLIN);
 	cr_assert_eq(listener_configure(&listener, &conf), 0);
@@ -270,7 +339,7 @@ TEST(listeners, address_in_use)
 	unsigned before = helper_count_descriptors();
 	struct address address;
 
-	listener_address(&first, &address);
+	address = first.bound;
 	cr_assert_eq(listener_open(&second, &address, &conf), -EADDRINUSE);
 	cr_assert_eq(helper_count_descriptors(), before);
 	close(first.fd);
@@ -306,13 +375,13 @@ TEST(listeners, open)
 	cr_assert_eq(helper_count_descriptors(), before + 3);
 	for (size_t i = 0; i < 3; i++) {
 		cr_expect(address_equal(&set.at[i].address, &conf.listen[i]));
-		cr_expect(listeners_contain(&set, &conf.listen[i]));
-		listener_address(&set.at[i], &real);
+		cr_expect(listeners_find(&set, &conf.listen[i]));
+		real = set.at[i].bound;
 		cr_expect_eq(real.v4.sin_addr.s_addr, conf.listen[i].v4.sin_addr.s_addr);
 	}
 	failed = helper_address("127.0.0.4:0");
-	cr_assert_not(listeners_contain(&set, &failed));
-	cr_assert_not(listeners_contain(&none, &failed));
+	cr_assert_not(listeners_find(&set, &failed));
+	cr_assert_not(listeners_find(&none, &failed));
 	listeners_close(&set, NULL);
 	cr_assert_eq(helper_count_descriptors(), before);
 }
@@ -378,7 +447,7 @@ TEST(listeners, failure)
 	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
 	before = helper_count_descriptors();
 	listen_on("127.0.0.3:0");
-	listener_address(&other, &used);
+	used = other.bound;
 	conf.listen[conf.n_listen++] = used;
 	listen_on("127.0.0.4:0");
 	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), -EADDRINUSE);
@@ -397,7 +466,7 @@ TEST(listeners, failure_of_ipv6)
 	struct address failed;
 
 	listen_on("127.0.0.1:0");
-	listener_address(&other, &conf.listen[conf.n_listen++]);
+	conf.listen[conf.n_listen++] = other.bound;
 	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EADDRINUSE);
 	cr_assert(address_equal(&failed, &conf.listen[1]));
 	close(other.fd);
@@ -436,7 +505,7 @@ TEST(listeners, no_ipv6)
 	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
 	cr_assert_eq(set.n, 1);
 	cr_assert(address_equal(&set.at[0].address, &conf.listen[1]));
-	cr_assert_not(listeners_contain(&set, &conf.listen[0]));
+	cr_assert_not(listeners_find(&set, &conf.listen[0]));
 	listeners_close(&set, NULL);
 }
 
@@ -451,6 +520,59 @@ TEST(listeners, nothing_but_ipv6)
 	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EAFNOSUPPORT);
 	cr_assert_eq(set.n, 0);
 	cr_assert(address_equal(&failed, &conf.listen[0]));
+}
+
+/* Each stored listener is for one address: of its port first, else of any port. [F53] */
+TEST(listeners, claim)
+{
+	struct listeners stored, rest;
+	struct address failed;
+
+	listen_on("127.0.0.1:0");
+	listen_on("127.0.0.2:0");
+	listen_on("127.0.0.3:0");
+	cr_assert_eq(listeners_open(&stored, &none, &conf, &failed), 0);
+	listeners_open(&rest, &none, &conf, &failed);
+	stored.at[stored.n++] = rest.at[0]; /* two at one address */
+	close(rest.at[1].fd);
+	close(rest.at[2].fd);
+	conf.n_listen = 0;
+	listen_on("127.0.0.1:0");
+	conf.listen[conf.n_listen++] = stored.at[0].bound;
+	conf.listen[conf.n_listen++] = stored.at[2].bound;
+	listen_on("127.0.0.4:0");
+	listeners_claim(&stored, &conf, &rest);
+	cr_assert_eq(stored.n, 3);
+	cr_assert_eq(rest.n, 1);
+	cr_expect_eq(rest.at[0].bound.v4.sin_addr.s_addr, htonl(INADDR_LOOPBACK + 1));
+	for (size_t i = 0; i < 3; i++)
+		cr_expect(listeners_find(&stored, &conf.listen[i]));
+	cr_expect_not(listeners_find(&stored, &conf.listen[3]));
+	listeners_close(&stored, NULL);
+	listeners_close(&rest, NULL);
+}
+
+/* At a reload one that was shut down is opened again, or waits, and refuses nothing. [F52] */
+TEST(listeners, ended_ones_are_replaced)
+{
+	struct listeners old, set;
+	struct listener other;
+	struct address failed;
+
+	listen_on("127.0.0.1:0");
+	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	shutdown(old.at[0].fd, SHUT_RDWR);
+	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_neq(set.at[0].fd, old.at[0].fd);
+	cr_assert(address_equal(&set.at[0].bound, &old.at[0].bound));
+	listeners_close(&set, &old);
+	cr_assert_eq(listener_open(&other, &old.at[0].bound, &conf), 0);
+	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(set.n, 1);
+	cr_assert_eq(set.at[0].fd, -1);
+	listeners_close(&set, NULL);
+	listeners_close(&old, NULL);
+	close(other.fd);
 }
 
 /* As many as can be configured fit. */
