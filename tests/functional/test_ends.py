@@ -63,13 +63,15 @@ class Unread(harness.Test):
 
     def test_idle(self):
         """idle_timeout waits for what the kernel has: who reads gets all and a FIN, who does not is reset [F29 F30]"""
-        with Echod("-o", "workers=1", "-o", "idle_timeout=1", "-o", "stall_timeout=2") as d, \
-                contextlib.ExitStack() as stack:
+        conf = "workers = 1\nidle_timeout = 1\nstall_timeout = "
+        with Echod(conf=conf + "0\n") as d, contextlib.ExitStack() as stack:
             reads, does_not = self.client(stack, d), self.client(stack, d)
             harness.wait_until(lambda: len([1 for state, _ in d.in_kernel() if state == "04"]) == 2, "FIN of both")
             self.assertEqual(d.counters()["open"], 2)
             self.assertEqual(harness.read_to_end(reads), bytes(SIZE))
             d.wait_counter("closed_idle_timeout", 1)
+            d.write_conf(conf + "2\n")
+            d.signal(signal.SIGHUP)
             d.wait_counter("closed_stall_timeout", 1)
             with self.assertRaises(ConnectionError):
                 harness.read_to_end(does_not)

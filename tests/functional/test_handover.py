@@ -1061,15 +1061,15 @@ class Hostile(HandOver):
     def test_no_state(self):
         """what is no file in memory, or can only be written, is no state"""
         good = manager.state([Record()] * self.N)
-        path = os.path.join(self.m.directory.name, "state")
-        with open(path, "wb") as f:
+        with tempfile.NamedTemporaryFile(dir="/var/tmp", delete=False) as f:  # /tmp may be in memory
+            self.addCleanup(os.remove, f.name)
             f.write(good)
         large = manager.memory_file(good)
         os.ftruncate(large, 1 << 40)
         unreadable = manager.memory_file(good)
         for what, fd in (("a terabyte", large),
                          ("only writable", os.open(f"/proc/self/fd/{unreadable}", os.O_WRONLY)),
-                         ("a file", os.open(path, os.O_RDONLY)),
+                         ("a file", os.open(f.name, os.O_RDONLY)),
                          ("a directory", os.open("/", os.O_RDONLY)),
                          ("a device", os.open("/dev/zero", os.O_RDWR)),
                          ("a pipe", os.pipe()[0]),
