@@ -134,6 +134,12 @@ class Server:
         return [(r[3], int(r[4].split(":")[0], 16)) for r in rows
                 if r[1].endswith(f":{self.port:04X}") and r[3] not in ("0A", "06")]
 
+    def unread(self):
+        """Bytes in the receive queues of our connections."""
+        with open("/proc/net/tcp") as f:
+            rows = [line.split() for line in f.readlines()[1:]]
+        return sum(int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(f":{self.port:04X}") and r[3] != "0A")
+
     def serves(self, **options):
         """True if a fresh connection is echoed, False if it is reset."""
         try:

@@ -135,13 +135,16 @@ class Stop(harness.Test):
                     self.assertEnds(s)
 
     def test_slow_reader(self):
-        """a slow reader gets all of its echo before FIN"""
+        """a slow reader gets the echo of all that had arrived, then FIN"""
         with Echod("-o", "shutdown_timeout=3600", "-o", "send_buffer=4608") as d:
             with d.connect(rcvbuf=4096) as s:
-                sent = fill(s)
+                sent = fill(s)  # of which its own kernel still has a part
+                arrived = d.counters()["received"] + d.unread()
                 d.signal(signal.SIGTERM)
                 d.wait_log("stopping")
-                self.assertEqual(read_to_end(s), sent)
+                echo = read_to_end(s)
+                self.assertGreaterEqual(len(echo), arrived)
+                self.assertTrue(sent.startswith(echo))
 
     def test_takes_no_newcomers(self):
         """after the signal the port refuses connections"""

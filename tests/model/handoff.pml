@@ -15,7 +15,7 @@
  *                           worker_adopt() in worker.c, limiter_admit() in limiter.c
  *   acceptor                run(), serve_batch(), obey() and retire() in acceptor.c
  *   collect()               collect() in worker.c, clients_hear() and adopt() in clients.c
- *   serve_ready()           clients_serve(), serve() and finish() in clients.c
+ *   serve_ready()           clients_serve(), serve(), part() and finish() in clients.c
  *   expire()                clients_expire() in clients.c
  *   end_connection()        clients_end() in clients.c, limiter_release() in limiter.c
  *   worker                  run(), is_done() and obey() in worker.c
@@ -31,7 +31,8 @@
  *   - an event is about the connection that the record is about   collect()
  *   - nobody adopts what another has                             collect()
  *   - only the owner serves, and nobody after the close           serve_ready()
- *   - nobody closes more than it was given                        end_connection()
+ *   - nobody closes more than it was given, and in order only
+ *     what is acknowledged                                        end_connection()
  *   - who waits in the queue of a listener that goes is served    retire()
  *   - at the end nobody and nothing is left                       stop(), freeze()
  *   - no thread waits for what does not come                      spin: invalid end states
@@ -42,7 +43,8 @@
  * Memory is sequentially consistent here: whether each access is ordered as it must be is
  * for ThreadSanitizer to say.  Descriptors of listeners are no numbers of connections here.
  *
- * A life is chosen by -D: CONNS and MAX; RELOAD, HAND_OVER; ADD_MAY_FAIL; TIMEOUTS end
+ * A life is chosen by -D: CONNS and MAX; RELOAD, HAND_OVER; ADD_MAY_FAIL; UNREAD, where a
+ * client's kernel acknowledges only some time after its FIN; TIMEOUTS end
  * connections at any time; the clients are SILENT to the last, or answer our FIN and main is so
  * PATIENT that it waits for that.  Each BUG_ is a way to do it wrong, and spin must find it.
  */
@@ -72,6 +74,7 @@ typedef socket {
 	bit sent;     /* a byte of the client's has arrived */
 	bit taken;    /* and was received, and echoed */
 	bool fin;     /* the client's FIN has arrived */
+	bool unread;  /* its kernel has not acknowledged all */
 	bool told;    /* ours has gone out */
 	byte watcher; /* in the epoll instance of this worker, + 1 */
 	byte data;    /* data.fd of its events there */
@@ -372,10 +375,11 @@ inline end_connection(by_client)
 {
 	file[fd] = 0;
 	d_step {
-		assert(!by_client || s[c].sent == s[c].taken);
+		assert(!by_client || (s[c].sent == s[c].taken && !s[c].unread));
 		s[c].sent = 0; /* what nobody asks for any more is one and the same */
 		s[c].taken = 0;
 		s[c].fin = false;
+		s[c].unread = false;
 		s[c].told = false;
 		s[c].watcher = 0;
 		s[c].data = 0;
@@ -422,6 +426,12 @@ inline obey()
 	od
 }
 
+#ifdef BUG_CLOSE_UNACKNOWLEDGED
+#define UNACKNOWLEDGED(c) false
+#else
+#define UNACKNOWLEDGED(c) (s[c].unread)
+#endif
+
 inline turn()
 {
 	d_step { /* recv(2), and send(2) */
@@ -435,7 +445,8 @@ inline turn()
 #ifndef BUG_EDGE_FORGOTTEN
 			ready = ready | BIT(fd)
 #endif
-		:: s[c].taken == s[c].sent && s[c].fin -> at_end = true
+		:: s[c].taken == s[c].sent && s[c].fin && UNACKNOWLEDGED(c) -> s[c].told = true
+		:: s[c].taken == s[c].sent && s[c].fin && !UNACKNOWLEDGED(c) -> at_end = true
 		:: else -> at_eagain = (obeyed == DRAIN && !s[c].told)
 		fi
 	}
@@ -689,7 +700,16 @@ end_silent:
 	s[me].gone;
 #endif
 end_late:
-	d_step { s[me].fin = !s[me].gone; arrives() }
+	d_step {
+		s[me].fin = !s[me].gone;
+#ifdef UNREAD
+		s[me].unread = !s[me].gone;
+#endif
+		arrives()
+	};
+#ifdef UNREAD
+	d_step { s[me].unread = false; arrives() }
+#endif
 }
 
 init {

@@ -30,6 +30,7 @@ LIVES = [
     Life("a reload, then a hand-over", ("CONNS=2", "RELOAD", "HAND_OVER", "TIMEOUTS")),
     Life("the end, for which no timeout is needed", ("CONNS=2", "PATIENT")),
     Life("the end, though nobody answers", ("CONNS=3", "SILENT")),
+    Life("ends that are not acknowledged at once", ("CONNS=2", "MAX=1", "UNREAD", "PATIENT")),
     Life("the end comes", ("CONNS=2", "TIMEOUTS"), "ends"),
     Life("the end comes, for which no timeout is needed", ("CONNS=1", "RELOAD", "PATIENT"), "ends"),
     Life("every byte is echoed", ("CONNS=1", "RELOAD", "PATIENT"), "echoes"),
@@ -48,6 +49,7 @@ class Bug(typing.NamedTuple):
 BUGS = [
     Bug("CLOSE_BEFORE_LET_GO", ("CONNS=2", "TIMEOUTS"), "owner==0"),
     Bug("NO_SPARE", ("CONNS=3", "MAX=1"), "fd<"),
+    Bug("CLOSE_UNACKNOWLEDGED", ("CONNS=1", "UNREAD"), "unread"),
     Bug("COUNT_AFTER_ADD", ("CONNS=2",), "closed[me]<accepted[me]"),
     Bug("FILL_AFTER_ADD", ("CONNS=2",), "source==file"),
     Bug("EXPIRE_BEFORE_COLLECT", ("CONNS=2", "TIMEOUTS"), "source==file"),
