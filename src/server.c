@@ -113,13 +113,34 @@ static void hand_listeners_over(struct server *s)
 	reactor_listen(&s->reactor, &set);
 }
 
+/* Whether connections can go to the next process. */
+static bool may_hand_over(const struct server *s)
+{
+	return s->conf.hand_over && service_is_managed();
+}
+
+/* Ends the process without its threads. */
+static noreturn void give_up(struct server *s)
+{
+	reactor_reset_all(&s->reactor);
+	log_error("threads do not end: exiting without them");
+	log_flush(LOG_FLUSH_ERROR_MS);
+	_exit(EX_SOFTWARE);
+}
+
 static void adopt_configuration(struct server *s, const struct conf *next,
 				const struct listeners *listeners)
 {
+	bool could_hand_over = may_hand_over(s);
+
 	s->conf = *next;
 	listening_adopt(&s->listening, next, listeners);
 	hand_listeners_over(s); /* the acceptor closes those that are gone */
 	apply(s);
+	if (!may_hand_over(s))
+		watch_cancel(&s->watch);
+	else if (!could_hand_over)
+		watch_ask_ahead(&s->watch);
 }
 
 static void say_ready(struct server *s, const char *remark)
@@ -190,30 +211,15 @@ static void reload(struct server *s)
 	say_ready(s, listening_remark(&s->listening));
 }
 
-/* Whether connections can go to the next process. */
-static bool may_hand_over(const struct server *s)
-{
-	return s->conf.hand_over && service_is_managed();
-}
-
-/* Ends the process without its threads. */
-static noreturn void give_up(struct server *s)
-{
-	reactor_reset_all(&s->reactor);
-	log_error("threads do not end: exiting without them");
-	log_flush(LOG_FLUSH_ERROR_MS);
-	_exit(EX_SOFTWARE);
-}
-
 static void stop(struct server *s, bool hurried)
 {
 	struct reactor *r = &s->reactor;
 
 	log_event(EVENT_STOPPING, "stopping");
 	listening_forget(&s->listening);
-	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000)) {
+	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, true)) {
 		reactor_abort(r);
-		if (!watch_end(&s->watch, ABORT_MS))
+		if (!watch_end(&s->watch, ABORT_MS, false))
 			give_up(s);
 	}
 	reactor_join(r);
@@ -264,7 +270,7 @@ int server_run(struct server *s)
 
 void server_free(struct server *s)
 {
-	watch_deinit(&s->watch);
+	watch_cancel(&s->watch);
 	reactor_deinit(&s->reactor);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);

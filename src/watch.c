@@ -113,20 +113,22 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 	return answer == MANAGER_RESTART && !*hurried;
 }
 
-bool watch_end(struct watch *w, int64_t timeout_ms)
+bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry)
 {
 	int64_t deadline = clock_ms() + timeout_ms;
 
 	while (!reactor_stop(w->reactor)) {
 		int64_t left = deadline - clock_ms();
 
-		if (left <= 0 || ends(wait_for_signal(w, w->reactor->done_fd, (int)left)))
+		if (left <= 0)
+			return false;
+		if (ends(wait_for_signal(w, w->reactor->done_fd, (int)left)) && may_hurry)
 			return false;
 	}
 	return true;
 }
 
-void watch_deinit(struct watch *w)
+void watch_cancel(struct watch *w)
 {
 	manager_cancel(&w->manager);
 }

@@ -50,11 +50,11 @@ bool watch_is_restart(struct watch *w, bool *hurried);
 
 /*
  * Stops the reactor and waits until all threads have ended, with no heartbeat.
- * False if that takes longer, or at a signal to end.
+ * False if that takes longer, or, if it may be hurried, at a signal to end.
  */
-bool watch_end(struct watch *w, int64_t timeout_ms);
+bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry);
 
-/* Closes what may be open.  Also for a watch that is all zero. */
-void watch_deinit(struct watch *w);
+/* Drops the question of watch_ask_ahead(), if there is one.  Also for a watch that is all zero. */
+void watch_cancel(struct watch *w);
 
 #endif

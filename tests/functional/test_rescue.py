@@ -11,7 +11,7 @@ import harness
 from bus import Bus
 from manager import Manager
 
-ROUNDS = int(os.environ.get("ROUNDS", 12))
+ROUNDS = int(os.environ.get("ROUNDS", 6 if harness.SANITIZERS else 12))
 MOMENTS_S = 0.02  # in which a hand-over or a stop takes place
 
 
