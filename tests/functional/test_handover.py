@@ -691,7 +691,7 @@ class MemoryGroup:
 
 @unittest.skipIf(SMALL, "a sanitizer's memory is not ours")
 class PendingMemory(HandOver):
-    """What is pending is not there twice: a memory limit that was enough goes on to be."""
+    """What is pending is not there twice: a memory limit that was enough goes on to be. [F57]"""
 
     LARGE, SMALL = 150, 1000
 
@@ -1268,7 +1268,7 @@ class Hostile(HandOver):
 
 
 class Versions(HandOver):
-    """Up- and downgrades, with a daemon of a later version: it tells more of each connection."""
+    """Up- and downgrades, with a daemon of a later version: it tells more of each connection. [F58]"""
 
     def start(self, m, *args, **options):
         with mock.patch.object(harness, "ECHOD", os.path.join(harness.BUILDDIR, "tests/system/newer")):

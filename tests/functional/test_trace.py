@@ -64,7 +64,7 @@ class Unread(harness.Test):
 
     @unittest.skipIf("thread" in harness.SANITIZERS, "at an exit ThreadSanitizer itself waits for stdout")
     def test_stop(self):
-        """a reload is refused with the reason, and two signals end the daemon; no end looks like a whole echo"""
+        """a reload is refused with the reason, and two signals end the daemon; no end looks like a whole echo [F59]"""
         ours, theirs = os.pipe()
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
         with harness.Echod("--trace", "-o", "workers=1", stdout=theirs, expect=["acceptor: it does not answer", "threads do not end"],

@@ -248,7 +248,7 @@ class User(machine.Test):
 
 class Versions(machine.Test):
     def test_rollback(self):
-        """an upgrade to a later version and its rollback drop nobody"""
+        """an upgrade to a later version and its rollback drop nobody [F58]"""
         with Machine() as m:
             m.do("cp", ECHOD, ECHOD + ".now")
             m.systemctl("start", "echod")
