@@ -1,7 +1,6 @@
 """A siege: a full load of clients that talk, and attackers beside them, while a test asks whether a promise holds.
 
-The talkers are echoc's; there are more of them than one batch of events holds, they send as fast as answers
-come, and every byte is compared.  Each attacker is a thread that repeats one act until the siege ends.
+The talkers are echoc's; there are more of them than one batch of events holds, and every byte is compared.  Each attacker is a thread that repeats one act until the siege ends.
 """
 
 import contextlib
@@ -18,6 +17,7 @@ import harness
 from harness import ECHOC
 
 TALKERS = 600  # on one worker: more than the 512 events of a batch
+PAUSE = 0.02  # seconds at most, between two acts: attackers of one machine must not starve what they attack
 TALKER, ATTACKER = "127.0.0.2", "127.0.0.66"
 
 # States of a socket, as linux/tcp_states.h numbers them.
@@ -148,8 +148,8 @@ class Siege:
         stop.clear()
         accepted = self.server.counters()["accepted"]
         self.load = subprocess.Popen(
-            [ECHOC, "load", "--json", "--quiet", "--connections", str(self.talkers), "--size", "1-200", "--source", self.sources,
-             "--duration", "36000", "--timeout", str(harness.DEADLINE), f"127.0.0.1:{self.server.port}"],
+            [ECHOC, "load", "--json", "--quiet", "--connections", str(self.talkers), "--size", "1-200", "--rate", "5000",
+             "--source", self.sources, "--duration", "36000", "--timeout", str(harness.DEADLINE), f"127.0.0.1:{self.server.port}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             self.server.wait_counter("accepted", accepted + self.talkers)
@@ -164,7 +164,7 @@ class Siege:
 
     def attack(self, act, i):
         rnd = random.Random(f"{self.seed} {act.__name__} {i}")
-        while not stop.is_set():
+        while not stop.wait(PAUSE * rnd.random()):
             try:
                 act(self.server, rnd)
             except OSError:  # refused, reset, or timed out: so it is

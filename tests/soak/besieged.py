@@ -15,9 +15,9 @@ import harness
 import siege
 from manager import Manager
 
-SHARE = 25  # connections of each source
+SHARE = 20  # connections of each source
 SOURCES = [f"127.0.3.{n}" for n in range(1, 31)]
-TALKERS = 20 * len(SOURCES)
+TALKERS = 18 * len(SOURCES)
 MOST = TALKERS + SHARE + 10
 BUDGET = 4 << 20
 OPTIONS = dict(workers=1, max_connections=MOST, max_connections_per_source=SHARE, idle_timeout=10, stall_timeout=3,
@@ -51,7 +51,7 @@ class Besieged:
     def round(self):
         """A siege, in the middle of which the daemon is restarted."""
         begin, restarted = time.monotonic(), False
-        with siege.Siege(self.d, talkers=TALKERS, sources=",".join(SOURCES), threads=12,
+        with siege.Siege(self.d, talkers=TALKERS, sources=",".join(SOURCES), threads=6,
                          seed=self.random.random()) as s:
             witnesses = [threading.Thread(target=self.witness, args=(s, w)) for w in (siege.idle_witness, siege.stalled_witness)]
             for t in witnesses:
