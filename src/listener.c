@@ -87,8 +87,8 @@ static int set_keepalive(int fd, long seconds)
 {
 	int r = set(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
 
-	if (r == 0 && seconds > 0)
-		r = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+	if (r == 0 && seconds > 0) /* MPTCP has it in newer kernels only */
+		r = set_if_known(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
 	return r;
 }
 

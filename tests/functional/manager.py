@@ -133,6 +133,11 @@ class Manager:
     def stored_ports(self):
         return [port for _, port in self.stored_addresses()]
 
+    def stored_at(self, port):
+        """The stored listener that is bound to this port."""
+        listeners = [s for s in self.store if s.name.startswith("stored.listener.")]
+        return listeners[self.stored_ports().index(port)]
+
     def told(self, key):
         """What was told so far under this key, in order."""
         return [m[key] for m in self.messages if key in m]

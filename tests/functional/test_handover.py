@@ -787,7 +787,7 @@ class Listeners(HandOver):
             a, b, c = [stack.enter_context(free_port()) for _ in range(3)]
             m = stack.enter_context(Manager())
             d = m.start(listen="", conf=listen_on(a, b))
-            kept = m.store[m.stored_ports().index(b)].inode()
+            kept = m.stored_at(b).inode()
             clients = [self.client(m, port=p) for p in (a, b)]
             for client in clients:
                 client.talk(10)
@@ -795,7 +795,7 @@ class Listeners(HandOver):
             queued = self.client(m, port=a)
             d = m.start(listen="", conf=listen_on(b, c))
             self.assertEqual(sorted(m.stored_ports()), sorted([b, c]))
-            self.assertEqual(m.store[m.stored_ports().index(b)].inode(), kept)
+            self.assertEqual(m.stored_at(b).inode(), kept)
             self.assertReset(queued.s)
             self.assertRefused(d, port=a)
             self.assertServes(d, port=b)

@@ -69,7 +69,7 @@ class Listeners(harness.Test):
 
 
 class Ended(Listeners):
-    """A listener that somebody else shuts down [F52]"""
+    """A listener that somebody else shuts down [F52] [P19]"""
 
     def test_shut_down(self):
         """another is opened at the same port, and stored; others' clients notice nothing"""
@@ -78,7 +78,7 @@ class Ended(Listeners):
             before = {port: s.inode() for port, s in zip(m.stored_ports(), m.store)}
             ended, other = d.ports
             with d.connect(port=other, host="127.0.0.2") as c:
-                shut_down(m.store[m.stored_ports().index(ended)])
+                shut_down(m.stored_at(ended))
                 d.wait_log(f"listening on 127.0.0.1:{ended}, again")
                 self.assertServes(d, port=ended)
                 self.assertServes(d, port=other, host="127.0.0.2")
@@ -116,7 +116,7 @@ class Ended(Listeners):
             d = m.start(listen="{127.0.0.1:0,127.0.0.2:0}")
             ended, other = d.ports
             with Stuck(d.pid):
-                shut_down(m.store[m.stored_ports().index(ended)])
+                shut_down(m.stored_at(ended))
                 taker = self.listener(("127.0.0.1", ended))
             d.wait_log(NOT_OPENED)
             self.assertServes(d, port=other, host="127.0.0.2")
@@ -136,7 +136,7 @@ class Ended(Listeners):
         with Manager(expect=["was passed, but it is not a listening TCP socket"]) as m:
             d = m.start()
             m.abort()
-            shut_down(m.store[m.stored_ports().index(d.port)])
+            shut_down(m.stored_at(d.port))
             d = m.start()
             self.assertServes(d)
             m.settle()
@@ -214,7 +214,7 @@ class Identity(Listeners):
             d = m.start()
             m.abort()
             with socket.socket() as second:
-                stored = other_holder(m.store[m.stored_ports().index(d.port)])
+                stored = other_holder(m.stored_at(d.port))
                 for s in (stored, second):
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 stored.close()

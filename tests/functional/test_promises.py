@@ -147,6 +147,23 @@ class Descriptors(harness.Test):
                         self.assertEqual(harness.read_exactly(s, 5), b"later")
 
 
+class Listeners(harness.Test):
+    """Listeners that end."""
+
+    def test_shut_down(self):
+        """a listener that is shut down again and again is back each time, and the clients of others do not notice [P19]"""
+        with Manager(*options(workers=1), expect=["it was shut down by another process", *REFUSED]) as m:
+            d = m.start(listen="{127.0.0.1:0,127.0.0.2:0}")
+            d.port, port = d.ports
+            with Siege(d, talkers=TALKERS):
+                for i in range(5):
+                    with socket.socket(fileno=os.dup(m.stored_at(port).fd)) as holder:
+                        holder.shutdown(socket.SHUT_RDWR)
+                    d.wait_log(f"listening on 127.0.0.2:{port}, again", i + 1)
+                    self.assertServes(d, host="127.0.0.2", port=port)
+                    m.settle()
+
+
 class Stop(harness.Test):
     """Ends under siege."""
 
