@@ -75,6 +75,13 @@ class Install(harness.Test):
                            text=True)
         self.assertEqual([l for l in p.stderr.splitlines() if "echod" in l], [])
 
+    def test_tried_again(self):
+        """what fails for want of an address is tried for ever: the limit of starts is never reached"""
+        with open(self.path("lib/systemd/system/echod.service")) as f:
+            unit = dict(line.split("=", 1) for line in f.read().splitlines() if "=" in line)
+        starts, interval = int(unit["StartLimitBurst"]), int(unit["StartLimitIntervalSec"].removesuffix("s"))
+        self.assertGreater(int(unit["RestartSec"].removesuffix("ms")) / 1000 * starts, interval)
+
     @harness.needs("systemd-analyze")
     def test_exposure(self):
         """a service is exposed as echod(8) says: 1.4 if it binds itself, 0.2 if it is sealed"""
