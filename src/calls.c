@@ -27,8 +27,9 @@
  *
  * Calls that every echo makes are allowed whatever their arguments: for these the
  * kernel has its answer in a bitmap and does not run the filter (Linux 5.11).
- * i386 has one call for all of a socket's, with the arguments behind a pointer:
- * there libseccomp lets through what has the right name, whatever the conditions.
+ * i386 has one call for all of a socket's, socketcall(2), with the arguments behind a
+ * pointer, so a rule can only say which of them.  From one without a condition, or
+ * with one for the first argument only, libseccomp makes that by itself.
  *
  * No two rules for one call may meet: libseccomp would not say which of them holds.
  *
@@ -52,6 +53,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <seccomp.h>
@@ -126,6 +128,8 @@ static const struct rule rules[] = {
 	ALLOW_IF(ioctl, BOTH, IS(1, SIOCINQ)),
 	ALLOW_IF(ioctl, BOTH, IS(1, SIOCGIFNAME)),
 	ALLOW_IF(socket, IO, IS(0, AF_UNIX), IS(1, SOCK_DGRAM | SOCK_CLOEXEC)),
+	ALLOW_IF(socketcall, IO, IS(0, SYS_SETSOCKOPT)), /* the same two on i386 */
+	ALLOW_IF(socketcall, IO, IS(0, SYS_SOCKET)),
 	/* the log, and waiting for it */
 	ALLOW(sendmsg, BOTH),
 	ALLOW(poll, BOTH),

@@ -22,4 +22,15 @@ static inline int64_t clock_ms(void)
 	return clock_ns() / 1000000;
 }
 
+/* A wait of that many ns, none if they are negative, as seconds of any size hold it. */
+static inline struct timespec clock_wait(int64_t ns)
+{
+	int64_t s = ns / 1000000000;
+
+	if (ns < 0)
+		return (struct timespec){ 0 };
+	return (struct timespec){ .tv_sec = (time_t)(s < INT32_MAX ? s : INT32_MAX),
+				  .tv_nsec = (long)(ns % 1000000000) };
+}
+
 #endif

@@ -209,7 +209,7 @@ static void mark_unfinished(const struct reactor *r, const struct parcel *parcel
 static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 {
 	uint64_t open = reactor_open(r);
-	struct parcel *parcels = calloc(open + 1, sizeof(*parcels));
+	struct parcel *parcels = calloc((size_t)open + 1, sizeof(*parcels));
 	uint32_t n;
 	int state, error = 0;
 

@@ -141,7 +141,7 @@ int state_next(struct state *s, struct state_record *record)
 {
 	unsigned char bytes[RECORD_MAX];
 
-	if (s->next == s->n_connections || fread(bytes, s->record_size, 1, s->in) != 1)
+	if (s->next == s->n_connections || fread(bytes, (size_t)s->record_size, 1, s->in) != 1)
 		return -EBADMSG;
 	memcpy(record, bytes, sizeof(*record));
 	s->next++;
@@ -149,7 +149,7 @@ int state_next(struct state *s, struct state_record *record)
 	s->left -= s->pending;
 	s->pending = 0;
 	if (record->stalled > 1 + CLOSINGS || record->pending > s->left ||
-	    (record->pending > 0 && record->stalled != 1))
+	    record->pending > PTRDIFF_MAX / 2 || (record->pending > 0 && record->stalled != 1))
 		return -EBADMSG;
 	s->pending = record->pending;
 	return 0;
@@ -161,7 +161,7 @@ int state_read_pending(struct state *s, void *buffer)
 	uint64_t end = s->pending_at + s->pending;
 
 	for (uint64_t at = s->pending_at; at < end;) {
-		ssize_t n = pread(fileno(s->in), buffer, end - at, (off_t)at);
+		ssize_t n = pread(fileno(s->in), buffer, (size_t)(end - at), (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;

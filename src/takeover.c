@@ -71,10 +71,10 @@ static int read_pending(struct taking *t, const struct state_record *record,
 	*pending = NULL;
 	if (record->pending == 0)
 		return 0;
-	*pending = malloc(sizeof(**pending) + record->pending);
+	*pending = malloc(sizeof(**pending) + (size_t)record->pending);
 	if (!*pending)
 		return -ENOMEM;
-	(*pending)->size = record->pending;
+	(*pending)->size = (size_t)record->pending;
 	(*pending)->sent = 0;
 	r = state_read_pending(&t->state, (*pending)->data);
 	if (r < 0) {

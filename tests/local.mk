@@ -101,7 +101,8 @@ failing_flags = $(AM_LDFLAGS) \
 	-Wl,--wrap=getsockname,--wrap=getpeername,--wrap=getsockopt,--wrap=setsockopt \
 	-Wl,--wrap=sendmsg,--wrap=recvmsg,--wrap=send,--wrap=recv,--wrap=read,--wrap=write \
 	-Wl,--wrap=open,--wrap=fstat,--wrap=fdopen,--wrap=fopen,--wrap=fmemopen,--wrap=fflush \
-	-Wl,--wrap=open_memstream,--wrap=strdup
+	-Wl,--wrap=open_memstream,--wrap=strdup \
+	-Wl,--wrap=mmap64,--wrap=fcntl64,--wrap=open64,--wrap=fstat64,--wrap=fopen64
 tests_unit_client_LDFLAGS = $(failing_flags)
 
 # What only a real service manager knows is said by the test.

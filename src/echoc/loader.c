@@ -101,12 +101,10 @@ static void wait_and_serve(struct loader *l)
 	struct epoll_event events[BATCH];
 	int64_t next = earliest(connect_time(l), message_time(l));
 	int64_t ns = earliest(next, l->expired + EXPIRE_INTERVAL_NS) - clock_ns();
-	struct timespec timeout = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	struct timespec timeout = clock_wait(ns);
 	bool woken = false;
 	int n;
 
-	if (ns < 0)
-		timeout = (struct timespec){ 0 };
 	n = epoll_pwait2(links->poller.epoll_fd, events, BATCH, &timeout, NULL);
 	look_up(l);
 	do_what_is_due(l);

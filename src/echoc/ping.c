@@ -98,10 +98,7 @@ static void wait_for_something(struct ping *p)
 
 	if (oldest != INT64_MAX)
 		next = earliest(next, oldest + p->options->timeout + 1);
-	next -= clock_ns();
-	if (next < 0)
-		next = 0;
-	timeout = (struct timespec){ .tv_sec = next / 1000000000, .tv_nsec = next % 1000000000 };
+	timeout = clock_wait(next - clock_ns());
 	if (ppoll(fds, 2, &timeout, NULL) <= 0)
 		return;
 	signal = signals_next(p->signal_fd);

@@ -181,7 +181,7 @@ static size_t size_of(const unsigned char *file, const struct state_header *h)
 		if (end > FILE_SIZE)
 			return SIZE_MAX;
 	}
-	return end;
+	return (size_t)end;
 }
 
 enum { SEALED = 1, TRUE_MAGIC = 2, TRUE_SIZE = 4, GIVEN_VERSION = 8, TRUE_LAYOUT = 32 };
@@ -223,7 +223,7 @@ static void check_state(int fd)
 	static char bytes[FILE_SIZE];
 	struct state s;
 	struct state_record record;
-	size_t pending = 0;
+	uint64_t pending = 0;
 
 	if (state_open(&s, fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
 		fuzz_check(!s.in && s.n_connections == 0);

@@ -23,7 +23,7 @@
 
 #include "helper.h"
 
-#define PLENTY ((size_t)1 << 40)
+#define PLENTY (SIZE_MAX / 2)
 
 static unsigned char buffer[65536];
 static struct echo echo;

@@ -19,6 +19,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if defined(_FILE_OFFSET_BITS) && __SIZEOF_LONG__ == 4 /* then glibc has other names for these */
+#define __wrap_mmap __wrap_mmap64
+#define __real_mmap __real_mmap64
+#define __wrap_fcntl __wrap_fcntl64
+#define __real_fcntl __real_fcntl64
+#define __wrap_open __wrap_open64
+#define __real_open __real_open64
+#define __wrap_fstat __wrap_fstat64
+#define __real_fstat __real_fstat64
+#define __wrap_fopen __wrap_fopen64
+#define __real_fopen __real_fopen64
+#endif
+
 static atomic_uint turn; /* calls up to the one that fails, 0: none will */
 static atomic_bool failed;
 static atomic_bool here;	   /* only calls of one thread count, */

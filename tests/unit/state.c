@@ -113,7 +113,7 @@ static void check_all(void)
 		cr_assert_eq(state_next(&s, &record), 0);
 		cr_assert_eq(memcmp(&record, &records[i], sizeof(record)), 0);
 		cr_assert_eq(state_read_pending(&s, bytes), 0);
-		cr_assert_eq(memcmp(bytes, expected, record.pending), 0);
+		cr_assert_eq(memcmp(bytes, expected, (size_t)record.pending), 0);
 		expected += record.pending;
 	}
 	cr_assert_eq(state_next(&s, &record), -EBADMSG);

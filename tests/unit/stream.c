@@ -211,7 +211,7 @@ TEST(stream, partly_sent)
 	size_t size = 64 << 20, sent;
 
 	add(size);
-	sent = value(&tally.bytes_sent);
+	sent = (size_t)value(&tally.bytes_sent);
 	cr_assert_lt(sent, size, "the socket takes it all");
 	while (recv(theirs, data, sizeof(data), MSG_DONTWAIT) > 0)
 		;
