@@ -1,6 +1,7 @@
 /*
  * echod: parse, start, run.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -26,16 +27,31 @@ static int serve(const struct conf *conf, const struct cmdline *cmdline)
 	return status;
 }
 
+/* What the machine lacks now is no fault of the file, and may be there at another try. */
+static int status_of(int error)
+{
+	switch (error) {
+	case -EIO:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+		return EX_OSERR;
+	default:
+		return EX_CONFIG;
+	}
+}
+
 static int act(const struct cmdline *cmdline)
 {
 	struct conf conf;
 	struct problems problems;
+	int r = conf_load(&conf, &cmdline->options.source, &problems);
 
-	if (conf_load(&conf, &cmdline->options.source, &problems) < 0) {
+	if (r < 0) {
 		report_configuration_refused(&problems);
 		if (cmdline->action == CMDLINE_SERVE)
 			service_status(problems.text[0]);
-		return EX_CONFIG;
+		return status_of(r);
 	}
 	switch (cmdline->action) {
 	case CMDLINE_TEST:

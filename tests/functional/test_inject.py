@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import subprocess
 import tempfile
 
 import harness
@@ -78,6 +79,18 @@ class Starting(harness.Test):
                 d.wait_exit()
                 self.assertIn("Resource temporarily unavailable", d.log())
                 self.assertNotIn("ready:", d.log())
+
+    @harness.needs_strace
+    def test_file_cannot_be_read(self):
+        """a file that cannot be read for want of something is no wrong file: it may be tried again [F55]"""
+        for call, error in (("openat", "EMFILE"), ("openat", "ENOMEM"), ("read", "EIO")):
+            with self.subTest(call, error=error), tempfile.NamedTemporaryFile("w") as f:
+                command = [*harness.strace([f"{call}:error={error}"]), "-P", f.name,
+                           harness.ECHOD, "-c", f.name, "-o", "listen=127.0.0.1:0"]
+                p = subprocess.run(command, capture_output=True, text=True, timeout=harness.DEADLINE,
+                                   env={**os.environ, **harness.NO_LEAKS})
+                self.assertEqual(p.returncode, 71, p.stderr)
+                self.assertIn(os.strerror(getattr(errno, error)), p.stderr)
 
     @harness.needs_strace
     def test_limits_are_secret(self):
