@@ -27,7 +27,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -297,24 +296,11 @@ static bool serve_batch(struct acceptor *a)
 	return true;
 }
 
-/*
- * Where an acceptor has its CPU to share with a worker, it need not interrupt
- * it for each connection: that costs two switches of threads, and a queue of
- * several is accepted for little more than one.  A sandbox may forbid it.
- */
-static void yield_to_workers(void)
-{
-	static const struct sched_param priority;
-
-	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &priority);
-}
-
 static void *run(void *arg)
 {
 	struct acceptor *a = arg;
 
 	pthread_setname_np(pthread_self(), "acceptor");
-	yield_to_workers();
 	confine_enter(CALLS_OF_IO, "acceptor");
 	while (serve_batch(a))
 		;

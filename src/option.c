@@ -32,7 +32,7 @@ const struct option option_table[OPTION_COUNT] = {
 	NUMBER(connection_burst_per_source, "100", 1, 1000000),
 	TIME(idle_timeout, "10m", YEAR),
 	TIME(stall_timeout, "1m", YEAR),
-	TIME(shutdown_timeout, "10s", 3600),
+	TIME(shutdown_timeout, "8s", 3600),
 	FIXED_SIZE(buffer_size, "256K", 4096, 16 * MEBI),
 	SIZE(pending_memory, "64M", INT64_C(1048576) * MEBI),
 	FIXED_SIZE(receive_buffer, "0", 0, 1024 * MEBI - 1),

@@ -18,6 +18,14 @@ void report_ready(unsigned workers, int64_t max_connections)
 	log_end(&r, "ready: %u workers, at most %" PRId64 " connections", workers, max_connections);
 }
 
+void report_privileges(const char *which)
+{
+	if (which)
+		log_warning("%s, which is not needed: use a user of its own, and for a port below "
+			    "1024 the capability CAP_NET_BIND_SERVICE",
+			    which);
+}
+
 void report_start_failed(int error)
 {
 	struct log_record r;

@@ -12,6 +12,9 @@
 #include "event.h"
 #include "problems.h"
 
+/* which: see privileges_needless(); NULL is not logged. */
+void report_privileges(const char *which);
+
 void report_ready(unsigned workers, int64_t max_connections);
 void report_start_failed(int error);
 

@@ -32,6 +32,7 @@
 #include "handover.h"
 #include "listening.h"
 #include "log.h"
+#include "privileges.h"
 #include "reactor.h"
 #include "repair.h"
 #include "report.h"
@@ -354,6 +355,7 @@ int server_start(struct server **server, const struct conf *conf,
 	s->source = &options->source;
 	s->signal_fd = -1;
 	log_set_level((enum log_level)conf->log_level);
+	report_privileges(privileges_needless());
 	activation_sort(&activation);
 	r = listening_start(&s->listening, &activation, conf, options->only_passed);
 	if (r < 0)

@@ -43,6 +43,11 @@ FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 REFUSED = r"refused (a connection|\d+ connections, the last) from "
 
 
+# What each start as root says first, by which tests may be run; test_cmdline.py looks at it, and the
+# other tests do not see it.
+AS_ROOT = re.compile("running .*, which is not needed: .*\n?")
+
+
 class Kind(typing.NamedTuple):
     """A row of the table in src/event.c."""
     id: str
@@ -237,6 +242,7 @@ class Echod(Server):
     """
 
     at_first = None  # its holdings when it was ready
+    as_root = ""  # what it said of needless privileges
     ending = False  # it was told to end
 
     def __init__(self, *args, conf=None, listen="127.0.0.1:0", expect=(), prefix=(), status=0,
@@ -268,8 +274,12 @@ class Echod(Server):
 
     def _read(self):
         for line in self.process.stderr:
+            line = line.decode(errors="replace").rstrip("\n")
+            if AS_ROOT.search(line):
+                self.as_root = line
+                continue
             with self.changed:
-                self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                self.lines.append(line)
                 self.changed.notify_all()
         with self.changed:
             self.lines.append(None)  # end of the log

@@ -131,6 +131,38 @@ class Privileges(harness.Test):
             self.assertIn("ready: ", p.stderr)
 
 
+class Needless(harness.Test):
+    """Privileges that it has and does not need."""
+
+    def needless(self, *prefix):
+        """What a start says of privileges that it does not need."""
+        with Echod(prefix=prefix) as d:
+            return d.as_root
+
+    def test_root(self):
+        """a start as root is told, before it is ready; a check is not a start"""
+        prefix = () if os.geteuid() == 0 else ("unshare", "-r")
+        if prefix and subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no user namespace for us here")
+        self.assertIn("running as root", self.needless(*prefix))
+        for check in ("-t", "-p"):
+            p = subprocess.run([*prefix, ECHOD, check, "-c", "/dev/null"], capture_output=True, text=True)
+            self.assertEqual((p.returncode, p.stderr), (0, ""))
+
+    def test_user(self):
+        """a user with the capability for port 7, or none, is told nothing"""
+        if os.geteuid() != 0:
+            self.assertFalse(self.needless())
+            self.skipTest("only root can give capabilities")
+        user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        if subprocess.run([*user, ECHOD, "-V"], stdout=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("another user cannot run it where it is")
+        bind, raw = (("--inh-caps=+" + c, "--ambient-caps=+" + c) for c in ("net_bind_service", "net_raw"))
+        self.assertFalse(self.needless(*user))
+        self.assertFalse(self.needless(*user, *bind))
+        self.assertIn("more capabilities", self.needless(*user, *raw))
+
+
 class NoIPv6(harness.Test):
     @harness.needs("strace")
     def test_left_out(self):

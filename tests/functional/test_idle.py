@@ -1,5 +1,6 @@
 """An idle daemon does nothing."""
 
+import os
 import time
 
 import harness
@@ -7,6 +8,13 @@ from harness import Echod
 
 
 class Idle(harness.Test):
+    def test_policy(self):
+        """every thread has the scheduling policy that the daemon was started with"""
+        for option, policy in (("--other", os.SCHED_OTHER), ("--batch", os.SCHED_BATCH), ("--idle", os.SCHED_IDLE)):
+            with self.subTest(option), Echod(prefix=("chrt", option, "0")) as d:
+                for tid, name in d.threads().items():
+                    self.assertEqual(os.sched_getscheduler(tid), policy, name)
+
     def test_no_wakeups(self):
         """with 1,000 idle connections and timeouts far away no thread wakes up [F42]"""
         if harness.SANITIZERS:

@@ -80,7 +80,7 @@ class Notify(Listening):
             d.signal(signal.SIGTERM)
             told = self.told()
             self.assertEqual(told["STOPPING"], "1")
-            self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 10_000_000)  # shutdown_timeout
+            self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 8_000_000)  # shutdown_timeout
 
     def test_status(self):
         """the status follows the connections, and is not told again while nothing changes"""

@@ -36,8 +36,8 @@ ROOMS = [
     {"option", "connection"},
     {"settings", "problems", "service", "store", "carrier", "confine", "manager", "state"},
     {"notify"},
-    {"address", "calls", "clock", "comments", "conduit", "counters", "cpus", "descriptors", "log", "probe",
-     "quantity", "signals", "textfile"},
+    {"address", "calls", "clock", "comments", "conduit", "counters", "cpus", "descriptors", "log",
+     "privileges", "probe", "quantity", "signals", "textfile"},
     {"event", "writer"},
     {"thread"},
 ]

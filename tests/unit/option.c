@@ -129,6 +129,16 @@ TEST(option, bounds_fit_their_users)
 	cr_expect_eq(option_find("listen")->max, CONF_LISTEN_MAX);
 }
 
+/* A stop ends before those who wait for ten seconds, as docker stop does, kill. */
+TEST(option, stop_is_short)
+{
+	const struct option *o = option_find("shutdown_timeout");
+	int64_t seconds;
+
+	cr_assert_eq(option_parse(o, o->initial, &seconds), 0);
+	cr_expect_leq(seconds, 8);
+}
+
 /* A number is all of the text, decimal, and never cut by an overflow. */
 TEST(option, numbers)
 {
