@@ -78,7 +78,8 @@ WITHOUT_ERRORS = """
 MEMORY = "brk,mmap,mprotect"
 
 # An error of these may cost the connection on which it is made, and only that.
-COSTLY = {"epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto", "splice"}
+COSTLY = {"epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto", "shutdown",
+          "splice"}
 
 # Of these an error may cost a line of the log.
 LOGGING = {"sendto", "write"}

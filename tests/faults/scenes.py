@@ -88,7 +88,7 @@ class Fault(typing.NamedTuple):
 
     def may_take_pipe(self):
         """True if it may cost a worker its pipe."""
-        return self.is_error() and self.call == "read"
+        return self.is_error() and self.call in ("read", "splice")
 
     def may_mute(self):
         """True if it may cost lines of the log."""
