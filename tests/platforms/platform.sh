@@ -14,8 +14,12 @@ set -eu
 suite=$1 architecture=$2 mirror=$3 folder=$4 root=$4/root
 kind=linux64 # what uname(1) says
 [ "$architecture" != i386 ] || kind=linux32
-[ "${5-}" = inside ] || exec setarch $kind \
-    unshare --mount --pid --fork --kill-child --mount-proc "$0" "$1" "$2" "$3" "$4" inside
+if [ "${5-}" != inside ]; then
+    exec 9>"$folder.lock"
+    flock --nonblock 9 || { echo "dev: another run uses $folder" >&2; exit 1; }
+    exec setarch $kind \
+        unshare --mount --pid --fork --kill-child --mount-proc "$0" "$1" "$2" "$3" "$4" inside
+fi
 
 # Shows the output of a command only if it fails.
 quietly() {
@@ -67,4 +71,4 @@ umount -l /run/old
 rmdir /run/old
 cd /srv/echod
 env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-    ./dev test plain </dev/null
+    ./dev test plain </dev/null 9>&-
