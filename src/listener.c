@@ -52,7 +52,7 @@ static const struct {
 	{ IPPROTO_IPV6, IPV6_RECVERR, 0 },
 };
 
-static int set(int fd, int level, int name, long value)
+static int set(int fd, int level, int name, int64_t value)
 {
 	int v = (int)value;
 
@@ -83,7 +83,7 @@ static int set_relied_on(int fd)
 	return r;
 }
 
-static int set_keepalive(int fd, long seconds)
+static int set_keepalive(int fd, int64_t seconds)
 {
 	int r = set(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
 
@@ -93,7 +93,7 @@ static int set_keepalive(int fd, long seconds)
 }
 
 /* Without a size the kernel adapts the buffer to each connection. */
-static int set_buffer(int fd, int name, long size)
+static int set_buffer(int fd, int name, int64_t size)
 {
 	return size ? set(fd, SOL_SOCKET, name, size) : 0;
 }
@@ -103,7 +103,7 @@ static int set_buffer(int fd, int name, long size)
  * cookie may be old, or not be asked for.  listen(2) can turn it on (the sysctl
  * net.ipv4.tcp_fastopen).
  */
-static int listen_on(int fd, long backlog)
+static int listen_on(int fd, int64_t backlog)
 {
 	if (listen(fd, (int)backlog) < 0)
 		return -errno;
