@@ -186,19 +186,19 @@ class Confined(harness.Test):
         self.check_ends(thread, NOBODY)
 
     def test_worker(self):
-        """a worker that makes a call beside its work ends the process, which names the call"""
+        """a worker that makes a call beside its work ends the process, which names the call [P20]"""
         self.check_ends("worker", [*NOBODY, *UNKNOWN, *ONLY_CONTROL])
 
     def test_acceptor(self):
-        """so does the acceptor, which has the same list"""
+        """so does the acceptor, which has the same list [P20]"""
         self.check_ends("acceptor", [*NOBODY[::4], *UNKNOWN[::4], *ONLY_CONTROL[::4]])
 
     def test_main(self):
-        """what an attacker needs ends the process in main, too; any other call fails with ENOSYS"""
+        """what an attacker needs ends the process in main, too; any other call fails with ENOSYS [P20]"""
         self.check_control("echod")
 
     def test_rescue(self):
-        """so it is in the thread that waits for the watchdog"""
+        """so it is in the thread that waits for the watchdog [P20]"""
         self.check_control("rescue")
 
     def test_allowed(self):
@@ -231,7 +231,7 @@ class Confined(harness.Test):
                 d.kill()
 
     def test_library(self):
-        """a library that makes an unexpected call in main cannot end it: it serves, reloads and stops"""
+        """a library that makes an unexpected call in main cannot end it: it serves, reloads and stops [F60]"""
         for call in (("getpgid", 0), ("prctl", 0, 0, 0, 0, 0), ("clone", CLONE_THREAD, 0, 0, 0, 0)):
             with Backdoor(env=surprise("echod", *call), conf="log_level = info\n") as d:
                 harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
@@ -248,7 +248,7 @@ class Confined(harness.Test):
                 self.assertGreater(d.log().count(SURPRISED), before)
 
     def test_library_at_the_end(self):
-        """so it is at an abort, which is one still"""
+        """so it is at an abort, which is one still [F60]"""
         d = Backdoor(env=surprise("echod", "getpgid", 0), expect=["."])
         try:
             harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
@@ -269,7 +269,7 @@ class Confined(harness.Test):
             d.wait_exit()
 
     def test_bus(self):
-        """whatever the environment says of the bus, main lives to stop in order, and starts no program"""
+        """whatever the environment says of the bus, main lives to stop in order, and starts no program [F60]"""
         with tempfile.TemporaryDirectory() as directory, socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))  # and does not listen
             port, started = closed.getsockname()[1], os.path.join(directory, "started")

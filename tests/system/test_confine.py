@@ -77,11 +77,11 @@ class Confine(machine.Test):
         self.assertIn("which ends the process", explained)
 
     def test_service(self):
-        """echod.service: journal and status tell of the call, and the service comes back"""
+        """echod.service: journal and status tell of the call, and the service comes back [P20]"""
         self.check("echod")
 
     def test_sealed(self):
-        """echod-sealed.service: journal and status tell of the call, and the service comes back"""
+        """echod-sealed.service: journal and status tell of the call, and the service comes back [P20]"""
         self.check("echod-sealed")
 
 
