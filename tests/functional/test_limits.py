@@ -193,7 +193,7 @@ class Descriptors(harness.Test):
     def test_system_limit(self):
         """where the system allows a process fewer than its hard limit, these are the limit [F22]"""
         with harness.Disguise({"/proc/sys/fs/nr_open": "150\n"}) as prefix:
-            with Echod("-o", "workers=1", prefix=(*prefix, "prlimit", "--nofile=100:300")) as d:
+            with Echod("-o", "workers=1", prefix=("prlimit", "--nofile=100:300", *prefix)) as d:
                 self.assertIn(int(d.wait_log(r"at most (\d+) connections").group(1)), range(100, 150))
                 self.assertEqual(resource.prlimit(d.pid, resource.RLIMIT_NOFILE), (150, 150))
 
