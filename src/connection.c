@@ -157,6 +157,7 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 {
 	bool peek = echo->held + echo->size > echo->budget;
 	ssize_t got = recv(fd, echo->buffer, echo->size, peek ? MSG_PEEK : 0);
+	uint64_t before = c->echoed;
 	ssize_t sent;
 	int r = 0;
 
@@ -168,9 +169,10 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 		return errno == EINTR ? TURN_MORE : -errno;
 	PROBE_RECV(fd, got, peek);
 	sent = send_out(c, fd, echo->buffer, (size_t)got);
+	/* Also before an error, which may come after a part has been sent. */
+	echo->received += peek ? c->echoed - before : (uint64_t)got;
 	if (sent < 0)
 		return (int)sent;
-	echo->received += (uint64_t)(peek ? sent : got);
 	c->streams = got >= LARGE;
 	if (peek)
 		r = drop(fd, echo, (size_t)sent);

@@ -314,13 +314,22 @@ TEST(connection, script)
 	}
 }
 
-/* With an error at any place the turn ends with it, and the budget comes back. */
+/*
+ * With an error at any place the turn ends with it, and the budget comes back.
+ * What was sent before it was received, and is counted so.
+ */
 TEST(connection, script_with_errors)
 {
 	static const int errors[] = { ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENOBUFS, ENOMEM };
 
-	for (int run = 0; run < 1000; run++)
+	for (int run = 0; run < 1000; run++) {
+		uint64_t before = echo.received, out = 0;
+
 		run_script(&(struct script){ .error = errors[run % 6] });
+		for (int i = 0; i < STREAMS; i++)
+			out += streams[i].out;
+		cr_assert_geq(echo.received - before, out);
+	}
 }
 
 /* A budget that changes in between is in force from the next receive on. */
