@@ -119,7 +119,7 @@ static void allowed_quantity(const struct option *o, char *text, size_t size)
 		example = ", such as 65536 or 64K";
 	} else if (o->kind == OPTION_SHARE) {
 		what = "share";
-		example = ", such as 500 or 25%";
+		example = ", such as 500, or from 1% to 100%";
 	}
 	snprintf(text, size, "only a %s from %s to %s%s", what, option_format(o, o->min, min),
 		 option_format(o, o->max, max), example);

@@ -46,9 +46,11 @@ void problems_vadd(struct problems *p, int line, const char *fmt, va_list ap)
 	char *text;
 	int n;
 
-	p->has_more = p->n == PROBLEMS_MAX;
-	if (p->has_more) {
-		snprintf(p->text[PROBLEMS_MAX - 1], size, "there are more errors");
+	if (p->has_more)
+		return;
+	if (p->n == PROBLEMS_MAX) {
+		p->has_more = true;
+		snprintf(p->text[p->n++], size, "there are more errors");
 		return;
 	}
 	text = p->text[p->n++];

@@ -12,8 +12,8 @@
 
 struct problems {
 	unsigned n;
-	bool has_more; /* than PROBLEMS_MAX, which the last one says */
-	char text[PROBLEMS_MAX][512];
+	bool has_more; /* than PROBLEMS_MAX, which one more text says */
+	char text[PROBLEMS_MAX + 1][512];
 	const char *place; /* where the next ones are: a path, or an override */
 	bool is_override;
 };

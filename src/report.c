@@ -21,8 +21,9 @@ void report_ready(unsigned workers, int64_t max_connections)
 void report_privileges(const char *which)
 {
 	if (which)
-		log_warning("%s, which is not needed: use a user of its own, and for a port below "
-			    "1024 the capability CAP_NET_BIND_SERVICE",
+		log_warning("%s, which is not needed: another user will do, and "
+			    "CAP_NET_BIND_SERVICE alone "
+			    "for a port below 1024",
 			    which);
 }
 

@@ -39,7 +39,7 @@ static void file_write(struct file *file, const void *data, size_t size)
 
 static void check_refusal(const struct problems *problems)
 {
-	fuzz_check(problems->n >= 1 && problems->n <= PROBLEMS_MAX);
+	fuzz_check(problems->n >= 1 && problems->n <= PROBLEMS_MAX + 1);
 	for (unsigned i = 0; i < problems->n; i++) {
 		fuzz_check(*problems->text[i]);
 		for (const char *c = problems->text[i]; *c; c++)

@@ -316,7 +316,7 @@ TEST(option, allowed)
 	option_allowed(option_find("shutdown_timeout"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a time from 0 to 1h, such as 45 or 10m");
 	option_allowed(option_find("max_connections_per_source"), text, sizeof(text));
-	cr_assert_str_eq(text, "only a share from 0 to 16777216, such as 500 or 25%");
+	cr_assert_str_eq(text, "only a share from 0 to 16777216, such as 500, or from 1% to 100%");
 	option_allowed(option_find("tcp_nodelay"), text, sizeof(text));
 	cr_assert_str_eq(text, "only true or false");
 	option_allowed(option_find("log_level"), text, sizeof(text));
