@@ -144,7 +144,7 @@ class Sources(Network):
             subprocess.run(["ip", *command.split()], check=True)
 
     def test_default(self):
-        """by default a source that takes all it can leaves room for the others; loopback has no such limit [F16]"""
+        """by default a source that takes all it can leaves room for the others; loopback has no such limit [F16 P2]"""
         sources = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
         for source in sources:
             self.ip(f"addr add {source}/32 dev lo")
