@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,9 @@ TEST(server, beginning)
 static struct activation stored;
 static pthread_t manager;
 static int manager_fd;
+static struct sockaddr_un manager_address;
+static socklen_t manager_address_size;
+static sem_t manager_has_settled;
 
 int __wrap_manager_process(struct manager *m);
 
@@ -177,6 +181,8 @@ static void *manage(void *arg)
 		m.msg_controllen = sizeof(control);
 		n = recvmsg(manager_fd, &m, MSG_CMSG_CLOEXEC);
 		message[n < 0 ? 0 : n] = '\0';
+		if (strcmp(message, "settle") == 0)
+			sem_post(&manager_has_settled);
 		if (n < 0 || m.msg_controllen < sizeof(control) ||
 		    control.header.cmsg_type != SCM_RIGHTS)
 			continue;
@@ -188,17 +194,31 @@ static void *manage(void *arg)
 
 static void start_manager(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char name[sizeof(address.sun_path)];
+	struct sockaddr_un *address = &manager_address;
+	char name[sizeof(address->sun_path)];
 
 	snprintf(name, sizeof(name), "@echod-test-%d", (int)getpid());
-	memcpy(address.sun_path + 1, name + 1, strlen(name + 1));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path + 1, name + 1, strlen(name + 1));
+	manager_address_size = (socklen_t)(sizeof(sa_family_t) + strlen(name));
+	sem_init(&manager_has_settled, 0, 0);
 	manager_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	cr_assert_eq(bind(manager_fd, (struct sockaddr *)&address,
-			  (socklen_t)(sizeof(sa_family_t) + strlen(name))),
-		     0);
+	cr_assert_eq(bind(manager_fd, (struct sockaddr *)address, manager_address_size), 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	cr_assert_eq(pthread_create(&manager, NULL, manage, NULL), 0);
+}
+
+/* Waits until the manager has looked at all that was sent to it; the barrier may have failed. */
+static void settle_manager(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(sendto(fd, "settle", 6, 0, (struct sockaddr *)&manager_address,
+			    manager_address_size),
+		     6);
+	close(fd);
+	while (sem_wait(&manager_has_settled) < 0)
+		continue;
 }
 
 /* Clients that have been echoed, so a worker has them. */
@@ -261,6 +281,7 @@ static bool hand_over(unsigned nth, unsigned *lost)
 	kill(getpid(), SIGTERM);
 	cr_assert_eq(server_run(server), EX_OK);
 	failed = failing_end();
+	settle_manager();
 	server_free(server);
 	close_all_tcp();
 	*lost = count_lost(helper_caught());
