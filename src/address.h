@@ -19,10 +19,10 @@
 #include <sys/socket.h>
 
 struct address {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
+	union { /* the largest first: an initializer may clear that one only */
 		struct sockaddr_in6 v6;
+		struct sockaddr_in v4;
+		struct sockaddr any;
 	};
 	socklen_t size;		/* of the member that any.sa_family names */
 	char zone[IF_NAMESIZE]; /* as written; "": none, or it is resolved in sin6_scope_id */

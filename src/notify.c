@@ -54,7 +54,7 @@ static int send_to(const struct sockaddr_un *address, int size, const char *text
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(fd))];
-	} control = { .header = { CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS } };
+	} control;
 	struct iovec iov = { (char *)text, strlen(text) };
 	struct msghdr message = {
 		.msg_name = (struct sockaddr_un *)address,
@@ -67,6 +67,9 @@ static int send_to(const struct sockaddr_un *address, int size, const char *text
 	if (s < 0)
 		return -errno;
 	if (fd >= 0) {
+		memset(&control, 0,
+		       sizeof(control)); /* an initializer may leave padding as it is */
+		control.header = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);

@@ -21,7 +21,8 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
 	if (id != CLOCK_MONOTONIC || now == 0)
 		return __real_clock_gettime(id, t);
-	*t = (struct timespec){ .tv_sec = now / 1000, .tv_nsec = now % 1000 * 1000000 };
+	*t = (struct timespec){ .tv_sec = (time_t)(now / 1000),
+				.tv_nsec = (long)(now % 1000 * 1000000) };
 	return 0;
 }
 
