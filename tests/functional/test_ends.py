@@ -51,9 +51,10 @@ class Unread(harness.Test):
             clients = []
             while d.counters()["closed_stall_timeout"] < 2 * most:
                 with contextlib.suppress(OSError):  # refused, sooner or later
-                    clients.append(stack.enter_context(d.connect(rcvbuf=4096)))
-                    clients[-1].sendall(bytes(SIZE))
-                    clients[-1].shutdown(socket.SHUT_WR)
+                    s = stack.enter_context(d.connect(rcvbuf=4096))
+                    s.sendall(bytes(SIZE))
+                    s.shutdown(socket.SHUT_WR)
+                    clients.append(s)  # the others have heard of their reset already
                 # one more is about to be closed, whose place was given away, and one to be refused
                 self.assertLessEqual(len(siege.held(d.port)), most + 2)
             d.wait_open(0)
