@@ -67,12 +67,12 @@ static int send_to(const struct sockaddr_un *address, int size, const char *text
 	if (s < 0)
 		return -errno;
 	if (fd >= 0) {
-		memset(&control, 0,
-		       sizeof(control)); /* an initializer may leave padding as it is */
+		/* All of it is sent, and an initializer may leave padding as it is. */
+		memset(control.bytes, 0, sizeof(control.bytes));
 		control.header = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
 	}
 	r = sendmsg(s, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 	close(s);
