@@ -458,7 +458,7 @@ class Manual(harness.Test):
     def test_reload_of_another_file(self):
         """the drop-in for another file reloads as the units do"""
         commands = lambda text: re.findall("^ExecReload=(.+)$", text, re.M)
-        unit, sealed = (commands(read(harness.SRCDIR, f"systemd/{name}.service.in"))
+        unit, sealed = (commands(read(harness.BUILDDIR, f"systemd/{name}.service"))
                         for name in ("echod", "echod-sealed"))
         self.assertEqual(unit, sealed)
         shown = commands(text_of(section(page("echod.8"), "EXAMPLES")))
