@@ -233,8 +233,8 @@ bool listener_is_alive(const struct listener *listener)
 {
 	int listens = 0;
 
-	return listener->fd >= 0 && get(listener->fd, SO_ACCEPTCONN, &listens, sizeof(listens)) &&
-	       listens;
+	return listener->fd >= 0 &&
+	       (!get(listener->fd, SO_ACCEPTCONN, &listens, sizeof(listens)) || listens);
 }
 
 /* True if both have the same value of an option of so many bytes, or none. */

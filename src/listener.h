@@ -52,7 +52,8 @@ void listener_release_buffers(const struct listener *listener, const struct conf
 
 /*
  * True if it listens.  A listener that anyone who has the socket has shut down,
- * or that was destroyed from elsewhere (ss -K), does not, and never will.
+ * or that was destroyed from elsewhere (ss -K), does not, and never will.  True
+ * as well if the kernel does not say, for to open another one drops its queue.
  */
 bool listener_is_alive(const struct listener *listener);
 

@@ -32,6 +32,16 @@ class Faults(harness.Test):
         """a listener that cannot be watched for want of memory is watched as soon as there is some"""
         self.only("reload.plain/epoll_ctl/error=ENOMEM/1", "reload.plain/epoll_ctl/error=ENOSPC/2")
 
+    def test_unknown(self):
+        """a listener of which the kernel does not say whether it listens is kept, with its queue"""
+        with Echod("-o", "system_call_filter=false", conf="") as d:
+            was = d.listeners()
+            nothing = scenes.Fault("reload", "plain", "getsockopt", "error=ENOTSOCK", "1+")
+            with scenes.ByStrace(d.pid, nothing):
+                d.signal(signal.SIGHUP)
+                d.wait_log("reloaded")
+            self.assertEqual(d.listeners(), was)
+
     def test_words(self):
         """a start that fails says why, at its first allocation and its first descriptor too [F33]"""
         self.only(*(f"start.plain/malloc/fail/{n}" for n in range(1, 12)))
