@@ -6,14 +6,14 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "activation.h"
-#include "cmdline.h"
-#include "descriptors.h"
-#include "log.h"
-#include "report.h"
-#include "server.h"
-#include "service.h"
-#include "signals.h"
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "listen/activation.h"
+#include "restart/report.h"
+#include "supervisor/cmdline.h"
+#include "supervisor/server.h"
+#include "systemd/service.h"
 
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
 {

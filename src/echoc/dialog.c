@@ -9,7 +9,7 @@
  * also between two prompts, for keys that are typed ahead; in canonical mode a
  * ^D among them would be lost.
  */
-#include "dialog.h"
+#include "echoc/dialog.h"
 
 #include <errno.h>
 #include <histedit.h>
@@ -23,9 +23,9 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#include "options.h"
-#include "screen.h"
-#include "wire.h"
+#include "echoc/options.h"
+#include "echoc/screen.h"
+#include "echoc/wire.h"
 
 #define HISTORY_LINES 1000
 #define SILENCE_MS 1000 /* then the echo of a line is not waited for any longer */

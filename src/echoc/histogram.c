@@ -1,4 +1,4 @@
-#include "histogram.h"
+#include "echoc/histogram.h"
 
 #include <errno.h>
 #include <math.h>

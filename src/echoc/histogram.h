@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "counters.h"
+#include "base/counters.h"
 
 #define HISTOGRAM_SUB_BITS 10
 #define HISTOGRAM_MAX_BITS 36 /* 2^36 ns are 68.7 s */

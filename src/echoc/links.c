@@ -17,7 +17,7 @@
  * later, but its latency counts from that time: no coordinated omission.
  * Without a rate a message is due when there is room for it.
  */
-#include "links.h"
+#include "echoc/links.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +26,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "payload.h"
+#include "base/clock.h"
+#include "echoc/payload.h"
 
 /* Without --duration a connection that is this many timeouts late is given up. */
 #define GIVE_UP 10

@@ -7,10 +7,10 @@
 #ifndef ECHOC_LINKS_H
 #define ECHOC_LINKS_H
 
-#include "options.h"
-#include "poller.h"
-#include "stream.h"
-#include "target.h"
+#include "base/poller.h"
+#include "echoc/options.h"
+#include "echoc/stream.h"
+#include "echoc/target.h"
 
 enum phase {
 	PHASE_CONNECT, /* until every connection has been made or has failed */

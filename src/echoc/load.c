@@ -3,7 +3,7 @@
  * it goes once a second, and sums up.  ^C ends the load in order, a second
  * one at once; the summary comes in any case.
  */
-#include "load.h"
+#include "echoc/load.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,10 +15,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "loader.h"
-#include "results.h"
-#include "signals.h"
+#include "base/clock.h"
+#include "base/signals.h"
+#include "echoc/loader.h"
+#include "echoc/results.h"
 
 #define SECOND_NS 1000000000
 

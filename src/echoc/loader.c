@@ -1,9 +1,9 @@
-#include "loader.h"
+#include "echoc/loader.h"
 
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-#include "clock.h"
+#include "base/clock.h"
 
 #define BATCH 512
 

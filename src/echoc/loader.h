@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-#include "links.h"
+#include "echoc/links.h"
 
 struct loader {
 	struct links links;

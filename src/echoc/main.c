@@ -4,12 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "descriptors.h"
-#include "load.h"
-#include "options.h"
-#include "ping.h"
-#include "talk.h"
-#include "target.h"
+#include "base/descriptors.h"
+#include "echoc/load.h"
+#include "echoc/options.h"
+#include "echoc/ping.h"
+#include "echoc/talk.h"
+#include "echoc/target.h"
 
 int main(int argc, char *argv[])
 {

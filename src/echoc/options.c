@@ -1,4 +1,4 @@
-#include "options.h"
+#include "echoc/options.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quantity.h"
+#include "base/quantity.h"
 
 #define SECOND 1e9
 

@@ -5,7 +5,7 @@
  * same eight bytes.  Keys are mixed too, so that neighbouring streams have
  * nothing in common.
  */
-#include "payload.h"
+#include "echoc/payload.h"
 
 #include <endian.h>
 #include <string.h>

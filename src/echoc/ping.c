@@ -3,7 +3,7 @@
  * start + n * interval and sent then even if an earlier one is not back, so a
  * server that stops shows in every message of that time.
  */
-#include "ping.h"
+#include "echoc/ping.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "options.h"
-#include "results.h"
-#include "signals.h"
-#include "stream.h"
-#include "target.h"
+#include "base/clock.h"
+#include "base/signals.h"
+#include "echoc/options.h"
+#include "echoc/results.h"
+#include "echoc/stream.h"
+#include "echoc/target.h"
 
 /* Messages on their way at once; more are sent when one is back or lost. */
 #define RING 1024

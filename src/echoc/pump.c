@@ -18,7 +18,7 @@
  * the loop busy.  Every event that is asked for is progress, which is why a
  * timeout of poll(2) is silence.
  */
-#include "pump.h"
+#include "echoc/pump.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -29,8 +29,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "options.h"
-#include "wire.h"
+#include "echoc/options.h"
+#include "echoc/wire.h"
 
 struct buffer {
 	size_t start, end;

@@ -1,4 +1,4 @@
-#include "results.h"
+#include "echoc/results.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "tally.h"
+#include "echoc/tally.h"
 
 /* What a tally does not know of its run. */
 struct results {

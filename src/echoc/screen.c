@@ -1,4 +1,4 @@
-#include "screen.h"
+#include "echoc/screen.h"
 
 #include <string.h>
 #include <wchar.h>

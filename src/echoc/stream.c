@@ -1,12 +1,12 @@
-#include "stream.h"
+#include "echoc/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "clock.h"
-#include "payload.h"
+#include "base/clock.h"
+#include "echoc/payload.h"
 
 int stream_init(struct stream *s, unsigned messages)
 {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tally.h"
+#include "echoc/tally.h"
 
 /* Receive and send in pieces of at most this. */
 #define STREAM_CHUNK (256 * 1024)

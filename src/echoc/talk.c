@@ -1,4 +1,4 @@
-#include "talk.h"
+#include "echoc/talk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dialog.h"
-#include "options.h"
-#include "pump.h"
-#include "target.h"
-#include "wire.h"
+#include "echoc/dialog.h"
+#include "echoc/options.h"
+#include "echoc/pump.h"
+#include "echoc/target.h"
+#include "echoc/wire.h"
 
 /* Rounded up, and no more than poll(2) can take. */
 static int to_ms(int64_t ns)

@@ -1,8 +1,8 @@
-#include "tally.h"
+#include "echoc/tally.h"
 
 #include <stdio.h>
 
-#include "options.h"
+#include "echoc/options.h"
 
 #define REPORTS 5
 

@@ -6,7 +6,7 @@
 #ifndef ECHOC_TALLY_H
 #define ECHOC_TALLY_H
 
-#include "histogram.h"
+#include "echoc/histogram.h"
 
 struct tally {
 	counter connections; /* that were made */

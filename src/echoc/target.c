@@ -1,4 +1,4 @@
-#include "target.h"
+#include "echoc/target.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "address.h"
+#include "base/address.h"
 
 #define TARGET_ADDRESSES 16
 

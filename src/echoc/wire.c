@@ -1,4 +1,4 @@
-#include "wire.h"
+#include "echoc/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "options.h"
+#include "echoc/options.h"
 
 void wire_init(struct wire *w, int fd, bool verify)
 {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ring.h"
+#include "echoc/ring.h"
 
 enum wire_end {
 	WIRE_OPEN,     /* it has not ended */

@@ -93,7 +93,7 @@ def analyse(name, paths):
 
 
 def main():
-    paths = sorted(glob.glob(f"{SRCDIR}/src/*.c") + glob.glob(f"{SRCDIR}/src/echoc/*.c"))
+    paths = sorted(glob.glob(f"{SRCDIR}/src/*.c") + glob.glob(f"{SRCDIR}/src/*/*.c"))
     names = sys.argv[1:] or list(TOOLS)
     missing = [name for name in names if not shutil.which(name)]
     if missing:

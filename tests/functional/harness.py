@@ -49,7 +49,7 @@ AS_ROOT = re.compile("running .*, which is not needed: .*\n?")
 
 
 class Kind(typing.NamedTuple):
-    """A row of the table in src/event.c."""
+    """A row of the table in src/base/event.c."""
     id: str
     level: str
     fields: list  # names, "*" for any word
@@ -57,7 +57,7 @@ class Kind(typing.NamedTuple):
 
 def kinds():
     """The kinds of records in the journal by their names, in their order."""
-    with open(os.path.join(SRCDIR, "src/event.c")) as f:
+    with open(os.path.join(SRCDIR, "src/base/event.c")) as f:
         head, table = f.read().split("event_kinds[EVENTS]")
     counters = " ".join(re.findall('"(ECHOD_.*?)"', head))
     rows = re.findall(r'"(\w+)", "(\w+)", LOG_(\w+),\s*("(.*?)"|COUNTER_FIELDS)', table)

@@ -230,7 +230,7 @@ class Manager:
         self.directory.cleanup()
 
 
-# What is stored, taken apart and forged; see src/state.h and src/carrier.h.
+# What is stored, taken apart and forged; see src/restart/state.h and src/restart/carrier.h.
 
 HEADER = struct.Struct("=8sIIIIIIq")
 RECORD = struct.Struct("=qQQIHH")

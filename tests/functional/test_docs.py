@@ -337,7 +337,7 @@ class Manual(harness.Test):
         self.assertEqual(re.findall(r"^\.It Ic (\S+)$", signals, re.M), names[:-1])
 
     def test_kinds(self):
-        """echod(8) has each kind of record as src/event.c has it, and explains each field once"""
+        """echod(8) has each kind of record as src/base/event.c has it, and explains each field once"""
         journal = section(page("echod.8"), "JOURNAL")
         entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
                              journal, re.M)

@@ -14,28 +14,28 @@ import mutations  # noqa: E402
 # One of each outcome; the file is none that anyone else would change for it.
 EXAMPLES = """
 [caught]
-file = "src/queue.c"
+file = "src/reactor/queue.c"
 old = "queue->tail = index;"
 new = ""
 brings = "a queue that holds one"
 tests = ["unit/queue order"]
 
 [equivalent]
-file = "src/queue.c"
+file = "src/reactor/queue.c"
 old = "c->ready = true;"
 new = "c->ready = !false;"
 brings = "nothing"
 tests = ["unit/queue order"]
 
 [gone]
-file = "src/queue.c"
+file = "src/reactor/queue.c"
 old = "no such text"
 new = ""
 brings = "nothing"
 tests = ["unit/queue order"]
 
 [wrong]
-file = "src/queue.c"
+file = "src/reactor/queue.c"
 old = "c->ready = true;"
 new = "c->ready = ;"
 brings = "nothing that could run"

@@ -161,7 +161,7 @@ class Notes(harness.Test):
         """echod(8) names each probe of the source with its arguments, and none besides"""
         macros = re.findall(r"^#define PROBE_(\w+)\((.*?)\)(?: \\\n)?\s+"
                             r"DTRACE_PROBE(\d)\(echod, (.*)\)$",
-                            read(harness.SRCDIR, "src/probe.h"), re.M)
+                            read(harness.SRCDIR, "src/base/probe.h"), re.M)
         for name, args, n, rest in macros:
             self.assertEqual(rest, f"{name.lower()}, {args}")
             self.assertEqual(int(n), len(args.split(", ")))

@@ -15,12 +15,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "cmdline.h"
+#include "base/address.h"
+#include "conf/option.h"
 #include "echoc/options.h"
 #include "echoc/target.h"
 #include "fuzz.h"
-#include "option.h"
+#include "supervisor/cmdline.h"
 
 #define ARGUMENTS 64
 

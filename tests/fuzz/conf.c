@@ -8,15 +8,15 @@
  * Whatever it was, the next file is read as if it were the first one: the
  * scanner of libconfuse is global.
  */
-#include "conf.h"
+#include "conf/conf.h"
 
 #include <ctype.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "conf/option.h"
 #include "fuzz.h"
-#include "option.h"
 
 #define OVERRIDES 8
 #define SEPARATOR 0xff

@@ -7,7 +7,7 @@
  * really said; nobody is forgotten who has something to do, nobody reads while
  * its echo waits; the budget holds, and in the end nothing is held.
  */
-#include "connection.h"
+#include "echo/connection.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -18,14 +18,14 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "conf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "conf/conf.h"
 #include "fuzz.h"
-#include "handover.h"
-#include "log.h"
-#include "state.h"
-#include "store.h"
-#include "takeover.h"
+#include "restart/handover.h"
+#include "restart/state.h"
+#include "restart/takeover.h"
+#include "systemd/store.h"
 
 #define FILE_SIZE 8192
 #define DESCRIPTORS 64 /* that have a record */

@@ -1,6 +1,6 @@
 /*
  * A worker without its thread: rounds with events, turns and times that the
- * input chooses.  src/clients.c and src/worker.c are included, so that their
+ * input chooses.  src/reactor/clients.c and src/reactor/worker.c are included, so that their
  * inner functions can be called and what they call be replaced.
  *
  * Events wait in a list as epoll(7) has it, first in, first out, each socket
@@ -13,7 +13,7 @@
  * collected; who is closed in order has nothing unacknowledged.  In the end all
  * are closed once.
  */
-#include "worker.h"
+#include "reactor/worker.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,10 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/probe.h"
 #include "fuzz.h"
-#include "log.h"
-#include "probe.h"
 
 #define RECORDS 12
 #define BATCH 3
@@ -168,11 +168,11 @@ static int fuzz_close(int fd);
 #define clock_ms fuzz_clock
 #define poller_add fuzz_watch
 #define close fuzz_close
-#include "../../src/clients.c"
+#include "../../src/reactor/clients.c"
 #define fd_of timeouts_fd_of
-#include "../../src/timeouts.c"
+#include "../../src/reactor/timeouts.c"
 #undef fd_of
-#include "../../src/worker.c"
+#include "../../src/reactor/worker.c"
 #undef close
 
 static struct worker w;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "restart/state.h"
 
 #define FIELD 8
 #define SECTION 24

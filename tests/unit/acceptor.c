@@ -1,4 +1,4 @@
-#include "acceptor.h"
+#include "reactor/acceptor.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "helper.h"
-#include "listeners.h"
+#include "listen/listeners.h"
 
 static struct table table;
 static struct limiter limiter;

@@ -1,4 +1,4 @@
-#include "carrier.h"
+#include "restart/carrier.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,14 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "acceptor.h"
 #include "echoc/load.h"
 #include "echoc/options.h"
 #include "echoc/talk.h"
 #include "echoc/target.h"
 #include "failing.h"
 #include "helper.h"
-#include "listeners.h"
+#include "listen/listeners.h"
+#include "reactor/acceptor.h"
 
 static struct target target;
 static pid_t service;

@@ -2,7 +2,7 @@
  * The connections of a worker, without its thread: events are the test's, and
  * the sockets are real.
  */
-#include "clients.h"
+#include "reactor/clients.h"
 
 #include <netinet/in.h>
 #include <poll.h>

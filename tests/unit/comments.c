@@ -1,4 +1,4 @@
-#include "comments.h"
+#include "conf/comments.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "conf.h"
+#include "conf/conf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "conf/option.h"
 #include "helper.h"
-#include "log.h"
-#include "option.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 #define FILE_MAX 65536

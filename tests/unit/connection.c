@@ -9,7 +9,7 @@
  * (--wrap), so that they can end early, be interrupted or fail at any place
  * where the kernel could do that but seldom does.
  */
-#include "connection.h"
+#include "echo/connection.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>

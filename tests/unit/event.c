@@ -1,4 +1,4 @@
-#include "event.h"
+#include "base/event.h"
 
 #include <string.h>
 #include <syslog.h>

@@ -10,7 +10,7 @@
 #include <criterion/criterion.h>
 #include <stdint.h>
 
-#include "address.h"
+#include "base/address.h"
 
 /* Longer than any test takes, so that a hang becomes a failure. */
 #define HELPER_TIMEOUT 60

@@ -1,4 +1,4 @@
-#include "limiter.h"
+#include "reactor/limiter.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "counters.h"
+#include "base/counters.h"
 #include "helper.h"
 
 #define SECOND INT64_C(1000000000)

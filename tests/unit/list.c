@@ -1,4 +1,4 @@
-#include "list.h"
+#include "reactor/list.h"
 
 #include <string.h>
 

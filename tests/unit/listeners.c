@@ -2,7 +2,7 @@
  * listener and listeners.  All bind to port 0 of the loopback, so that any
  * number of these tests can run at a time.
  */
-#include "listeners.h"
+#include "listen/listeners.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "conf.h"
+#include "conf/conf.h"
 #include "helper.h"
 
 #ifndef SO_BUF_LOCK

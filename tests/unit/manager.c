@@ -2,7 +2,7 @@
  * A service manager at the other end of a bus of its own, which answers as it
  * is told.
  */
-#include "manager.h"
+#include "systemd/manager.h"
 
 #include <errno.h>
 #include <pthread.h>

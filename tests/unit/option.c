@@ -1,4 +1,4 @@
-#include "option.h"
+#include "conf/option.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf.h"
+#include "base/log.h"
+#include "conf/conf.h"
 #include "helper.h"
-#include "log.h"
 
 TestSuite(option, .timeout = HELPER_TIMEOUT);
 

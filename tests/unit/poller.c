@@ -1,4 +1,4 @@
-#include "poller.h"
+#include "base/poller.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "pulse.h"
+#include "supervisor/pulse.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "helper.h"
-#include "log.h"
 
 static struct conf conf = { .workers = 2, .buffer_size = 4096 };
 static struct reactor reactor;

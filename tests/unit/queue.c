@@ -1,4 +1,4 @@
-#include "queue.h"
+#include "reactor/queue.h"
 
 #include <string.h>
 

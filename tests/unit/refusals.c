@@ -1,11 +1,11 @@
-#include "refusals.h"
+#include "reactor/refusals.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "helper.h"
-#include "log.h"
 
 #define SECOND INT64_C(1000000000)
 

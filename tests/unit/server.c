@@ -2,7 +2,7 @@
  * A daemon in this process, at whose start, end or restart one call fails, each
  * in its turn, until none is left.
  */
-#include "server.h"
+#include "supervisor/server.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,14 +17,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "carrier.h"
-#include "cmdline.h"
-#include "descriptors.h"
+#include "base/descriptors.h"
+#include "base/signals.h"
 #include "failing.h"
 #include "helper.h"
-#include "manager.h"
-#include "signals.h"
-#include "takeover.h"
+#include "restart/carrier.h"
+#include "restart/takeover.h"
+#include "supervisor/cmdline.h"
+#include "systemd/manager.h"
 
 #define CLIENTS 3
 

@@ -1,4 +1,4 @@
-#include "state.h"
+#include "restart/state.h"
 
 #include <errno.h>
 #include <fcntl.h>

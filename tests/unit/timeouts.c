@@ -2,7 +2,7 @@
  * Who is overdue, and as of when.  The clock and what the kernel says of
  * acknowledgements are the test's.
  */
-#include "timeouts.h"
+#include "reactor/timeouts.h"
 
 #include <time.h>
 

@@ -1,4 +1,4 @@
-#include "trace.h"
+#include "base/trace.h"
 
 #include <pthread.h>
 #include <stdio.h>

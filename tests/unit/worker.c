@@ -1,4 +1,4 @@
-#include "worker.h"
+#include "reactor/worker.h"
 
 #include <poll.h>
 #include <string.h>

@@ -1,0 +1,23 @@
+#include "base/thread.h"
+
+/*
+ * Without this, a stack is as large as RLIMIT_STACK: with a very large limit
+ * no thread can be created, and with a very small one a thread overflows its
+ * stack.  No thread here calls itself or has arrays beyond 16 KiB; the rest is
+ * for libraries.  Pages that are not used take no memory.
+ */
+#define STACK_SIZE (256 * 1024)
+
+int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int e = pthread_attr_init(&attr);
+
+	if (e != 0)
+		return -e;
+	e = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	if (e == 0)
+		e = pthread_create(thread, &attr, run, arg);
+	pthread_attr_destroy(&attr);
+	return -e;
+}

@@ -1,0 +1,44 @@
+/*
+ * conf: what the administrator has set, read with libconfuse by the table in
+ * option.h.
+ *
+ * libconfuse's scanner has global state: call these functions from the main
+ * thread only.
+ */
+#ifndef ECHOD_CONF_H
+#define ECHOD_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "conf/problems.h"
+#include "conf/settings.h"
+
+/* Where a configuration comes from.  The strings must outlive it. */
+struct conf_source {
+	const char *path;	/* a file, or NULL for none */
+	bool may_be_missing;	/* nothing at that path means the defaults */
+	const char **overrides; /* "NAME=VALUE", in the file's own syntax */
+	size_t n_overrides;
+};
+
+/*
+ * Fills *conf with the defaults, then from the file, then from the overrides.
+ *
+ * Returns 0, or -EINVAL for a file or an override that is refused, or another
+ * negative errno if the file cannot be read; then problems has at least one,
+ * and *conf is not to be used.
+ */
+int conf_load(struct conf *conf, const struct conf_source *source, struct problems *problems);
+
+/* Writes every option with its value; conf_load() of that text gives the same. */
+void conf_print(const struct conf *conf, FILE *out);
+
+/*
+ * Puts those values of *next that only a restart can change back to what
+ * *running has, and calls kept() with the name of each that differed.
+ */
+void conf_keep_fixed(struct conf *next, const struct conf *running, void (*kept)(const char *name));
+
+#endif

@@ -1,0 +1,352 @@
+/*
+ * The echo, edge-triggered.
+ *
+ * epoll reports a change once.  So whoever stops before the kernel has said
+ * EAGAIN must come back by himself (TURN_MORE), and whoever stops after it may
+ * sleep, for the next change is reported:
+ *
+ *   recv said EAGAIN  ->  TURN_IDLE      new bytes or a FIN make an edge
+ *   send said EAGAIN  ->  TURN_STALLED   room in the send buffer makes an edge
+ *
+ * A short read proves nothing: recv(2) also ends early at an urgent mark.
+ *
+ * States.  A connection either reads (nothing of its echo waits here) or is
+ * stalled (send took less than it was given).  While it is stalled it does not
+ * read: the receive window fills, TCP holds the client back, and memory stays
+ * bounded.  When the rest is out it reads again at once, for no edge will come
+ * for bytes that already wait.
+ *
+ * Where the rest waits.  Normally in a pending buffer.  When the worker's
+ * budget for these has no room for another full receive buffer, bytes are left
+ * in the kernel instead: looked at with MSG_PEEK, sent, and only as many
+ * dropped as were sent.  That copies more and never needs memory of ours.
+ *
+ * Streams.  While what comes is large, it goes through a pipe (conduit.h) and
+ * is not copied.  Only recv's EAGAIN counts: when the pipe gets nothing, recv
+ * is asked why.  What the socket does not take cannot stay in the pipe, which
+ * the others need too; it goes into a pending buffer, for which the budget
+ * must have room before the pipe is filled.
+ *
+ * Events are not asked here.  EPOLLRDHUP, EPOLLHUP and EPOLLERR all mean
+ * "try"; what recv and send return decides, so data before a FIN or an error
+ * is never lost to a hasty reading of an event.
+ */
+#include "echo/connection.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/probe.h"
+
+/*
+ * Receives in one turn.  With small messages that is two clients' messages
+ * and the EAGAIN.  A large one is a turn by itself: up to 1 MiB, some 0.3 ms,
+ * which the others wait at most for each such stream.
+ */
+#define TURN_RECEIVES 4
+
+/*
+ * A receive that is large: so much costs less by way of the pipe, which takes
+ * two calls and some work for each page, than to be copied twice.
+ */
+#define LARGE ((ssize_t)CONDUIT_LEAST)
+
+/* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
+static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
+{
+	size_t sent = 0;
+
+	while (sent < size) {
+		ssize_t n = send(fd, data + sent, size - sent, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			sent += (size_t)n;
+			c->echoed += (size_t)n;
+			PROBE_SEND(fd, n);
+		} else if (errno == EAGAIN) {
+			break;
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+	return (ssize_t)sent;
+}
+
+/* Makes a pending buffer for what could not be sent. */
+static int reserve(struct connection *c, struct echo *echo, size_t size)
+{
+	c->pending = malloc(sizeof(*c->pending) + size);
+	if (!c->pending)
+		return -ENOMEM;
+	c->pending->size = size;
+	c->pending->sent = 0;
+	echo->held += size;
+	return 0;
+}
+
+/* Keeps a copy of what could not be sent. */
+static int keep(struct connection *c, struct echo *echo, const unsigned char *data, size_t size)
+{
+	int r = reserve(c, echo, size);
+
+	if (r == 0)
+		memcpy(c->pending->data, data, size);
+	return r;
+}
+
+void connection_forget(struct connection *c, struct echo *echo)
+{
+	if (c->pending)
+		echo->held -= c->pending->size;
+	free(c->pending);
+	c->pending = NULL;
+}
+
+void connection_clear(struct connection *c, struct echo *echo)
+{
+	connection_forget(c, echo);
+	c->adopted = c->stalled = c->ready = c->finished = c->streams = false;
+	c->parting = 0;
+	c->owed = 0;
+	c->source = NULL;
+	c->acknowledged = c->echoed = 0;
+}
+
+/* Sends what is pending.  Returns TURN_IDLE when none is left, TURN_STALLED or -errno. */
+static int flush(struct connection *c, int fd, struct echo *echo)
+{
+	struct pending *p = c->pending;
+	ssize_t sent = send_out(c, fd, p->data + p->sent, p->size - p->sent);
+
+	if (sent < 0)
+		return (int)sent;
+	p->sent += (size_t)sent;
+	if (p->sent < p->size) {
+		PROBE_PENDING(fd, p->size - p->sent, false);
+		return TURN_STALLED;
+	}
+	connection_forget(c, echo);
+	return TURN_IDLE;
+}
+
+int connection_flush(struct connection *c, int fd, struct echo *echo)
+{
+	return c->pending ? flush(c, fd, echo) : TURN_IDLE;
+}
+
+/* Takes bytes out of the receive queue that were peeked at, and are echoed. */
+static int drop(int fd, struct echo *echo, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = recv(fd, echo->buffer, size, MSG_TRUNC);
+
+		if (n > 0)
+			size -= (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			return n == 0 ? -EPROTO : -errno; /* they were there */
+	}
+	return 0;
+}
+
+/* One receive and its echo.  Returns as a turn, TURN_MORE if all is echoed. */
+static int pass(struct connection *c, int fd, struct echo *echo)
+{
+	bool peek = echo->held + echo->size > echo->budget;
+	ssize_t got = recv(fd, echo->buffer, echo->size, peek ? MSG_PEEK : 0);
+	uint64_t before = c->echoed;
+	ssize_t sent;
+	int r = 0;
+
+	if (got == 0)
+		return TURN_END;
+	if (got < 0 && errno == EAGAIN)
+		return TURN_IDLE;
+	if (got < 0)
+		return errno == EINTR ? TURN_MORE : -errno;
+	PROBE_RECV(fd, got, peek);
+	sent = send_out(c, fd, echo->buffer, (size_t)got);
+	/* Also before an error, which may come after a part has been sent. */
+	echo->received += peek ? c->echoed - before : (uint64_t)got;
+	if (sent < 0)
+		return (int)sent;
+	c->streams = got >= LARGE;
+	if (peek)
+		r = drop(fd, echo, (size_t)sent);
+	else if (sent < got)
+		r = keep(c, echo, echo->buffer + sent, (size_t)(got - sent));
+	if (r < 0)
+		return r;
+	if (sent == got)
+		return TURN_MORE;
+	PROBE_PENDING(fd, got - sent, peek);
+	return TURN_STALLED;
+}
+
+/* Empties the pipe, whose bytes are of no use: the connection is broken. */
+static void discard(struct echo *echo, size_t size)
+{
+	while (size > 0) {
+		size_t n = size < echo->size ? size : echo->size;
+
+		if (conduit_take(&echo->conduit, echo->buffer, n) < 0)
+			return;
+		size -= n;
+	}
+}
+
+/* Makes pending what is left in the pipe, which is empty then.  0 or -errno. */
+static int take_back(struct connection *c, struct echo *echo, size_t size)
+{
+	int r = reserve(c, echo, size);
+
+	if (r < 0)
+		discard(echo, size);
+	else
+		r = conduit_take(&echo->conduit, c->pending->data, size);
+	if (echo->conduit.refused)
+		conduit_deinit(&echo->conduit);
+	return r;
+}
+
+/* Sends what is in the pipe, and leaves it empty.  Returns as a turn. */
+static int send_piped(struct connection *c, int fd, struct echo *echo, size_t size)
+{
+	int r;
+
+	while (size > 0) {
+		ssize_t n = conduit_send(&echo->conduit, fd, size);
+
+		if (n > 0) {
+			size -= (size_t)n;
+			c->echoed += (size_t)n;
+			PROBE_SEND(fd, n);
+		} else if (n < 0 && errno != EINTR) {
+			break;
+		}
+	}
+	if (size == 0)
+		return TURN_MORE;
+	if (errno != EAGAIN && !echo->conduit.refused) {
+		r = -errno;
+		discard(echo, size);
+		return r;
+	}
+	r = take_back(c, echo, size);
+	if (r < 0)
+		return r;
+	if (echo->conduit.refused) {
+		r = flush(c, fd, echo);
+		return r == TURN_IDLE ? TURN_MORE : r;
+	}
+	PROBE_PENDING(fd, size, false);
+	return TURN_STALLED;
+}
+
+/* As pass(), by way of the pipe if that may be and pays. */
+static int pass_piped(struct connection *c, int fd, struct echo *echo)
+{
+	ssize_t got;
+
+	if (!c->streams || echo->conduit.room == 0 ||
+	    echo->held + echo->conduit.room > echo->budget)
+		return pass(c, fd, echo);
+	got = conduit_fill(&echo->conduit, fd);
+	if (got < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM)
+		return -errno; /* told once: recv would call it the client's FIN */
+	if (got <= 0)
+		return pass(c, fd, echo);
+	PROBE_RECV(fd, got, false);
+	echo->received += (uint64_t)got;
+	c->streams = got >= LARGE;
+	return send_piped(c, fd, echo, (size_t)got);
+}
+
+int connection_turn(struct connection *c, int fd, struct echo *echo)
+{
+	int r = connection_flush(c, fd, echo);
+
+	if (r != TURN_IDLE)
+		return r;
+	for (int i = 0; i < TURN_RECEIVES; i++) {
+		r = pass_piped(c, fd, echo);
+		if (r != TURN_MORE || c->streams)
+			return r;
+	}
+	return TURN_MORE;
+}
+
+int connection_discard(int fd, struct echo *echo)
+{
+	for (int i = 0; i < TURN_RECEIVES; i++) {
+		ssize_t n = recv(fd, echo->buffer, echo->size, 0);
+
+		if (n == 0)
+			return TURN_END;
+		if (n < 0 && errno == EAGAIN)
+			return TURN_IDLE;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+	return TURN_MORE;
+}
+
+int connection_finish(struct connection *c, int fd)
+{
+	c->finished = true;
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+int connection_part(struct connection *c, int fd)
+{
+	int r;
+
+	if (connection_unacknowledged(fd) == 0)
+		return TURN_END;
+	if (c->finished)
+		return TURN_STALLED;
+	r = connection_finish(c, fd);
+	if (r < 0)
+		return r;
+	/* A client nearby has acknowledged our FIN, and so all before it, within the call. */
+	return connection_unacknowledged(fd) == 0 ? TURN_END : TURN_STALLED;
+}
+
+/* See tcp(7); it cannot fail on a TCP socket. */
+static uint32_t ask(int fd, unsigned long queue)
+{
+	int n = 0;
+
+	(void)ioctl(fd, queue, &n);
+	return (uint32_t)n;
+}
+
+uint32_t connection_unacknowledged(int fd)
+{
+	return ask(fd, SIOCOUTQ);
+}
+
+uint32_t connection_arrived(int fd)
+{
+	return ask(fd, SIOCINQ);
+}
+
+static void set_linger(int fd, int on)
+{
+	struct linger linger = { .l_onoff = on, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void connection_reset_on_close(int fd)
+{
+	set_linger(fd, 1);
+}
+
+void connection_finish_on_close(int fd)
+{
+	set_linger(fd, 0);
+}

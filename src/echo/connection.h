@@ -1,0 +1,114 @@
+/*
+ * connection: the echo of one socket.
+ *
+ * A connection is a record of 64 bytes in a table whose index is the
+ * descriptor (see table.h).  This room moves bytes and says how far it got; it
+ * knows nothing of threads, lists or time.  Only the thread that owns the
+ * record calls these functions.
+ */
+#ifndef ECHOD_CONNECTION_H
+#define ECHOD_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "echo/conduit.h"
+
+struct source;
+
+/* Bytes that were received and that send() did not take yet. */
+struct pending {
+	size_t size; /* of data */
+	size_t sent; /* of these, so many are done */
+	unsigned char data[];
+};
+
+/* Two neighbours in a list by activity, see list.h; 0 is no one. */
+struct link {
+	uint32_t prev, next;
+};
+
+struct connection {
+	/*
+	 * Worker's number + 1, or 0 for nobody.  The acceptor sets it before
+	 * it gives the socket away; the worker clears it (release) when the
+	 * record is empty and before it closes the descriptor, and the
+	 * acceptor that gets this descriptor again reads it (acquire).
+	 */
+	_Alignas(64) _Atomic uint16_t owner;
+	bool adopted;	 /* the worker has seen it */
+	bool stalled;	 /* the client does not take its echo */
+	bool ready;	 /* on the worker's ready queue */
+	bool finished;	 /* our FIN is sent: what still comes is thrown away */
+	bool streams;	 /* its last receive was large */
+	uint8_t parting; /* 0, or, if only acknowledgements are waited for, reason to close + 1 */
+	struct link age;
+	uint32_t next_ready;
+	uint32_t owed;		 /* bytes that are still to be received, while the worker drains */
+	uint64_t acknowledged;	 /* bytes of the echo that the client had at `since`, if stalled */
+	int64_t since;		 /* ms, see clock.h: the last progress */
+	uint64_t echoed;	 /* bytes */
+	struct pending *pending; /* owned; NULL if there are none */
+	struct source *source;	 /* see limiter.h; NULL if it is not counted */
+};
+
+_Static_assert(sizeof(struct connection) == 64, "one cache line");
+
+/* What the connections of one worker share.  Only that worker touches it. */
+struct echo {
+	unsigned char *buffer;
+	size_t size;	   /* of buffer */
+	size_t held;	   /* bytes in all pending buffers */
+	size_t budget;	   /* for held */
+	uint64_t received; /* bytes, ever */
+	struct conduit conduit;
+};
+
+/* How a turn ended.  A negative errno: the connection is broken, close it. */
+enum turn {
+	TURN_IDLE,    /* all is echoed and nothing waits; the next event tells of more */
+	TURN_STALLED, /* the socket takes no more; the next event tells when it does */
+	TURN_MORE,    /* the turn is over, though no one said EAGAIN: call again */
+	TURN_END,     /* the client has sent its FIN, and all before it is echoed */
+};
+
+/* Receives and echoes until nothing is left to do or the turn is used up. */
+int connection_turn(struct connection *c, int fd, struct echo *echo);
+
+/* Sends what is pending, and receives nothing.  As a turn, TURN_IDLE if nothing is pending. */
+int connection_flush(struct connection *c, int fd, struct echo *echo);
+
+/* Receives and throws away, for a connection that is finished.  As a turn. */
+int connection_discard(int fd, struct echo *echo);
+
+/* Sends our FIN, once: all that was to be echoed is given to the kernel.  0 or -errno. */
+int connection_finish(struct connection *c, int fd);
+
+/*
+ * Asks whether close(2) would leave nothing to acknowledge but a FIN: TURN_END.
+ * Else sends the FIN, and returns TURN_STALLED: an event tells when to ask
+ * again.  Or -errno: the rest will never be acknowledged.
+ */
+int connection_part(struct connection *c, int fd);
+
+/* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
+void connection_reset_on_close(int fd);
+
+/* Takes that back. */
+void connection_finish_on_close(int fd);
+
+/* Bytes that the kernel has taken from us and the client's has not acknowledged, or 0. */
+uint32_t connection_unacknowledged(int fd);
+
+/* Bytes that have arrived and were not received, or 0. */
+uint32_t connection_arrived(int fd);
+
+/* Frees the pending bytes, if any, and gives their budget back. */
+void connection_forget(struct connection *c, struct echo *echo);
+
+/* Empties the record of a connection that is over, all but its owner. */
+void connection_clear(struct connection *c, struct echo *echo);
+
+#endif

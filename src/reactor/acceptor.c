@@ -1,0 +1,367 @@
+/*
+ * Accepting.
+ *
+ * Listeners are level-triggered: an accept that fails for want of descriptors
+ * leaves the connection in the queue, and an edge would not come again.
+ *
+ * Want of descriptors or memory is a state, not an error.  accept4(2) then
+ * fails for every connection in the queue, and a level-triggered wait would
+ * return at once, for ever.  So the acceptor pauses: it sleeps on its wake-up
+ * alone for a tenth of a second and tries again.  The clients wait in the
+ * queue meanwhile.  So they do if there is no memory to watch their listener.
+ *
+ * Other errors are those of one connection, or of one listener.  An error of
+ * one connection takes it out of the queue, so the next call has another one
+ * (ECONNABORTED, and those that accept(2) calls pending on the new socket).  One
+ * of the listener stays: it has been shut down (EINVAL), or a security module
+ * forbids the call (EACCES, EPERM) before it looks at the queue.  Then that
+ * listener is watched no more, the others are served on, and main is told, who
+ * owns listeners: see repair.h.
+ *
+ * The log has a line about refusals and one about pauses at most once in ten
+ * seconds; counters have all.  The wait ends when there is more to tell of
+ * refusals, and only then: idle is idle.
+ */
+#include "reactor/acceptor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/log.h"
+#include "base/probe.h"
+#include "base/thread.h"
+
+/* Connections from one listener before the others have their turn. */
+#define ROUND 64
+
+#define PAUSE_MS 100
+
+int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
+{
+	memset(a, 0, sizeof(*a));
+	a->config = *config;
+	a->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	a->taken_over = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+	return poller_init(&a->poller, "acceptor", config->trace);
+}
+
+void acceptor_deinit(struct acceptor *a)
+{
+	poller_deinit(&a->poller);
+}
+
+static bool contains(const struct acceptor_set *set, int fd)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->fds[i] == fd)
+			return true;
+	return false;
+}
+
+/*
+ * Closes with a reset: unlike a FIN it cannot be taken for an echo that ended,
+ * and it leaves no TIME_WAIT behind.
+ */
+static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
+{
+	counter_increment(&a->refused[reason]); /* before the client knows */
+	connection_reset_on_close(fd);
+	close(fd);
+	refusals_add(&a->refusals, reason, peer);
+	refusals_tell(&a->refusals, a->refused, clock_ns());
+}
+
+/* Gives an admitted socket to the next worker.  0 or -errno. */
+static int hand_off(struct acceptor *a, int fd, struct source *source)
+{
+	struct connection *c = table_at(a->config.table, (uint32_t)fd);
+	struct worker *w = &a->config.workers[a->next];
+	int r;
+
+	/*
+	 * Always so, for the worker released the record before it closed the
+	 * descriptor; but only this load lets the compiler and the tools know.
+	 */
+	assert(atomic_load_explicit(&c->owner, memory_order_acquire) == 0);
+	c->source = source;
+	PROBE_ACCEPT(fd, w->config.number);
+	r = worker_adopt(w, fd); /* from here on the record is the worker's */
+	if (r == 0)
+		a->next = (a->next + 1) % a->config.n_workers;
+	return r;
+}
+
+static void welcome(struct acceptor *a, int fd, const struct address *peer)
+{
+	struct source *source;
+	char text[ADDRESS_TEXT];
+	int r;
+
+	if ((uint32_t)fd >= a->config.table->size) {
+		refuse(a, fd, peer, REFUSED_RESOURCES);
+		return;
+	}
+	r = limiter_admit(a->config.limiter, peer, clock_ns(), &source);
+	if (r > 0) {
+		refuse(a, fd, peer, (enum refusal)(r - 1));
+		return;
+	}
+	log_debug("acceptor: %s is descriptor %d, for worker/%u", address_format(peer, text), fd,
+		  a->next);
+	if (hand_off(a, fd, source) < 0) {
+		limiter_release(a->config.limiter, source);
+		refuse(a, fd, peer, REFUSED_RESOURCES);
+	}
+}
+
+/* What accept(2) says may happen to the one connection that it took. */
+static bool concerns_one_connection(int error)
+{
+	switch (error) {
+	case ECONNABORTED:
+	case EINTR:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Want of something that all listeners need. */
+static bool concerns_all(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/*
+ * Accepts up to max connections.  Returns 0 (the queue may hold more), or
+ * -EAGAIN when it is empty, or another -errno: also if all were errors, so that
+ * one that does not pass cannot keep us busy.
+ */
+static int accept_some(struct acceptor *a, int listener, size_t max)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < max; i++) {
+		struct address peer = { .size = sizeof(peer.v6) };
+		int fd = accept4(listener, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			welcome(a, fd, &peer);
+		else if (!concerns_one_connection(errno) || ++failed == max)
+			return -errno;
+	}
+	return 0;
+}
+
+static void give_up(struct acceptor *a, int listener, int error)
+{
+	poller_remove(&a->poller, listener);
+	atomic_store(&a->failure, (uint64_t)(uint32_t)listener << 32 | (uint32_t)error);
+	(void)eventfd_write(a->config.failed_fd, 1);
+}
+
+bool acceptor_has_failed(const struct acceptor *a)
+{
+	return atomic_load(&a->failure) != 0;
+}
+
+int acceptor_failure(struct acceptor *a, int *fd)
+{
+	uint64_t failure = atomic_exchange(&a->failure, 0);
+
+	*fd = (int)(failure >> 32);
+	return (int)(uint32_t)failure;
+}
+
+/* At most once in a while. */
+static void log_pause(struct acceptor *a, int error)
+{
+	int64_t now = clock_ns();
+	struct log_record r;
+
+	if (now < a->next_pause_line)
+		return;
+	a->next_pause_line = now + REFUSALS_INTERVAL_NS;
+	log_begin(&r, EVENT_PAUSED);
+	log_field(&r, "ECHOD_PAUSES", "%llu", (unsigned long long)counter_get(&a->pauses));
+	log_errno(&r, error);
+	log_end(&r, "cannot accept: %s; new connections wait, trying again every %d ms",
+		strerrordesc_np(error), PAUSE_MS);
+}
+
+static void pause_accepting(struct acceptor *a, int error)
+{
+	struct pollfd p = { .fd = a->poller.wake_fd, .events = POLLIN };
+
+	counter_increment(&a->pauses);
+	log_pause(a, error);
+	poll(&p, 1, PAUSE_MS);
+}
+
+/* The queue is as long as the backlog at most; more than that is a newcomer. */
+static void retire(struct acceptor *a, int listener)
+{
+	int r = accept_some(a, listener, UINT16_MAX);
+
+	if (r < 0 && r != -EAGAIN && r != -EINVAL) /* it was shut down, and has no queue */
+		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
+	poller_remove(&a->poller, listener); /* the service manager may hold it too, see store.h */
+	close(listener);
+}
+
+/* Watches the whole set.  0, or -errno if some could not be: try again. */
+static int watch_all(struct acceptor *a)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < a->set.n; i++) {
+		int r = poller_add(&a->poller, a->set.fds[i], EPOLLIN);
+
+		if (r < 0 && r != -EEXIST)
+			result = r;
+	}
+	a->unwatched = result < 0;
+	return result;
+}
+
+/* Makes the set what main wants it to be.  Returns false if main wants the end. */
+static bool obey(struct acceptor *a)
+{
+	struct acceptor_set old = a->set;
+	bool stop, leave;
+
+	pthread_mutex_lock(&a->lock);
+	a->set = a->wanted;
+	stop = a->stop;
+	leave = a->leave;
+	a->pending = false;
+	pthread_cond_signal(&a->taken_over);
+	pthread_mutex_unlock(&a->lock);
+	if (leave)
+		return false;
+	(void)eventfd_write(a->config.done_fd, 1); /* main may wait for it */
+	a->unwatched = true;
+	for (size_t i = 0; i < old.n; i++)
+		if (!contains(&a->set, old.fds[i]))
+			retire(a, old.fds[i]);
+	return !stop;
+}
+
+/* Serves one batch of events.  Returns false if main wants the end. */
+static bool serve_batch(struct acceptor *a)
+{
+	struct epoll_event events[CONF_LISTEN_MAX + 1];
+	int timeout = a->unwatched ? 0 : refusals_patience(&a->refusals, clock_ns());
+	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, timeout);
+	bool woken = false;
+	int trouble = 0;
+
+	refusals_tell(&a->refusals, a->refused, clock_ns());
+	for (int i = 0; i < n; i++) {
+		int r;
+
+		if (poller_is_wake(&a->poller, &events[i])) {
+			woken = true; /* not yet: it may close what the batch names */
+			continue;
+		}
+		r = accept_some(a, events[i].data.fd, ROUND);
+		if (concerns_all(-r))
+			trouble = -r;
+		else if (r < 0 && r != -EAGAIN)
+			give_up(a, events[i].data.fd, -r);
+	}
+	if (woken && !obey(a))
+		return false;
+	if (a->unwatched) {
+		int r = watch_all(a);
+
+		trouble = r < 0 ? -r : trouble;
+	}
+	if (trouble)
+		pause_accepting(a, trouble);
+	return true;
+}
+
+static void *run(void *arg)
+{
+	struct acceptor *a = arg;
+
+	pthread_setname_np(pthread_self(), "acceptor");
+	confine_enter(CALLS_OF_IO, "acceptor");
+	while (serve_batch(a))
+		;
+	atomic_store_explicit(&a->ended, true, memory_order_release);
+	(void)eventfd_write(a->config.done_fd, 1);
+	return NULL;
+}
+
+int acceptor_start(struct acceptor *a)
+{
+	return thread_start(&a->thread, run, a);
+}
+
+static void tell(struct acceptor *a, const struct acceptor_set *set, bool stop)
+{
+	pthread_mutex_lock(&a->lock);
+	while (a->pending) /* a listener that was only in that set would be lost */
+		pthread_cond_wait(&a->taken_over, &a->lock);
+	a->wanted = *set;
+	a->stop = stop;
+	a->pending = true;
+	pthread_mutex_unlock(&a->lock);
+	poller_wake(&a->poller);
+}
+
+void acceptor_listen(struct acceptor *a, const struct acceptor_set *set)
+{
+	tell(a, set, false);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+	static const struct acceptor_set nothing;
+
+	tell(a, &nothing, true);
+}
+
+bool acceptor_is_settled(struct acceptor *a)
+{
+	bool pending;
+
+	pthread_mutex_lock(&a->lock);
+	pending = a->pending;
+	pthread_mutex_unlock(&a->lock);
+	return !pending;
+}
+
+void acceptor_leave(struct acceptor *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->leave = true; /* a set that is pending is void: others have its listeners too */
+	pthread_mutex_unlock(&a->lock);
+	poller_wake(&a->poller);
+}
+
+bool acceptor_has_ended(const struct acceptor *a)
+{
+	return atomic_load_explicit(&a->ended, memory_order_acquire);
+}
+
+void acceptor_join(struct acceptor *a)
+{
+	pthread_join(a->thread, NULL);
+}

@@ -1,0 +1,91 @@
+#include "reactor/refusals.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* All reasons with the longest numbers. */
+#define REASONS_TEXT 512
+
+static uint64_t sum(const struct refusals *r)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < REFUSALS; i++)
+		n += r->untold[i];
+	return n;
+}
+
+void refusals_add(struct refusals *r, enum refusal reason, const struct address *client)
+{
+	r->untold[reason]++;
+	r->last = *client;
+}
+
+static void put_count(struct log_record *record, const char *kind, int reason, uint64_t n)
+{
+	char field[64];
+
+	snprintf(field, sizeof(field), "ECHOD_%s_%s", kind, refusal_name((enum refusal)reason));
+	log_field(record, field, "%" PRIu64, n);
+}
+
+/* One refusal needs no number of its own. */
+static void put_reasons(char *text, const struct refusals *r, const counter totals[REFUSALS],
+			uint64_t n)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < REFUSALS; i++) {
+		char number[24] = "";
+
+		if (!r->untold[i])
+			continue;
+		if (n > 1)
+			snprintf(number, sizeof(number), " %" PRIu64, r->untold[i]);
+		at += (size_t)snprintf(text + at, REASONS_TEXT - at, "%s%s%s (%" PRIu64 " so far)",
+				       at ? ", " : "", refusal_name((enum refusal)i), number,
+				       counter_get(&totals[i]));
+	}
+}
+
+static void tell(const struct refusals *r, const counter totals[REFUSALS], uint64_t n)
+{
+	char client[ADDRESS_TEXT], reasons[REASONS_TEXT];
+	struct log_record record;
+
+	address_format(&r->last, client);
+	put_reasons(reasons, r, totals, n);
+	log_begin(&record, EVENT_REFUSED);
+	log_field(&record, "ECHOD_CLIENT", "%s", client);
+	log_field(&record, "ECHOD_NEW", "%" PRIu64, n);
+	for (int i = 0; i < REFUSALS; i++) {
+		put_count(&record, "NEW", i, r->untold[i]);
+		put_count(&record, "REFUSED", i, counter_get(&totals[i]));
+	}
+	if (n == 1)
+		log_end(&record, "refused a connection from %s: %s", client, reasons);
+	else
+		log_end(&record, "refused %" PRIu64 " connections, the last from %s: %s", n, client,
+			reasons);
+}
+
+void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t now)
+{
+	uint64_t n = sum(r);
+
+	if (n == 0 || now < r->next)
+		return;
+	tell(r, totals, n);
+	memset(r->untold, 0, sizeof(r->untold));
+	r->next = now + REFUSALS_INTERVAL_NS;
+}
+
+int refusals_patience(const struct refusals *r, int64_t now)
+{
+	if (sum(r) == 0)
+		return -1;
+	return now < r->next ? (int)((r->next - now + 999999) / 1000000) : 0;
+}

@@ -1,0 +1,32 @@
+/*
+ * refusals: what the log is told of refused connections.
+ *
+ * The first one is told at once; what is refused in the next ten seconds is
+ * told together when they are over, and so on.  The acceptor's alone.
+ */
+#ifndef ECHOD_REFUSALS_H
+#define ECHOD_REFUSALS_H
+
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/counters.h"
+
+#define REFUSALS_INTERVAL_NS INT64_C(10000000000)
+
+/* All zero at first. */
+struct refusals {
+	uint64_t untold[REFUSALS];
+	struct address last; /* who was refused last */
+	int64_t next;	     /* ns: not to be told before this */
+};
+
+void refusals_add(struct refusals *r, enum refusal reason, const struct address *client);
+
+/* Tells the log if it is time to; totals are the counters since the start. */
+void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t now);
+
+/* In how many milliseconds it will be time to; -1: there is nothing to tell. */
+int refusals_patience(const struct refusals *r, int64_t now);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * takeover: the connections of a predecessor, out of what the service manager
+ * passed; see handover.h.
+ *
+ * Main thread only.
+ */
+#ifndef ECHOD_TAKEOVER_H
+#define ECHOD_TAKEOVER_H
+
+#include <stdint.h>
+
+#include "listen/activation.h"
+#include "reactor/reactor.h"
+
+struct takeover {
+	uint32_t carried; /* connections that go on */
+	uint32_t lost;	  /* connections that were closed */
+	int error;	  /* why all were closed: -errno as from state_open(); or 0 */
+	int64_t frozen;	  /* ns of the clock: when the predecessor stopped serving; or 0 */
+};
+
+/*
+ * Takes over what a predecessor has stored, if it has, into a reactor that has
+ * its settings and does not run yet, as no other thread may.  What is damaged, unknown or of no use
+ * is closed with a reset, and nothing stays in the store.  *a has no state and no carriers
+ * afterwards.
+ */
+struct takeover takeover_run(struct reactor *r, struct activation *a);
+
+#endif

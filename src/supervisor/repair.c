@@ -1,0 +1,105 @@
+#include "supervisor/repair.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define DELAY_MS 1000
+#define DELAY_MAX_MS 60000
+
+static void log_failure(const struct listener *listener, const char *why, const char *what_now)
+{
+	char text[ADDRESS_TEXT];
+	struct log_record r;
+
+	address_format(&listener->bound, text);
+	log_begin(&r, EVENT_LISTENER_FAILED);
+	log_field(&r, "ECHOD_ADDRESS", "%s", text);
+	log_field(&r, "ECHOD_ERROR", "%s", why);
+	log_end(&r, "the listener on %s failed: %s; %s", text, why, what_now);
+}
+
+/* True if there were any. */
+static bool lose_ended(struct listening *l)
+{
+	bool lost = false;
+
+	for (size_t i = l->set.n; i-- > 0;) {
+		struct listener *listener = &l->set.at[i];
+
+		if (listener->fd < 0 || listener_is_alive(listener))
+			continue;
+		log_failure(listener, "it was shut down by another process",
+			    l->passed ? "restart the socket unit that passed it" :
+					"opening it again");
+		listening_lose(l, i);
+		lost = true;
+	}
+	return lost;
+}
+
+/* True if there is one that could not be opened; whether any could, in *recovered. */
+static bool recover(struct listening *l, const struct conf *conf, bool *recovered)
+{
+	bool failed = false;
+
+	for (size_t i = 0; i < l->set.n; i++) {
+		if (l->set.at[i].fd >= 0)
+			continue;
+		if (listening_recover(l, i, conf) == 0)
+			*recovered = true;
+		else
+			failed = true;
+	}
+	return failed;
+}
+
+/* Something is to be tried again: the later, the more often that was in vain. */
+static void schedule(struct repair *r)
+{
+	int64_t now = clock_ms();
+
+	if (r->last == 0 || now > r->last + 2 * r->delay)
+		r->delay = DELAY_MS;
+	else
+		r->delay = 2 * r->delay < DELAY_MAX_MS ? 2 * r->delay : DELAY_MAX_MS;
+	r->last = now;
+	r->next = now + r->delay;
+}
+
+static void log_refusal(const struct listening *l, struct repair_failure failure)
+{
+	for (size_t i = 0; i < l->set.n; i++)
+		if (l->set.at[i].fd == failure.fd)
+			log_failure(&l->set.at[i], strerrordesc_np(failure.error),
+				    "clients wait in its queue, trying again soon");
+}
+
+bool repair_run(struct repair *r, struct listening *l, const struct conf *conf,
+		struct repair_failure failure)
+{
+	bool lost = lose_ended(l), recovered = false;
+	bool again = failure.error && !lost;
+
+	if (again)
+		log_refusal(l, failure);
+	r->next = 0;
+	if (recover(l, conf, &recovered) || again)
+		schedule(r);
+	return lost || recovered || !failure.error;
+}
+
+void repair_soon(struct repair *r, int in_ms)
+{
+	r->next = clock_ms() + in_ms;
+}
+
+int repair_wait(const struct repair *r)
+{
+	int64_t left = r->next - clock_ms();
+
+	if (r->next == 0)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}

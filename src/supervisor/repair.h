@@ -1,0 +1,46 @@
+/*
+ * repair: listeners that fail while they are served.
+ *
+ * The acceptor stops watching a listener on which accept(2) fails for a reason
+ * of its own, and tells main.  If it has ended, as by shutdown(2) in another
+ * process that has it or by "ss -K", main opens another one in its place, or,
+ * if it was passed, leaves it out.  If it has not, or if no other can be
+ * opened, main tries again later: after a second, then after twice as long each
+ * time, up to a minute.  The other listeners are served meanwhile.
+ *
+ * Main thread only.
+ */
+#ifndef ECHOD_REPAIR_H
+#define ECHOD_REPAIR_H
+
+#include "listen/listening.h"
+
+/* When the acceptor has not taken over what the last repair gave it. */
+#define REPAIR_SOON_MS 100
+
+/* All zero at first: nothing has failed. */
+struct repair {
+	int64_t next; /* ms: when to try again; 0: never */
+	int64_t last; /* ms: when something failed last */
+	int64_t delay;
+};
+
+/* The listener with this descriptor failed with this errno; or 0 and 0, to try again. */
+struct repair_failure {
+	int fd, error;
+};
+
+/*
+ * Does what can be done, and logs it.  True if the set has changed, or is to be
+ * given to the acceptor again.
+ */
+bool repair_run(struct repair *r, struct listening *l, const struct conf *conf,
+		struct repair_failure failure);
+
+/* Has it called again in so many milliseconds, if there is something to look at. */
+void repair_soon(struct repair *r, int in_ms);
+
+/* In how many milliseconds to call it again, or -1. */
+int repair_wait(const struct repair *r);
+
+#endif

@@ -1,0 +1,378 @@
+/*
+ * Main's part: it starts everything, waits for signals, and ends everything.
+ * It never touches a connection.
+ *
+ * Start: descriptors, table, listeners (the likeliest to fail, so before any
+ * thread), workers, acceptor, the list of system calls, READY.
+ *
+ * Reload: the new configuration is read beside the running one, and the new
+ * listeners are opened; only when nothing can fail any more is anything
+ * changed.
+ *
+ * SIGTERM: the service manager is asked whether a restart follows; until it has
+ * answered, all is served.  If so, everything goes to the next process (handover.h).
+ *
+ * Stop: the acceptor first, so that no worker gets another connection; then the
+ * workers drain.  When all threads have ended, or shutdown_timeout is over, or
+ * a second signal comes, what is left is closed.
+ */
+#include "supervisor/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <stdnoreturn.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/descriptors.h"
+#include "base/log.h"
+#include "base/privileges.h"
+#include "base/signals.h"
+#include "base/trace.h"
+#include "base/writer.h"
+#include "listen/listening.h"
+#include "reactor/reactor.h"
+#include "restart/handover.h"
+#include "restart/report.h"
+#include "restart/rescue.h"
+#include "restart/takeover.h"
+#include "supervisor/repair.h"
+#include "supervisor/watch.h"
+#include "systemd/service.h"
+
+/* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
+#define DESCRIPTORS_UNASKED (1 << 20)
+
+/* Standard streams, log, signalfd, eventfds, a configuration file, some spare. */
+#define DESCRIPTORS_OWN 24
+
+/* An epoll instance, an eventfd, two ends of a pipe, and one it closes that no longer counts. */
+#define DESCRIPTORS_OF_WORKER 5
+
+/* How long threads may take to close everything. On a starved machine a round can take seconds. */
+#define ABORT_MS 4000
+
+struct server {
+	struct conf conf;
+	const struct conf_source *source;
+	uint32_t descriptors; /* how many we may have */
+	int signal_fd;
+	struct listening listening;
+	struct repair repair;
+	struct reactor reactor;
+	struct watch watch;
+};
+
+static int exit_status(int error)
+{
+	switch (error) {
+	case -ENOENT: /* no listener was passed */
+		return EX_CONFIG;
+	case -EACCES:
+	case -EPERM:
+		return EX_NOPERM;
+	default:
+		return EX_OSERR;
+	}
+}
+
+/* What max_connections means here: what is configured, if descriptors allow it. */
+static int64_t max_connections(const struct server *s)
+{
+	int64_t room = (int64_t)s->descriptors - DESCRIPTORS_OWN -
+		       DESCRIPTORS_OF_WORKER * (int64_t)s->reactor.n_workers -
+		       (int64_t)s->listening.set.n;
+
+	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
+									   room;
+}
+
+/* Puts those settings in force that can change while we serve. */
+static void apply(struct server *s)
+{
+	int64_t max = max_connections(s);
+
+	log_set_level((enum log_level)s->conf.log_level);
+	if (s->conf.max_connections > max)
+		report_limited(s->conf.max_connections, max, s->descriptors);
+	reactor_set(&s->reactor, &s->conf, max);
+	rescue_allow(s->conf.hand_over);
+}
+
+static void hand_listeners_over(struct server *s)
+{
+	const struct listeners *listeners = &s->listening.set;
+	struct acceptor_set set = { .n = 0 };
+
+	for (size_t i = 0; i < listeners->n; i++)
+		if (listeners->at[i].fd >= 0)
+			set.fds[set.n++] = listeners->at[i].fd;
+	reactor_listen(&s->reactor, &set);
+}
+
+/* Whether connections can go to the next process. */
+static bool may_hand_over(const struct server *s)
+{
+	return s->conf.hand_over && service_is_managed();
+}
+
+/* Ends the process without its threads. */
+static noreturn void give_up(struct server *s)
+{
+	reactor_reset_all(&s->reactor);
+	log_error("threads do not end: exiting without them");
+	log_flush(LOG_FLUSH_ERROR_MS);
+	_exit(EX_SOFTWARE);
+}
+
+static void adopt_configuration(struct server *s, const struct conf *next,
+				const struct listeners *listeners)
+{
+	bool could_hand_over = may_hand_over(s);
+
+	s->conf = *next;
+	listening_adopt(&s->listening, next, listeners);
+	hand_listeners_over(s); /* the acceptor closes those that are gone */
+	apply(s);
+	if (!may_hand_over(s))
+		watch_cancel(&s->watch);
+	else if (!could_hand_over)
+		watch_ask_ahead(&s->watch);
+}
+
+static void say_ready(struct server *s, const char *remark)
+{
+	char text[128];
+
+	s->watch.pulse.remark = remark;
+	service_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+}
+
+/* Reads the next configuration.  0, or -errno and problems. */
+static int load_again(struct server *s, struct conf *next, struct problems *problems)
+{
+	struct conf_source source = *s->source;
+
+	problems_init(problems);
+	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
+		problems_in_file(problems, "acceptor");
+		problems_add(problems, 0, "it does not answer");
+		return -EBUSY;
+	}
+	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
+		source.may_be_missing = false;
+	return conf_load(next, &source, problems);
+}
+
+/* Sees to listeners that have failed, if there are any. */
+static void repair(struct server *s)
+{
+	struct repair_failure failure;
+	char text[128];
+
+	failure.error = reactor_failure(&s->reactor, &failure.fd);
+	if (!failure.error && repair_wait(&s->repair) != 0)
+		return;
+	if (!acceptor_is_settled(&s->reactor.acceptor)) { /* it would make us wait */
+		repair_soon(&s->repair, REPAIR_SOON_MS);
+		return;
+	}
+	if (repair_run(&s->repair, &s->listening, &s->conf, failure))
+		hand_listeners_over(s);
+	s->watch.pulse.remark = listening_remark(&s->listening);
+	service_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+}
+
+static void reload(struct server *s)
+{
+	struct conf next;
+	struct problems problems;
+	struct listeners listeners;
+
+	service_reloading();
+	if (load_again(s, &next, &problems) < 0) {
+		report_reload_refused(&problems);
+		say_ready(s, "the last reload was refused");
+		return;
+	}
+	conf_keep_fixed(&next, &s->conf, report_kept);
+	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
+		report_reload_refused(NULL);
+		say_ready(s, "the last reload was refused");
+		return;
+	}
+	adopt_configuration(s, &next, &listeners);
+	log_event(EVENT_RELOADED, "reloaded");
+	if (listening_remark(&s->listening))
+		repair_soon(&s->repair, 0);
+	say_ready(s, listening_remark(&s->listening));
+}
+
+static void stop(struct server *s, bool hurried)
+{
+	struct reactor *r = &s->reactor;
+
+	log_event(EVENT_STOPPING, "stopping");
+	listening_forget(&s->listening);
+	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, true)) {
+		reactor_abort(r);
+		if (!watch_end(&s->watch, ABORT_MS, false))
+			give_up(s);
+	}
+	reactor_join(r);
+	report_counters(EVENT_STOPPED, &r->acceptor, r->workers, r->n_workers);
+}
+
+/* Gives everything to the next process. */
+static void hand_over(struct server *s)
+{
+	if (handover_run(&s->reactor) > 0) {
+		log_flush(LOG_FLUSH_MS);
+		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+	}
+	reactor_join(&s->reactor);
+}
+
+/* Serves until a signal to end comes. */
+static void serve(struct server *s)
+{
+	int signal;
+
+	do {
+		signal = watch_signal(&s->watch, repair_wait(&s->repair));
+		repair(s);
+		if (signal == SIGHUP)
+			reload(s);
+	} while (!signal || signal == SIGHUP);
+}
+
+int server_run(struct server *s)
+{
+	int64_t timeout_ms;
+	bool over, hurried = false;
+
+	if (may_hand_over(s))
+		watch_ask_ahead(&s->watch);
+	serve(s);
+	timeout_ms = s->conf.shutdown_timeout * 1000;
+	service_stopping(timeout_ms + WATCH_ASKING_MS);
+	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
+	rescue_end(over);
+	if (over)
+		hand_over(s);
+	else
+		stop(s, hurried);
+	return EX_OK;
+}
+
+void server_free(struct server *s)
+{
+	watch_cancel(&s->watch);
+	reactor_deinit(&s->reactor);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	free(s);
+}
+
+static uint32_t raise_descriptors(const struct conf *conf)
+{
+	int64_t wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
+			 CONF_LISTEN_MAX;
+
+	return descriptors_raise(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
+								DESCRIPTORS_UNASKED);
+}
+
+static void report_takeover(const struct takeover *t)
+{
+	if (t->carried > 0)
+		report_taken_over(t->carried, t->frozen ? (clock_ns() - t->frozen) / 1000 : 0);
+	report_not_taken_over(t->error, t->lost);
+}
+
+static void begin_writer(void)
+{
+	confine_enter(CALLS_OF_IO, "log");
+}
+
+/* Everything that serves.  0, or -errno with nothing left running. */
+static int start(struct server *s, struct activation *activation, bool trace)
+{
+	struct takeover takeover;
+	int r;
+
+	r = confine_init(s->conf.system_call_filter);
+	if (r < 0) {
+		log_error("no system call filter is possible; system_call_filter = false does "
+			  "without");
+		return r;
+	}
+	r = writer_start(begin_writer);
+	if (r < 0)
+		return r;
+	s->signal_fd = signals_open();
+	if (s->signal_fd < 0)
+		return s->signal_fd;
+	if (trace)
+		trace_init();
+	s->descriptors = raise_descriptors(&s->conf);
+	r = reactor_init(&s->reactor, &s->conf, s->descriptors, trace);
+	if (r == 0 && max_connections(s) < 1)
+		r = -EMFILE;
+	if (r < 0)
+		return r;
+	apply(s);
+	takeover = takeover_run(&s->reactor, activation);
+	r = rescue_start(&s->reactor);
+	if (r < 0)
+		return r;
+	r = reactor_start(&s->reactor);
+	if (r < 0)
+		return r;
+	report_takeover(&takeover);
+	watch_start(&s->watch, &s->reactor, s->signal_fd);
+	rescue_begin();
+	confine_enter(CALLS_OF_CONTROL, "echod");
+	return 0;
+}
+
+int server_start(struct server **server, const struct conf *conf,
+		 const struct server_options *options)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct activation activation;
+	int r;
+
+	if (!s) {
+		report_start_failed(ENOMEM);
+		return EX_OSERR;
+	}
+	s->conf = *conf;
+	s->source = &options->source;
+	s->signal_fd = -1;
+	log_set_level((enum log_level)conf->log_level);
+	report_privileges(privileges_needless());
+	activation_sort(&activation);
+	r = listening_start(&s->listening, &activation, conf, options->only_passed);
+	if (r < 0)
+		goto fail;
+	r = start(s, &activation, options->trace);
+	if (r < 0) {
+		report_start_failed(-r);
+		listeners_close(&s->listening.set, NULL);
+		goto fail;
+	}
+	hand_listeners_over(s); /* they are the acceptor's now */
+	report_ready(s->reactor.n_workers, max_connections(s));
+	say_ready(s, NULL);
+	*server = s;
+	return 0;
+fail:
+	service_failed(r);
+	server_free(s);
+	return exit_status(r);
+}

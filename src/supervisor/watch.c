@@ -1,0 +1,134 @@
+#include "supervisor/watch.h"
+
+#include <poll.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/signals.h"
+#include "restart/report.h"
+#include "systemd/service.h"
+
+static bool ends(int signal)
+{
+	return signal == SIGTERM || signal == SIGINT;
+}
+
+/* The sooner of two times to wait, of which -1 is for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/*
+ * Waits for a signal, and returns it; 0 if time is up, the manager has said
+ * something, or, if fd is not -1, that is readable.
+ */
+static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
+{
+	struct pollfd p[] = {
+		{ .fd = w->signal_fd, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = -1 },
+	};
+	int signal = 0;
+
+	timeout_ms = sooner(timeout_ms, manager_poll(&w->manager, &p[2]));
+	timeout_ms = sooner(timeout_ms, service_wait());
+	if (poll(p, 3, timeout_ms) > 0)
+		signal = signals_next(w->signal_fd);
+	service_catch_up();
+	if (signal == SIGUSR1)
+		report_counters(EVENT_COUNTERS, &w->reactor->acceptor, w->reactor->workers,
+				w->reactor->n_workers);
+	return signal;
+}
+
+/* The same while the threads serve. */
+static int attend(struct watch *w, int fd, int timeout_ms)
+{
+	int signal = wait_for_signal(w, fd, sooner(timeout_ms, pulse_wait(&w->pulse)));
+
+	pulse_beat(&w->pulse, w->reactor);
+	return signal;
+}
+
+void watch_start(struct watch *w, struct reactor *reactor, int signal_fd)
+{
+	w->reactor = reactor;
+	w->signal_fd = signal_fd;
+	pulse_start(&w->pulse, reactor);
+}
+
+void watch_ask_ahead(struct watch *w)
+{
+	manager_ask(&w->manager, WATCH_ASKING_MS, true);
+}
+
+/* What watch_ask_ahead() has led to, if it is known by now. */
+static void hear_answer(struct watch *w)
+{
+	int answer = manager_process(&w->manager);
+
+	if (answer == MANAGER_ASKING)
+		return;
+	w->answered = answer > 0;
+	if (answer < 0 || answer == MANAGER_NO_STORE)
+		report_restarts_drop(answer < 0 ? -answer : 0);
+	manager_cancel(&w->manager);
+}
+
+int watch_signal(struct watch *w, int timeout_ms)
+{
+	int64_t deadline = clock_ms() + timeout_ms;
+	int64_t left = timeout_ms;
+
+	for (;;) {
+		int signal = attend(w, w->reactor->failed_fd, (int)left);
+
+		hear_answer(w);
+		if (signal == SIGHUP || ends(signal))
+			return signal;
+		if (reactor_has_failed(w->reactor))
+			return 0;
+		if (timeout_ms < 0)
+			continue;
+		left = deadline - clock_ms();
+		if (left <= 0)
+			return 0;
+	}
+}
+
+bool watch_is_restart(struct watch *w, bool *hurried)
+{
+	int answer;
+
+	manager_ask(&w->manager, WATCH_ASKING_MS, w->answered);
+	do {
+		*hurried = ends(attend(w, -1, -1));
+		answer = manager_process(&w->manager);
+	} while (answer == MANAGER_ASKING && !*hurried);
+	manager_cancel(&w->manager);
+	if (answer < 0 && !*hurried)
+		report_restart_unknown(-answer);
+	return answer == MANAGER_RESTART && !*hurried;
+}
+
+bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry)
+{
+	int64_t deadline = clock_ms() + timeout_ms;
+
+	while (!reactor_stop(w->reactor)) {
+		int64_t left = deadline - clock_ms();
+
+		if (left <= 0)
+			return false;
+		if (ends(wait_for_signal(w, w->reactor->done_fd, (int)left)) && may_hurry)
+			return false;
+	}
+	return true;
+}
+
+void watch_cancel(struct watch *w)
+{
+	manager_cancel(&w->manager);
+}
