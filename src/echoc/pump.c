@@ -106,34 +106,50 @@ static struct pollfd want(int fd, int events)
 	return (struct pollfd){ .fd = events ? fd : -1, .events = (short)events };
 }
 
+enum { INPUT, OUTPUT, WIRE, N };
+
+/* What is wanted from each descriptor now. */
+static void choose(const struct pump *p, struct pollfd fds[N])
+{
+	const struct wire *w = p->wire;
+	bool reads = !w->end && !p->input_ended && is_empty(&p->up) && wire_room(w) > 0;
+	int up = is_empty(&p->up) ? 0 : POLLOUT;
+	int down = is_empty(&p->down) ? POLLIN : 0;
+
+	fds[INPUT] = want(STDIN_FILENO, reads ? POLLIN : 0);
+	fds[OUTPUT] = want(STDOUT_FILENO, is_empty(&p->down) ? 0 : POLLOUT);
+	fds[WIRE] = want(w->fd, w->end ? 0 : up | down);
+}
+
+/* An error wakes both directions. */
+static void serve_wire(struct pump *p, const struct pollfd *fd)
+{
+	if (fd->events & POLLOUT && fd->revents & ~POLLIN)
+		send_up(p);
+	if (p->input_ended && is_empty(&p->up) && !p->wire->half_closed)
+		wire_half_close(p->wire);
+	if (fd->events & POLLIN && fd->revents & ~POLLOUT)
+		fill(&p->down, wire_receive(p->wire, p->down.data, sizeof(p->down.data)));
+}
+
 /* One wait, and what became ready.  Returns 0 or an exit status. */
 static int turn(struct pump *p, int timeout_ms)
 {
-	struct wire *w = p->wire;
-	bool hold_in = p->input_ended || !is_empty(&p->up) || wire_room(w) == 0;
-	struct pollfd in = want(STDIN_FILENO, w->end || hold_in ? 0 : POLLIN);
-	struct pollfd out = want(STDOUT_FILENO, is_empty(&p->down) ? 0 : POLLOUT);
-	int up = is_empty(&p->up) ? 0 : POLLOUT;
-	int down = is_empty(&p->down) ? POLLIN : 0;
-	struct pollfd fds[] = { in, out, want(w->fd, w->end ? 0 : up | down) };
 	bool patient = !p->input_ended || !is_empty(&p->down);
-	int n = poll(fds, 3, patient ? -1 : timeout_ms);
-	int r = 0;
+	struct pollfd fds[N];
+	int n, r = 0;
 
+	choose(p, fds);
+	n = poll(fds, N, patient ? -1 : timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : complain("poll");
 	if (n == 0)
-		wire_end(w, WIRE_SILENT, 0);
-	if (fds[0].revents)
+		wire_end(p->wire, WIRE_SILENT, 0);
+	if (fds[INPUT].revents)
 		r = read_input(p);
-	if (r == 0 && fds[1].revents)
+	if (r == 0 && fds[OUTPUT].revents)
 		r = write_output(p);
-	if (up && fds[2].revents & ~POLLIN)
-		send_up(p);
-	if (p->input_ended && is_empty(&p->up) && !w->half_closed)
-		wire_half_close(w);
-	if (down && fds[2].revents & ~POLLOUT)
-		fill(&p->down, wire_receive(w, p->down.data, sizeof(p->down.data)));
+	serve_wire(p, &fds[WIRE]);
 	return r;
 }
 
