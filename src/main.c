@@ -43,8 +43,8 @@ static int status_of(int error)
 
 static int act(const struct cmdline *cmdline)
 {
-	struct conf conf;
-	struct problems problems;
+	static struct conf conf; /* static: main's stack may be small, see thread.c */
+	static struct problems problems;
 	int r = conf_load(&conf, &cmdline->options.source, &problems);
 
 	if (r < 0) {

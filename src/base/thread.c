@@ -5,6 +5,9 @@
  * no thread can be created, and with a very small one a thread overflows its
  * stack.  No thread here calls itself or has arrays beyond 16 KiB; the rest is
  * for libraries.  Pages that are not used take no memory.
+ *
+ * The main thread has what RLIMIT_STACK says, and 64 KiB must do: what is large
+ * in its functions that call many others is static.
  */
 #define STACK_SIZE (256 * 1024)
 

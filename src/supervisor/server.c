@@ -189,9 +189,9 @@ static void repair(struct server *s)
 
 static void reload(struct server *s)
 {
-	struct conf next;
-	struct problems problems;
-	struct listeners listeners;
+	static struct conf next; /* static: main's stack may be small, see thread.c */
+	static struct problems problems;
+	static struct listeners listeners;
 
 	service_reloading();
 	if (load_again(s, &next, &problems) < 0) {
@@ -344,7 +344,7 @@ int server_start(struct server **server, const struct conf *conf,
 		 const struct server_options *options)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	struct activation activation;
+	static struct activation activation; /* static: main's stack may be small, see thread.c */
 	int r;
 
 	if (!s) {

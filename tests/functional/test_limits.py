@@ -233,13 +233,13 @@ class Descriptors(harness.Test):
 
 
 class Stack(harness.Test):
-    """The limit of stacks (ulimit -s) is that of the first thread only."""
+    """The limit of stacks (ulimit -s) is that of the main thread only, which needs less than 64 KiB."""
 
     def test_limits(self):
         """the limit of stacks may be tiny or huge: every thread has what it needs"""
         if harness.SANITIZERS:
             self.skipTest("sanitizers have demands of their own on the first thread's stack")
-        for limit in ((1 << 40, "a size that no thread can have"), (1 << 17, "128 KiB")):
+        for limit in ((1 << 40, "a size that no thread can have"), (1 << 16, "64 KiB")):
             with self.subTest(limit[1]):
                 self.try_limit(limit[0])
 
@@ -247,14 +247,17 @@ class Stack(harness.Test):
         hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
         if hard != resource.RLIM_INFINITY and hard < limit and os.geteuid() != 0:
             self.skipTest("the hard limit is lower")
-        with Echod("-o", "max_connections=2", prefix=("prlimit", f"--stack={limit}:"),
-                   expect=[harness.REFUSED]) as d:
+        with Echod(conf="max_connections = 2\n", prefix=("prlimit", f"--stack={limit}:"),
+                   expect=[harness.REFUSED, "workers = .x", "more errors"]) as d:
             with d.connect() as s, d.connect() as stream:
                 self.assertRefused(d)
                 self.assertEchoes(s)
                 self.assertEchoes(stream, os.urandom(1 << 20))
                 d.signal(signal.SIGHUP)
                 d.wait_log("reloaded")
+                d.write_conf("workers = x\n" * 30)
+                d.signal(signal.SIGHUP)
+                d.wait_log("there are more errors")
                 d.counters()
 
 
