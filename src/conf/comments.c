@@ -2,7 +2,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *comments_skip_quoted(const char *text)
 {
@@ -79,48 +81,58 @@ static bool is_torn(const char *at)
 	return at[0] == '$' && at[1] == '{' && at[2 + strcspn(at + 2, "}\"'\n")] != '}';
 }
 
+/* A "${NAME}" of a variable that is not set, without the text that ":-" gives. */
+static bool is_unset(const char *at)
+{
+	const char *name = at + 2;
+	size_t size = strcspn(name, "}"), n = strcspn(name, ":}");
+
+	if (at[0] != '$' || at[1] != '{' || (name[n] == ':' && name[n + 1] == '-'))
+		return false;
+	for (char **e = environ; e && *e; e++)
+		if (strncmp(*e, name, size) == 0 && (*e)[size] == '=')
+			return false;
+	return true;
+}
+
+/* Behind it comes the variable, of which so much is shown. */
+#define NAME_SHOWN 60
+static const char not_set[] = "this variable is not set in the environment: ";
+
 /* What is wrong with the byte at a place, outside of quotes or within them; or NULL. */
 static const char *fault_of(const char *at, char quote)
 {
+	if (quote && *at == '\n')
+		return "a quote on this line is not closed";
 	if (quote != '\'' && is_torn(at))
 		return "\"${\" has no \"}\" on its line";
+	if (quote != '\'' && is_unset(at))
+		return not_set;
 	if (quote == '"' && *at == '\\' && at[1] && strchr("0123456789x", at[1]))
 		return "invalid escape: a number after \"\\\"";
-	if (quote)
-		return NULL;
-	if (*at == '*' || (*at == '+' && at[1] != '='))
+	if (!quote && (*at == '*' || (*at == '+' && at[1] != '=')))
 		return "\"*\" and \"+\" have no meaning outside of quotes";
 	return NULL;
 }
 
-/* The first fault of the quoted value with which a text begins, or NULL. */
-static const char *fault_of_quoted(const char *text)
+int comments_find_stray(const char *text, char why[static COMMENTS_WHY])
 {
-	const char *at = text + 1;
+	const char *fault = NULL, *at;
+	char quote = '\0'; /* within which we are */
+	size_t shown;
 
-	for (; *at && *at != '\n' && *at != *text; at++) {
-		const char *fault = fault_of(at, *text);
-
-		if (fault)
-			return fault;
-		at += *at == '\\' && at[1] && at[1] != '\n';
-	}
-	return *at == *text ? NULL : "a quote on this line is not closed";
-}
-
-const char *comments_find_stray(const char *text, int *line)
-{
-	const char *fault = NULL, *at = text;
-
-	while (*at && !fault) {
-		if (*at == '"' || *at == '\'') {
-			fault = fault_of_quoted(at);
-			at = comments_skip_quoted(at);
-		} else {
-			fault = fault_of(at, '\0');
+	for (at = text; *at && !(fault = fault_of(at, quote)); at++) {
+		if (quote && *at == '\\' && at[1] && at[1] != '\n')
 			at++;
-		}
+		else if (quote ? *at == quote : *at == '"' || *at == '\'')
+			quote = quote ? '\0' : *at;
 	}
-	*line = line_of(text, at);
-	return fault;
+	if (!fault && quote)
+		fault = fault_of("\n", quote);
+	if (!fault)
+		return 0;
+	shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
+	snprintf(why, COMMENTS_WHY, "%s%.*s", fault, (int)(shown > NAME_SHOWN ? NAME_SHOWN : shown),
+		 at);
+	return line_of(text, at);
 }

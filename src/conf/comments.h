@@ -6,7 +6,7 @@
  * inside a comment or a string for a good end, swallowing what came before;
  * and it passes over characters that mean nothing to it without a word.
  *
- * All texts end with '\0'.  Pure functions: any thread.
+ * All texts end with '\0'.  Any thread, while nobody changes the environment.
  */
 #ifndef ECHOD_COMMENTS_H
 #define ECHOD_COMMENTS_H
@@ -24,13 +24,16 @@ int comments_blank(char *text);
  */
 const char *comments_skip_quoted(const char *text);
 
+#define COMMENTS_WHY 160
+
 /*
  * For a text without comments: what stands there that libconfuse would pass
- * over or take otherwise than a person, and in *line on which line from 1:
- * quotes that are not closed on their line, a "*" or "+" outside of quotes, a
- * numeric escape in quotes (NUL would end the value), or a "${" that is not
- * closed on its line and outside of quotes.  NULL if there is none.
+ * over or take otherwise than a person: quotes that are not closed on their
+ * line, a "*" or "+" outside of quotes, a numeric escape in quotes (NUL would
+ * end the value), a "${" that is not closed on its line and outside of quotes,
+ * or one of a variable that is not set.  Returns its line, from 1, and why says
+ * what it is; 0 if there is none.
  */
-const char *comments_find_stray(const char *text, int *line);
+int comments_find_stray(const char *text, char why[static COMMENTS_WHY]);
 
 #endif

@@ -85,7 +85,7 @@ static int on_element(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result
 	struct address address;
 	const char *unfit =
 		"only \"ADDR:PORT\" or \"[ADDR6]:PORT\", numeric, with a port from 0 to "
-		"65535";
+		"65535; all addresses are \"0.0.0.0:PORT\" and \"[::]:PORT\"";
 
 	*(const char **)result = text;
 	if (address_parse(&address, text) == 0)
@@ -216,7 +216,6 @@ static int parse(cfg_t *cfg, char *statement)
 static int parse_statement(cfg_t *cfg, char *statement)
 {
 	char why[STATEMENT_WHY];
-	const char *stray;
 	int line;
 
 	if (statement[strspn(statement, " \t\r\n")] == '\0')
@@ -225,9 +224,9 @@ static int parse_statement(cfg_t *cfg, char *statement)
 		problems_add(loading.problems, loading.line, "%s", why);
 		return -EINVAL;
 	}
-	stray = comments_find_stray(statement, &line);
-	if (stray) {
-		problems_add(loading.problems, loading.line + line - 1, "%s", stray);
+	line = comments_find_stray(statement, why);
+	if (line > 0) {
+		problems_add(loading.problems, loading.line + line - 1, "%s", why);
 		return -EINVAL;
 	}
 	return parse(cfg, statement);

@@ -48,28 +48,16 @@ static bool begins(const char *text)
 	return p.value && !memchr(text, '\n', (size_t)(p.after - text));
 }
 
-/* Behind the "NAME =" with which a text begins, if it does. */
-static const char *skip_head(const char *text)
-{
-	struct parts p;
-
-	if (!begins(text))
-		return text;
-	take_apart(text, &p);
-	return strchr(p.after, '=') + 1;
-}
-
 size_t statement_size(const char *text)
 {
-	const char *at = skip_head(text);
-	bool fresh = false; /* only blanks since the line began */
+	const char *at = text;
+	bool fresh = false; /* only blanks since the line began, which is not the first */
 	int depth = 0;	    /* of braces */
 
 	for (; *at; fresh = *at == '\n' || (fresh && strchr(BLANKS, *at)), at++) {
 		if (*at == '\n' && depth <= 0)
 			return (size_t)(at + 1 - text);
-		if (is_name_byte(*at) && at > text && !is_name_byte(at[-1]) &&
-		    (fresh || depth <= 0) && begins(at))
+		if (fresh && is_name_byte(*at) && begins(at)) /* although a brace is open */
 			break;
 		depth += (*at == '{') - (*at == '}');
 		if (*at == '"' || *at == '\'')
@@ -149,6 +137,8 @@ static int refuse_unknown(const struct parts *p, char *why)
 	const char *meant = nearest(p);
 	size_t n;
 
+	if (p->name_size == strlen("include") && memcmp(p->name, "include", p->name_size) == 0)
+		return refuse(why, "there is no \"include\", all settings are in one file");
 	if (meant)
 		return refuse(why, "no such option \"%.*s\", did you mean \"%s\"?", shown, p->name,
 			      meant);
@@ -170,8 +160,6 @@ static int check_other_syntax(const struct parts *p, char *why)
 		return refuse(why, "a name has no quotes: NAME = VALUE");
 	if (p->name_size == 0)
 		return refuse(why, "expected a setting: NAME = VALUE");
-	if (p->name_size == strlen("include") && memcmp(p->name, "include", p->name_size) == 0)
-		return refuse(why, "there is no \"include\", all settings are in one file");
 	if (!o)
 		return refuse_unknown(p, why);
 	if (*p->after == ':')
@@ -192,6 +180,36 @@ static const char *skip_value(const char *at)
 	return at + strcspn(at, BLANKS "\"'{}(),=+");
 }
 
+/* Whether two words together are a value that is allowed. */
+static bool fit_together(const struct option *o, const char *value, int n, const char *rest)
+{
+	char text[NAME_MAX_SHOWN];
+	int64_t ignored;
+	int size = snprintf(text, sizeof(text), "%.*s%.*s", n, value, (int)strcspn(rest, BLANKS),
+			    rest);
+
+	return o->kind != OPTION_ADDRESSES && size < (int)sizeof(text) &&
+	       option_parse(o, text, &ignored) == 0;
+}
+
+/* There is more on the line than a value. */
+static int refuse_rest(const struct option *o, const char *value, const char *end, const char *rest,
+		       char *why)
+{
+	int n = (int)strcspn(rest, BLANKS);
+
+	if (begins(rest))
+		return refuse(why, "unexpected \"%.*s\", a setting ends with its line", n, rest);
+	if (fit_together(o, value, (int)(end - value), rest))
+		return refuse(why, "leave out the blank: %s = %.*s%.*s", o->name,
+			      (int)(end - value), value, n, rest);
+	if (o->kind == OPTION_ADDRESSES && *value != '{')
+		return refuse(why, "a list of several values is in braces: %s = {VALUE, VALUE}",
+			      o->name);
+	return refuse(why, "unexpected \"%.*s\" %s", n, rest,
+		      end > value ? "after the value" : "in place of a value");
+}
+
 /* Whether the value is one, and of the kind of the option. */
 static int check_value(const struct option *o, const struct parts *p, char *why)
 {
@@ -201,6 +219,8 @@ static int check_value(const struct option *o, const struct parts *p, char *why)
 
 	if (!*p->value)
 		return refuse(why, "%s has no value: %s = VALUE", o->name, o->name);
+	if (begins(p->value))
+		return refuse(why, "%s has no value, a setting ends with its line", o->name);
 	if (*p->value == '=')
 		return refuse(why, "expected one \"=\": %s = VALUE", o->name);
 	if (!is_list && *p->after == '+')
@@ -211,13 +231,10 @@ static int check_value(const struct option *o, const struct parts *p, char *why)
 		return refuse(why, "the list that begins here has no \"}\"");
 	if (end > p->value && end[-1] == '$' && *end == '{')
 		return refuse(why, "a value that contains \"${\" needs double quotes");
-	if (is_list && *rest && *p->value != '{')
-		return refuse(why, "a list of several values is in braces: %s = {VALUE, VALUE}",
+	if (is_list && *p->value == '*')
+		return refuse(why, "all addresses are %s = {\"0.0.0.0:PORT\", \"[::]:PORT\"}",
 			      o->name);
-	if (*rest)
-		return refuse(why, "unexpected \"%.*s\" %s", (int)strcspn(rest, BLANKS), rest,
-			      end > p->value ? "after the value" : "in place of a value");
-	return 0;
+	return *rest ? refuse_rest(o, p->value, end, rest, why) : 0;
 }
 
 static bool ends_with_semicolon(const char *text)

@@ -13,8 +13,8 @@
 #define STATEMENT_WHY 512
 
 /*
- * The size of the statement with which a text begins.  It ends with its line,
- * or where the next one begins; only a list in braces goes on over lines.
+ * The size of the statement with which a text begins.  It ends with its line;
+ * only a list in braces goes on, up to a line on which the next one begins.
  */
 size_t statement_size(const char *text);
 

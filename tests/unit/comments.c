@@ -102,11 +102,10 @@ TEST(comments, unclosed)
 static void check_stray(const char *text, int line, const char *words)
 {
 	char *copy = strdup(text);
-	int found;
-	const char *fault = comments_find_stray(copy, &found);
+	char why[COMMENTS_WHY] = "";
 
-	cr_expect(fault && strstr(fault, words), "%s gives %s", text, fault);
-	cr_expect_eq(found, line, "%s", text);
+	cr_expect_eq(comments_find_stray(copy, why), line, "%s", text);
+	cr_expect(strstr(why, words), "%s gives %s", text, why);
 	free(copy);
 }
 
@@ -149,6 +148,18 @@ TEST(comments, stray_in_quotes)
 	check_stray("a = 1\nb = \"${\"", 2, "${");
 }
 
+/* So are variables that are not set, with their names. */
+TEST(comments, stray_unset)
+{
+	unsetenv("ABC");
+	setenv("AB", "x", 1);
+	setenv("ABCD", "x", 1);
+	check_stray("${AB}\n${ABC}", 2, ": ${ABC}");
+	check_stray("\"${AB}${ABC}\"", 1, ": ${ABC}");
+	check_stray("\n\n\"\\${ABC}${ABC:+x}\"", 3, ": ${ABC:+x}");
+	check_stray("${}", 1, ": ${}");
+}
+
 /* What has its meaning is none. */
 TEST(comments, not_stray)
 {
@@ -159,13 +170,14 @@ TEST(comments, not_stray)
 		"\"* + \" '* +'",
 		"\"\\n\\t\\\"\\\\\" '\\0\\x41'",
 		"\"\\\\0\"",
-		"${A} \"${A}${B:-c}\" '${'",
+		"${A} \"${A}${B:-c}\" '${' '${B}'",
 		"\"\\${\" $ $A {$}",
 	};
-	int line;
+	char why[COMMENTS_WHY];
 
+	setenv("A", "", 1);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		cr_expect_null(comments_find_stray(texts[i], &line), "%s", texts[i]);
+		cr_expect_eq(comments_find_stray(texts[i], why), 0, "%s", texts[i]);
 }
 
 /*

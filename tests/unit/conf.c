@@ -272,7 +272,7 @@ TEST(conf, message_is_one_line)
 }
 
 static const char *const good = "workers = 3\nlisten = {\"127.0.0.1:9\"} # comment\n"
-				"log_level = 'debug' /* comment */ backlog = \"4\"\n";
+				"log_level = 'debug' /* comment */\nbacklog = \"4\"\n";
 
 static void check_good(void)
 {
@@ -484,9 +484,9 @@ TEST(conf, keep_fixed)
 {
 	static struct conf running, next;
 
-	allow("workers = 1 buffer_size = 4096 backlog = 1 listen = 127.0.0.1:1");
+	allow("workers = 1\nbuffer_size = 4096\nbacklog = 1\nlisten = 127.0.0.1:1");
 	running = conf;
-	allow("workers = 2 buffer_size = 8192 backlog = 2 listen = 127.0.0.1:2");
+	allow("workers = 2\nbuffer_size = 8192\nbacklog = 2\nlisten = 127.0.0.1:2");
 	next = conf;
 	conf_keep_fixed(&next, &running, note_kept);
 	cr_assert_str_eq(kept_names, "workers buffer_size ");
@@ -504,9 +504,9 @@ TEST(conf, keep_fixed_names_only_what_differs)
 {
 	static struct conf running, next;
 
-	allow("workers = 1 backlog = 1");
+	allow("workers = 1\nbacklog = 1");
 	running = conf;
-	allow("workers = 1 backlog = 2");
+	allow("workers = 1\nbacklog = 2");
 	next = conf;
 	conf_keep_fixed(&next, &running, note_kept);
 	cr_assert_str_empty(kept_names);
