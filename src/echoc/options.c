@@ -2,14 +2,14 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/quantity.h"
+#include "echoc/argument.h"
 
 #define SECOND 1e9
+#define NUMERIC "numeric addresses without a port, such as 127.0.0.2 or ::1,fe80::1%%eth0"
 
 static const char usage[] =
 	"Usage: echoc [talk] [--verify] HOST[:PORT]\n"
@@ -148,157 +148,107 @@ static const char *name_of(int option)
 	return name;
 }
 
-static int set_number(uint64_t *value, const char *text, uint64_t min, uint64_t max)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || *value < min || *value > max)
-		return complain("not a number that is allowed here: ", text);
-	return -1;
-}
-
-static int set_unsigned(unsigned *value, const char *text, unsigned max)
-{
-	uint64_t number;
-	int status = set_number(&number, text, 1, max);
-
-	*value = (unsigned)number;
-	return status;
-}
-
-static int set_real(double *value, const char *text, double min, double max)
-{
-	char *end;
-
-	*value = strtod(text, &end);
-	if (end == text || *end || !isfinite(*value) || *value < min || *value > max)
-		return complain("not a number that is allowed here: ", text);
-	return -1;
-}
-
-/* Seconds, also with a fraction, or a time with units. */
-static int set_time(int64_t *value, const char *text, double min)
-{
-	char plain[QUANTITY_TEXT];
-	int64_t whole;
-	double seconds;
-	int status;
-
-	if (quantity_parse_time(text, &whole) == 0)
-		text = quantity_format_number(whole, plain);
-	status = set_real(&seconds, text, min, 1e6); /* in ms it must fit an int */
-	if (status < 0)				     /* else it may have no such value */
-		*value = (int64_t)(seconds * SECOND);
-	return status;
-}
-
-#define SIZE_LIMIT (1 << 30)
-
-static int set_size(struct options *o, const char *text)
-{
-	const char *dash = strchrnul(text, '-');
-	char first[QUANTITY_TEXT];
-	int64_t min, max;
-
-	snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
-	if (quantity_parse_size(first, &min) < 0 ||
-	    quantity_parse_size(*dash ? dash + 1 : first, &max) < 0 || min < 1 || max < min ||
-	    max > SIZE_LIMIT)
-		return complain("not a size from 1 to 1G, such as 64 or 16K, or MIN-MAX: ", text);
-	o->min_size = (size_t)min;
-	o->max_size = (size_t)max;
-	return -1;
-}
-
-static int add_source(struct options *o, const char *text)
+static int add_source(struct options *o, const struct argument *a)
 {
 	struct address address;
 	char with_port[ADDRESS_TEXT];
 
 	if (o->n_sources == OPTIONS_SOURCES)
-		return complain("too many sources: ", text);
-	snprintf(with_port, sizeof(with_port), strchr(text, ':') ? "[%s]:0" : "%s:0", text);
+		return argument_refuse(a, "%d addresses", OPTIONS_SOURCES);
+	snprintf(with_port, sizeof(with_port), strchr(a->text, ':') ? "[%s]:0" : "%s:0", a->text);
 	if (address_parse(&address, with_port) < 0)
-		return complain("not an address: ", text);
+		return argument_refuse(a, NUMERIC);
 	if (address_resolve(&address, &o->sources[o->n_sources]) < 0)
-		return complain("no such interface: ", text);
+		return argument_refuse(a, "an address of an interface that is there");
 	o->n_sources++;
-	return -1;
+	return 0;
 }
 
-static int add_sources(struct options *o, const char *list)
+static int add_sources(struct options *o, const struct argument *a)
 {
-	char *copy = strdup(list), *rest = copy, *text;
-	int status = copy ? -1 : EXIT_OTHER;
+	char *copy, *rest;
+	struct argument one = *a;
+	int r = 0;
 
-	while (status < 0 && (text = strsep(&rest, ",")))
-		status = add_source(o, text);
+	if (!a->text)
+		return argument_refuse(a, NUMERIC);
+	copy = rest = strdup(a->text);
+	if (!copy)
+		return argument_refuse(a, "with more memory");
+	while (r == 0 && (one.text = strsep(&rest, ",")))
+		r = add_source(o, &one);
 	free(copy);
-	return status;
+	return r;
 }
 
-static int take_load(struct options *o, int option, const char *argument)
+static int set_histogram(struct options *o, const struct argument *a)
+{
+	o->histogram = a->text;
+	return a->text ? 0 : argument_refuse(a, "the name of a file");
+}
+
+static int take_load(struct options *o, int option, const struct argument *a)
 {
 	switch (option) {
 	case LONG_CONNECTIONS:
-		return set_unsigned(&o->connections, argument, 1000000);
+		return argument_unsigned(&o->connections, a, 1000000);
 	case LONG_DURATION:
-		return set_time(&o->duration, argument, 0.001);
+		return argument_time(&o->duration, a, 0.001);
 	case LONG_MESSAGES:
-		return set_number(&o->messages, argument, 1, INT64_MAX);
+		return argument_number(&o->messages, a, 1, INT64_MAX);
 	case LONG_RATE:
-		return set_real(&o->rate, argument, 0, 1e9);
+		return argument_rate(&o->rate, a);
 	case LONG_PIPELINE:
-		return set_unsigned(&o->pipeline, argument, 65536);
+		return argument_unsigned(&o->pipeline, a, 65536);
 	case LONG_THREADS:
-		return set_unsigned(&o->threads, argument, 256);
+		return argument_unsigned(&o->threads, a, 256);
 	case LONG_CHURN:
 		o->churn = true;
-		return -1;
+		return 0;
 	case LONG_RAMP:
-		return set_time(&o->ramp, argument, 0);
+		return argument_time(&o->ramp, a, 0);
 	case LONG_SOURCE:
-		return add_sources(o, argument);
+		return add_sources(o, a);
 	default:
-		o->histogram = argument;
-		return -1;
+		return set_histogram(o, a);
 	}
 }
 
-static int take(struct options *o, int option, const char *argument)
+/* 0, or -EINVAL after a complaint. */
+static int take(struct options *o, int option, const char *text)
 {
+	const struct argument argument = { name_of(option), text }, *a = &argument;
+
 	switch (option) {
 	case '4':
 	case '6':
 		o->family = option == '4' ? AF_INET : AF_INET6;
-		return -1;
+		return 0;
 	case LONG_CONNECT_TIMEOUT:
-		return set_time(&o->connect_timeout, argument, 0.001);
+		return argument_time(&o->connect_timeout, a, 0.001);
 	case LONG_VERIFY:
 		o->verify = true;
-		return -1;
+		return 0;
 	case 'c':
-		return set_number(&o->count, argument, 1, INT64_MAX);
+		return argument_number(&o->count, a, 1, INT64_MAX);
 	case 'i':
-		return set_time(&o->interval, argument, 0.0001);
+		return argument_time(&o->interval, a, 0.0001);
 	case 'w':
-		return set_time(&o->deadline, argument, 0.001);
+		return argument_time(&o->deadline, a, 0.001);
 	case 's':
-		return set_size(o, argument);
+		return argument_sizes(&o->min_size, &o->max_size, a);
 	case 'q':
 		o->quiet = true;
-		return -1;
+		return 0;
 	case LONG_TIMEOUT:
-		return set_time(&o->timeout, argument, 0.001);
+		return argument_time(&o->timeout, a, 0.001);
 	case LONG_SEED:
-		return set_number(&o->seed, argument, 0, UINT64_MAX);
+		return argument_number(&o->seed, a, 0, UINT64_MAX);
 	case LONG_JSON:
 		o->json = true;
-		return -1;
+		return 0;
 	default:
-		return take_load(o, option, argument);
+		return take_load(o, option, a);
 	}
 }
 
@@ -352,28 +302,36 @@ static int print_and_exit(const char *a, const char *b)
 	return EXIT_OTHER;
 }
 
+/* getopt_long(3) has said what is wrong; but not what an option takes that is given without. */
+static int refuse_misused(struct options *o)
+{
+	for (const struct option *known = long_options; known->name; known++)
+		if (known->val == optopt && known->has_arg == required_argument)
+			(void)take(o, optopt, NULL);
+	fprintf(stderr, "%sTry 'echoc --help'.\n", usage);
+	return EXIT_OTHER;
+}
+
 int options_parse(struct options *o, int argc, char *argv[])
 {
-	int option, word, status = -1;
+	int option, word;
 
 	set_defaults(o);
 	word = take_command(o, argc > 1 ? argv[1] : NULL);
 	argv[word] = argv[0]; /* for getopt_long(3), which names it in its messages */
 	argc -= word;
 	argv += word;
-	while (status < 0 &&
-	       (option = getopt_long(argc, argv, "46Vhc:i:w:s:q", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "46Vhc:i:w:s:q", long_options, NULL)) != -1) {
 		if (option == 'V')
 			return print_and_exit("echoc (" PACKAGE_STRING ")\n", "");
 		if (option == 'h')
 			return print_and_exit(usage, help);
-		if (option == '?') { /* getopt_long(3) has said what is wrong */
-			fprintf(stderr, "%sTry 'echoc --help'.\n", usage);
-			return EXIT_OTHER;
-		}
+		if (option == '?')
+			return refuse_misused(o);
 		if (!(commands_of(option) & 1u << o->command))
 			return complain("not an option of this command: ", name_of(option));
-		status = take(o, option, optarg);
+		if (take(o, option, optarg) < 0)
+			return EXIT_OTHER;
 	}
-	return status >= 0 ? status : finish(o, argc - optind, argv + optind);
+	return finish(o, argc - optind, argv + optind);
 }

@@ -64,7 +64,7 @@ int target_resolve(struct target *target, const char *text, int family, const ch
 	int r;
 
 	memset(target, 0, sizeof(*target));
-	*reason = "not HOST, HOST:PORT or [IPv6]:PORT";
+	*reason = "not HOST, HOST:PORT or [IPv6]:PORT with a port up to 65535";
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
 	strcpy(copy, text);

@@ -781,8 +781,15 @@ class Usage(Client):
                      ["ping", "--churn", t], ["load", "--verify", t]):
             self.assertWrong(*args)
 
+    def assertNotAllowed(self, command, option, value):
+        """The message has the option, what was given (of a list, one part of it), and what is allowed."""
+        self.assertWrong(command, option, value, "127.0.0.1:7")
+        part = r"[\w.]*" if option == "--source" else re.escape(value)
+        self.assertRegex(self.run_client(command, option, value, "127.0.0.1:7").err,
+                         rf'^echoc: ({option}|-s) "{part}" is not allowed, only .*\d')
+
     def test_values(self):
-        """values that are none, or out of range: status 2 and a message"""
+        """values that are none, or out of range: status 2 and a message that says what is allowed"""
         wrong = {
             "--connections": ("0", "-1", "x", "", "1x", "1000001", "99999999999999999999"),
             "--threads": ("0", "257", "two"), "--pipeline": ("0", "65537", "1.5"),
@@ -795,9 +802,18 @@ class Usage(Client):
         }
         for option, values in wrong.items():
             for value in values:
-                self.assertWrong("load", f"{option}={value}", "127.0.0.1:7")
-        for option, value in (("-c", "0"), ("-i", "0"), ("-w", "x"), ("-s", "0")):
-            self.assertWrong("ping", option, value, "127.0.0.1:7")
+                self.assertNotAllowed("load", option, value)
+        for option, value in (("-c", "0"), ("-i", "0"), ("-i", "10q"), ("-w", "x"), ("-s", "0"), ("-s", "1Q")):
+            self.assertNotAllowed("ping", option, value)
+
+    def test_missing_values(self):
+        """an option without its value says what it takes"""
+        for option, expected in (("--connections", "a number from 1 to 1000000"), ("--source", "numeric addresses"),
+                                 ("--duration", "a time from 0.001 to"), ("--size", "a size from 1 to 1G"),
+                                 ("--rate", "a number from 0"), ("--histogram", "the name of a file"),
+                                 ("-s", "a size from")):
+            self.assertIn(f"\nechoc: {option} takes {expected}".replace("--size", "-s"),
+                          self.run_client("load", option).err)
 
     def test_targets(self):
         """a text that is no target: status 2 and a message"""

@@ -1,0 +1,35 @@
+/*
+ * argument: what is given for an option of echoc's command line.
+ *
+ * All functions return 0, or -EINVAL after a complaint that says which option
+ * it is, what was given, and what is allowed.
+ */
+#ifndef ECHOC_ARGUMENT_H
+#define ECHOC_ARGUMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct argument {
+	const char *option; /* as one writes it */
+	const char *text;   /* NULL: there is none, which is never allowed */
+};
+
+/* Only complains: the format says what is allowed. */
+int argument_refuse(const struct argument *argument, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Whole numbers; unsigned ones from 1. */
+int argument_number(uint64_t *value, const struct argument *argument, uint64_t min, uint64_t max);
+int argument_unsigned(unsigned *value, const struct argument *argument, unsigned max);
+
+/* How many a second, also with a fraction. */
+int argument_rate(double *value, const struct argument *argument);
+
+/* Nanoseconds, of seconds, also with a fraction, or a time with units; min is in seconds. */
+int argument_time(int64_t *value, const struct argument *argument, double min);
+
+/* Bytes, or a range of them. */
+int argument_sizes(size_t *min, size_t *max, const struct argument *argument);
+
+#endif
