@@ -41,7 +41,8 @@ class Install(harness.Test):
     def test_files(self):
         """program, manual, sample, units, user and catalog are in their places"""
         for name in (f"{self.prefix}/sbin/echod", f"{self.prefix}/share/man/man8/echod.8",
-                     f"{self.prefix}/share/man/man5/echod.conf.5", f"{self.sysconfdir}/echod.conf",
+                     f"{self.prefix}/share/man/man5/echod.conf.5",
+                     f"{self.prefix}/share/man/man7/echod.journal.7", f"{self.sysconfdir}/echod.conf",
                      *(f"lib/systemd/system/{unit}" for unit in UNITS),
                      "usr/lib/sysusers.d/echod.conf", "usr/lib/systemd/catalog/echod.catalog"):
             self.assertTrue(os.path.isfile(self.path(name)), name)

@@ -1,4 +1,4 @@
-"""Static probes: code, notes in the binary and echod(8) agree, and bpftrace sees every byte."""
+"""Static probes: code, notes in the binary and echod.journal(7) agree, and bpftrace sees every byte."""
 
 import errno
 import os
@@ -22,8 +22,8 @@ def output(*command):
 
 
 def manual():
-    """The section PROBES of echod(8)."""
-    return re.search(r"^\.Sh PROBES\n(.*?)^\.Sh ", read(harness.BUILDDIR, "man/echod.8"),
+    """The section PROBES of echod.journal(7)."""
+    return re.search(r"^\.Sh PROBES\n(.*?)^\.Sh ", read(harness.BUILDDIR, "man/echod.journal.7"),
                      re.M | re.S).group(1)
 
 
@@ -158,7 +158,7 @@ def between(found):
 
 class Notes(harness.Test):
     def test_manual(self):
-        """echod(8) names each probe of the source with its arguments, and none besides"""
+        """echod.journal(7) names each probe of the source with its arguments, and none besides"""
         macros = re.findall(r"^#define PROBE_(\w+)\((.*?)\)(?: \\\n)?\s+"
                             r"DTRACE_PROBE(\d)\(echod, (.*)\)$",
                             read(harness.SRCDIR, "src/base/probe.h"), re.M)
@@ -170,7 +170,7 @@ class Notes(harness.Test):
         self.assertEqual(len(macros), 6)
 
     def test_reasons(self):
-        """echod(8) gives the reasons of close their numbers"""
+        """echod.journal(7) gives the reasons of close their numbers"""
         names = re.findall(r"^\.It Ic closed_(\w+)$", read(harness.BUILDDIR, "man/echod.8"), re.M)
         reasons = re.findall(r"(\d+) for\n\.Ic closed_(\w+)", manual())
         self.assertEqual([(int(n), name) for n, name in reasons], list(enumerate(names)))
@@ -268,7 +268,7 @@ class Live(harness.Test):
 
     @needs_probes(forbidden)
     def test_example(self):
-        """the example of echod(8) shows what it says"""
+        """the example of echod.journal(7) shows what it says"""
         display = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", manual(), re.M | re.S).group(1)
         display = display.replace(r"\-", "-").replace(r"\e", "\\")
         program = re.search(r"'\n(.*)'", display, re.S).group(1)
@@ -281,7 +281,7 @@ class Live(harness.Test):
         numbers = {name: int(n) for name, n in re.findall(r"^@(\S+): (\d+)$", shown, re.M)}
         self.assertGreaterEqual(numbers["closed[0]"], 1)
         self.assertGreaterEqual(numbers["echoed[worker/0]"], 100000)
-        self.assertRegex(shown, r"@hand_off_ns:\s*\n\[")
+        self.assertRegex(shown, r"@dispatch_ns:\s*\n\[")
 
 
 if __name__ == "__main__":
