@@ -97,6 +97,17 @@ static int quietly(int (*parse)(void *, int, char **), void *result, struct word
 	return status;
 }
 
+enum { ADDRESS, OPTION, TARGET, OF_ECHOD, OF_ECHOC };
+
+struct fuzz_outcome fuzz_outcomes[] = {
+	[ADDRESS] = { "an address that is accepted", 0 },
+	[OPTION] = { "an option that is accepted", 0 },
+	[TARGET] = { "a target that is accepted", 0 },
+	[OF_ECHOD] = { "a command line of echod that is accepted", 0 },
+	[OF_ECHOC] = { "a command line of echoc that is accepted", 0 },
+	{ 0 },
+};
+
 static void check_address(const char *text)
 {
 	char one[ADDRESS_TEXT], two[ADDRESS_TEXT];
@@ -104,6 +115,7 @@ static void check_address(const char *text)
 
 	if (address_parse(&a, text) < 0)
 		return;
+	fuzz_outcomes[ADDRESS].n++;
 	fuzz_check(a.size == (a.any.sa_family == AF_INET ? sizeof(a.v4) : sizeof(a.v6)));
 	fuzz_check(address_port(&a) == (unsigned)atoi(strrchr(text, ':') + 1));
 	fuzz_check(address_parse(&b, address_format(&a, one)) == 0);
@@ -125,6 +137,7 @@ static void check_option(const char *text)
 		fuzz_check(strlen(allowed) < sizeof(allowed) - 1);
 		if (option_parse(o, text, &value) < 0)
 			continue;
+		fuzz_outcomes[OPTION].n++;
 		if (o->max > o->min)
 			fuzz_check(value >= (o->kind == OPTION_SHARE ? -100 : o->min) &&
 				   value <= o->max);
@@ -142,6 +155,7 @@ static void check_target(const char *text)
 		fuzz_check(*reason);
 		return;
 	}
+	fuzz_outcomes[TARGET].n++;
 	fuzz_check(first.n >= 1 && first.n <= TARGET_ADDRESSES);
 	fuzz_check(target_resolve(&second, first.name, AF_UNSPEC, &reason) == 0);
 	fuzz_check(strcmp(first.name, second.name) == 0 && first.n == second.n);
@@ -202,6 +216,7 @@ static void check_echod(char *text)
 			   !first.options.source.overrides);
 		return;
 	}
+	fuzz_outcomes[OF_ECHOD].n++;
 	write_echod(&written, &first);
 	fuzz_check(quietly(parse_echod, &second, &written) == -1);
 	check_same_echod(&first, &second);
@@ -345,6 +360,7 @@ static void check_echoc(char *text)
 		fuzz_check(status == EXIT_ALL_BACK || status == EXIT_OTHER);
 		return;
 	}
+	fuzz_outcomes[OF_ECHOC].n++;
 	check_ranges(&first);
 	write_echoc(&written, &first);
 	fuzz_check(quietly(parse_echoc, &second, &written) == -1);

@@ -21,6 +21,15 @@
 #define OVERRIDES 8
 #define SEPARATOR 0xff
 
+enum { REFUSED, ACCEPTED, WITH_OVERRIDES };
+
+struct fuzz_outcome fuzz_outcomes[] = {
+	[REFUSED] = { "a file that is refused", 0 },
+	[ACCEPTED] = { "a file that is accepted", 0 },
+	[WITH_OVERRIDES] = { "a file that is accepted with overrides", 0 },
+	{ 0 },
+};
+
 /* A file in memory with a path. */
 struct file {
 	int fd;
@@ -186,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size = split(text, size, overrides, &source.n_overrides);
 	file_write(&file, text, size);
 	r = conf_load(&first, &source, &problems);
+	fuzz_outcomes[r < 0 ? REFUSED : source.n_overrides > 0 ? WITH_OVERRIDES : ACCEPTED].n++;
 	if (r < 0) {
 		check_refusal(&problems);
 	} else {

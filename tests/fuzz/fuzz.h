@@ -23,6 +23,18 @@ static inline _Noreturn void fuzz_fail(const char *file, int line, const char *w
 	abort();
 }
 
+/*
+ * What the inputs of a corpus must come to, each at least once: a corpus of which
+ * everything is refused at the door looks green, and shows nothing.  A harness
+ * counts, and replay.c looks.  The last one has no name; not every harness has any.
+ */
+struct fuzz_outcome {
+	const char *what;
+	unsigned long n;
+};
+
+extern struct fuzz_outcome fuzz_outcomes[] __attribute__((weak));
+
 /* An input as a row of choices.  After its end all are 0, which is the kindest one. */
 struct tape {
 	const uint8_t *at, *end;

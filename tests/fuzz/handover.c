@@ -33,6 +33,18 @@
 
 static struct tape tape;
 
+enum { REFUSED, OF_0_1_0, OURS, NEWER, LOST, WITH_PENDING };
+
+struct fuzz_outcome fuzz_outcomes[] = {
+	[REFUSED] = { "a state that is refused", 0 },
+	[OF_0_1_0] = { "a connection taken over from 0.1.0", 0 },
+	[OURS] = { "a connection taken over from this version", 0 },
+	[NEWER] = { "a connection taken over from a later version", 0 },
+	[LOST] = { "a connection that is lost", 0 },
+	[WITH_PENDING] = { "a connection taken over with pending bytes", 0 },
+	{ 0 },
+};
+
 /* The store of a manager: what was handed over in earnest. */
 static struct activation stored;
 
@@ -217,6 +229,16 @@ static int make_state(unsigned how)
 	return fd;
 }
 
+/* Whose state it is. */
+static int outcome_of(int fd)
+{
+	struct state_header h = { .version = 0 };
+
+	if (pread(fd, &h, sizeof(h), 0) < 0)
+		abort();
+	return h.version == 2 ? OF_0_1_0 : h.version == STATE_VERSION ? OURS : NEWER;
+}
+
 /* What is understood is so from its first record to its last byte. */
 static void check_state(int fd)
 {
@@ -227,6 +249,7 @@ static void check_state(int fd)
 
 	if (state_open(&s, fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
 		fuzz_check(!s.in && s.n_connections == 0);
+		fuzz_outcomes[REFUSED].n++;
 		return;
 	}
 	for (uint32_t i = 0; i < s.n_connections; i++) {
@@ -385,6 +408,7 @@ static void advance(const struct reactor *r, unsigned choice)
 static void run(void)
 {
 	unsigned choice = tape_next(&tape), how = tape_next(&tape), shape = tape_next(&tape);
+	int from = REFUSED;
 	struct activation a;
 	struct takeover result;
 	struct reactor r;
@@ -399,6 +423,7 @@ static void run(void)
 	if (shape < 0xe0) {
 		a.state = make_state(how);
 		check_state(a.state);
+		from = outcome_of(a.state);
 	}
 	start(&r, choice);
 	result = takeover_run(&r, &a);
@@ -406,8 +431,11 @@ static void run(void)
 	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
 		fuzz_check(a.carriers[i] < 0);
 	fuzz_check(sum_up(&r).n == result.carried);
+	fuzz_outcomes[from].n += result.carried;
+	fuzz_outcomes[LOST].n += result.lost;
 	advance(&r, choice);
 	sum = sum_up(&r);
+	fuzz_outcomes[WITH_PENDING].n += sum.pending > 0;
 	if (sum.n > 0)
 		check_handing_over(&r, &sum, choice);
 	else
