@@ -13,7 +13,7 @@
 #include "restart/report.h"
 #include "supervisor/cmdline.h"
 #include "supervisor/server.h"
-#include "systemd/service.h"
+#include "systemd/notify.h"
 
 static int serve(const struct conf *conf, const struct cmdline *cmdline)
 {
@@ -50,7 +50,7 @@ static int act(const struct cmdline *cmdline)
 	if (r < 0) {
 		report_configuration_refused(&problems);
 		if (cmdline->action == CMDLINE_SERVE)
-			service_status(problems.text[0]);
+			notify_status(problems.text[0]);
 		return status_of(r);
 	}
 	switch (cmdline->action) {

@@ -28,17 +28,17 @@ if UNIT_TESTS
 unit_tests = \
 	tests/unit/acceptor \
 	tests/unit/address \
-	tests/unit/carrier \
 	tests/unit/clients \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
 	tests/unit/event \
+	tests/unit/fdpass \
+	tests/unit/job \
 	tests/unit/limiter \
 	tests/unit/list \
 	tests/unit/listeners \
 	tests/unit/log \
-	tests/unit/manager \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/pulse \
@@ -53,17 +53,17 @@ unit_tests = \
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
-tests_unit_carrier_SOURCES = tests/unit/carrier.c $(unit_helper)
 tests_unit_clients_SOURCES = tests/unit/clients.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
 tests_unit_event_SOURCES = tests/unit/event.c $(unit_helper)
+tests_unit_fdpass_SOURCES = tests/unit/fdpass.c $(unit_helper)
+tests_unit_job_SOURCES = tests/unit/job.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
 tests_unit_list_SOURCES = tests/unit/list.c $(unit_helper)
 tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
-tests_unit_manager_SOURCES = tests/unit/manager.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)
@@ -106,7 +106,7 @@ failing_flags = $(AM_LDFLAGS) \
 tests_unit_client_LDFLAGS = $(failing_flags)
 
 # What only a real service manager knows is said by the test.
-tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=manager_process
+tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=job_process
 
 # Those of the client.
 client_tests = \
@@ -176,7 +176,7 @@ tests_fuzz_conf_LDFLAGS = $(fuzz_flags)
 tests_fuzz_worker_LDFLAGS = $(fuzz_flags)
 tests_fuzz_connection_LDFLAGS = $(fuzz_flags) \
 	-Wl,--wrap=malloc,--wrap=read,--wrap=recv,--wrap=send,--wrap=splice
-tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=notify_tell
+tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=notify_send
 
 EXTRA_DIST += tests/fuzz/args.dict tests/fuzz/conf.dict tests/fuzz/corpus tests/fuzz/fuzz.py \
 	tests/fuzz/regressions

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "systemd/store.h"
+#include "systemd/fdstore.h"
 
 /* Between activation_receive() and activation_sort(). */
 static struct {
@@ -66,7 +66,7 @@ static const char *add_listener(struct listeners *set, int fd)
  */
 static const char *add_stored(struct listeners *set, int fd, const char *name)
 {
-	int number = store_listener_number(name);
+	int number = fdstore_number(name, FDSTORE_LISTENER);
 	const char *trouble;
 
 	for (size_t i = 0; i < set->n; i++)
@@ -82,16 +82,15 @@ static const char *add_stored(struct listeners *set, int fd, const char *name)
 	}
 	set->at[set->n - 1].stored = number;
 	if (number < 0)
-		store_remove(name);
+		fdstore_remove(name, -1);
 	return NULL;
 }
 
-static const char *add_carrier(struct activation *a, int fd, const char *number)
+static const char *add_carrier(struct activation *a, int fd, const char *name)
 {
-	char *end;
-	unsigned long i = strtoul(number, &end, 10);
+	int i = fdstore_number(name, FDSTORE_CARRIER);
 
-	if (!*number || *end || i >= ACTIVATION_CARRIERS || a->carriers[i] >= 0)
+	if (i < 0 || i >= ACTIVATION_CARRIERS || a->carriers[i] >= 0)
 		return "it is not one of ours";
 	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 0) <= 0)
 		return "it is not what carries connections";
@@ -111,13 +110,13 @@ static const char *add_state(struct activation *a, int fd)
 
 static const char *add(struct activation *a, int fd, const char *name)
 {
-	if (!begins_with(name, STORE_PREFIX))
+	if (!begins_with(name, FDSTORE_PREFIX))
 		return add_listener(&a->passed, fd);
-	if (begins_with(name, STORE_LISTENER))
+	if (begins_with(name, FDSTORE_LISTENER))
 		return add_stored(&a->stored, fd, name);
-	if (begins_with(name, STORE_CARRIER))
-		return add_carrier(a, fd, name + strlen(STORE_CARRIER));
-	if (strcmp(name, STORE_STATE) == 0)
+	if (begins_with(name, FDSTORE_CARRIER))
+		return add_carrier(a, fd, name);
+	if (strcmp(name, FDSTORE_STATE) == 0)
 		return add_state(a, fd);
 	return "its name is unknown";
 }
@@ -149,9 +148,9 @@ void activation_sort(struct activation *a)
 
 		if (trouble) {
 			log_refusal(fd, name, trouble);
-			a->refused |= begins_with(name, STORE_PREFIX);
-			if (begins_with(name, STORE_PREFIX))
-				store_remove(name);
+			a->refused |= begins_with(name, FDSTORE_PREFIX);
+			if (begins_with(name, FDSTORE_PREFIX))
+				fdstore_remove(name, -1);
 			close(fd);
 		}
 		free(received.names[i]);

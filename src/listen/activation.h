@@ -1,7 +1,7 @@
 /*
  * activation: the descriptors that the service manager passed at the start,
  * see sd_listen_fds(3): listeners of a socket unit, and what a predecessor of
- * this process left in the manager's store, see store.h.
+ * this process left in its file descriptor store, see fdstore.h.
  *
  * Nothing of it is trusted: each descriptor is checked, and closed with a
  * warning if it is not what it should be.  Main thread only.
@@ -16,7 +16,7 @@
 struct activation {
 	struct listeners passed;	   /* of a socket unit */
 	struct listeners stored;	   /* of our predecessor, to be used by address */
-	bool refused;			   /* others of it, which store_barrier() sees closed */
+	bool refused;			   /* others of it, which notify_barrier() sees closed */
 	int state;			   /* its state, or -1 */
 	int carriers[ACTIVATION_CARRIERS]; /* its connections, in this order; or -1 */
 };

@@ -17,7 +17,7 @@ struct listener {
 	struct address address; /* as configured: its port may be 0, its zone a name */
 	struct address bound;	/* where it really is, with its port; no zone but its number */
 	int fd;			/* -1: it failed, and is to be opened again */
-	int stored;		/* its number in the file descriptor store, see store.h; or -1 */
+	int stored;		/* its number in the file descriptor store, see fdstore.h; or -1 */
 };
 
 /*

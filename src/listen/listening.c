@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "systemd/store.h"
+#include "systemd/fdstore.h"
+#include "systemd/notify.h"
 
 /* A record about one address, whose text is put between the two others. */
 static void log_address(enum event event, const char *what, const struct address *address,
@@ -78,7 +79,7 @@ static void log_listeners(const struct listeners *set, const struct listeners *o
 static void unstore(struct listener *listener)
 {
 	if (listener->stored >= 0)
-		store_remove_listener(listener->stored);
+		fdstore_remove(FDSTORE_LISTENER, listener->stored);
 	listener->stored = -1;
 }
 
@@ -111,7 +112,7 @@ static void store_all(struct listeners *set)
 			continue;
 		if (listener->stored < 0)
 			listener->stored = free_number(set);
-		store_add_listener(listener->stored, listener->fd);
+		(void)fdstore_add(FDSTORE_LISTENER, listener->stored, listener->fd);
 	}
 }
 
@@ -149,7 +150,7 @@ static void drop_unwanted(struct listeners *stored, const struct conf *conf, boo
 	listeners_claim(stored, conf, &unwanted);
 	if (unwanted.n > 0 || refused) {
 		drop(&unwanted);
-		store_barrier(); /* until then the address is taken */
+		notify_barrier(); /* until then the address is taken */
 	}
 }
 

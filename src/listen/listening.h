@@ -3,7 +3,7 @@
  *
  * Either the listeners are passed by a socket unit, and then they stay what
  * they are, or `listen` of the configuration names them; of these the service
- * manager keeps a copy (store.h), so that their queues outlive a restart and
+ * manager keeps a copy (fdstore.h), so that their queues outlive a restart and
  * a crash.
  *
  * Main thread only.  The acceptor closes what it is given; see acceptor.h.

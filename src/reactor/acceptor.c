@@ -219,7 +219,7 @@ static void retire(struct acceptor *a, int listener)
 
 	if (r < 0 && r != -EAGAIN && r != -EINVAL) /* it was shut down, and has no queue */
 		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
-	poller_remove(&a->poller, listener); /* the service manager may hold it too, see store.h */
+	poller_remove(&a->poller, listener); /* fdstore.h may hold it, too */
 	close(listener);
 }
 

@@ -18,10 +18,11 @@
 
 #include "base/clock.h"
 #include "listen/activation.h"
-#include "restart/carrier.h"
+#include "restart/fdpass.h"
 #include "restart/report.h"
 #include "restart/state.h"
-#include "systemd/store.h"
+#include "systemd/fdstore.h"
+#include "systemd/notify.h"
 
 /* How often freed memory is given back, so that at most one part of so many is kept. */
 #define TRIMS 16
@@ -179,11 +180,11 @@ static uint32_t store_sockets(const struct parcel *parcels, uint32_t n)
 		fds[i] = parcels[i].fd;
 	for (size_t i = 0; fds && i < ACTIVATION_CARRIERS && done < n; i++) {
 		size_t packed;
-		int r, carrier = carrier_pack(fds + done, n - done, done, &packed);
+		int r, carrier = fdpass_pack(fds + done, n - done, done, &packed);
 
 		if (carrier < 0)
 			break;
-		r = store_add_carrier(i, carrier);
+		r = fdstore_add(FDSTORE_CARRIER, (int)i, carrier);
 		close(carrier);
 		if (r < 0)
 			break;
@@ -222,12 +223,12 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	mark_unfinished(r, parcels, n);
 	state = make_state(r, parcels, n, frozen);
 	if (state >= 0) {
-		error = store_add(STORE_STATE, state);
+		error = fdstore_add(FDSTORE_STATE, -1, state);
 		close(state);
 	}
 	if (state >= 0 && error == 0) {
 		*lost -= store_sockets(parcels, n);
-		store_barrier(); /* it holds them now: this process may end */
+		notify_barrier(); /* it holds them now: this process may end */
 	} else {
 		reactor_reset_all(r);
 	}

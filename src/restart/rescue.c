@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "restart/handover.h"
-#include "systemd/service.h"
+#include "systemd/notify.h"
 
 /* Less than the units' TimeoutAbortSec=, so that there is a core. */
 #define BUSY_MS 8000
@@ -88,7 +88,7 @@ int rescue_start(struct reactor *r)
 	int e;
 
 	atomic_store(&owner, BUSY);
-	if (service_watchdog_ms() == 0) {
+	if (notify_watchdog_ms() == 0) {
 		sigset_t set;
 
 		make_set(&set);

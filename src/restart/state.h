@@ -2,7 +2,7 @@
  * state: what a process tells its successor about its connections, as a file in
  * memory.
  *
- * The sockets travel apart (carrier.h); a connection's number here, from 0 on,
+ * The sockets travel apart (fdpass.h); a connection's number here, from 0 on,
  * says which is which.  All values are the machine's own, for the file never
  * leaves it, and times are of the monotonic clock, which a restart does not
  * touch.  The layout:

@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "restart/carrier.h"
+#include "restart/fdpass.h"
 #include "restart/state.h"
-#include "systemd/store.h"
+#include "systemd/fdstore.h"
 
 struct taking {
 	struct reactor *reactor;
@@ -162,7 +162,7 @@ static void take_all(struct taking *t, struct activation *a)
 	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++) {
 		if (a->carriers[i] < 0)
 			continue;
-		carrier_unpack(a->carriers[i], take_socket, t);
+		fdpass_unpack(a->carriers[i], take_socket, t);
 		close(a->carriers[i]);
 		a->carriers[i] = -1;
 	}
@@ -171,10 +171,10 @@ static void take_all(struct taking *t, struct activation *a)
 static void remove_from_store(const struct activation *a)
 {
 	if (a->state >= 0)
-		store_remove(STORE_STATE);
+		fdstore_remove(FDSTORE_STATE, -1);
 	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
 		if (a->carriers[i] >= 0)
-			store_remove_carrier(i);
+			fdstore_remove(FDSTORE_CARRIER, (int)i);
 }
 
 struct takeover takeover_run(struct reactor *r, struct activation *a)

@@ -6,20 +6,20 @@
 
 #include "base/clock.h"
 #include "restart/report.h"
-#include "systemd/service.h"
+#include "systemd/notify.h"
 
 /* The status is told no more often, and so is looked at without a watchdog. */
 #define STATUS_INTERVAL_MS 5000
 
 void pulse_start(struct pulse *p, struct reactor *r)
 {
-	int64_t watchdog = service_watchdog_ms();
+	int64_t watchdog = notify_watchdog_ms();
 
 	memset(p, 0, sizeof(*p));
 	p->watched = watchdog > 0;
 	if (p->watched)
 		p->beat = watchdog / 4 > 0 ? watchdog / 4 : 1;
-	else if (service_is_managed())
+	else if (notify_is_managed())
 		p->beat = STATUS_INTERVAL_MS;
 	p->next = clock_ms() + p->beat;
 	if (p->watched)
@@ -73,7 +73,7 @@ static void tell_status(struct pulse *p, const struct reactor *r)
 	count(r, &open, &refused);
 	if (clock_ms() - p->told >= STATUS_INTERVAL_MS &&
 	    (open != p->open || refused != p->refused))
-		service_status(pulse_status(p, r, text, sizeof(text)));
+		notify_status(pulse_status(p, r, text, sizeof(text)));
 }
 
 void pulse_beat(struct pulse *p, struct reactor *r)
@@ -82,7 +82,7 @@ void pulse_beat(struct pulse *p, struct reactor *r)
 		return;
 	p->next = clock_ms() + p->beat;
 	if (p->watched && all_answered(p, r)) {
-		service_alive();
+		notify_watchdog();
 		reactor_ask(r);
 	}
 	tell_status(p, r);

@@ -42,7 +42,7 @@
 #include "restart/takeover.h"
 #include "supervisor/repair.h"
 #include "supervisor/watch.h"
-#include "systemd/service.h"
+#include "systemd/notify.h"
 
 /* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
 #define DESCRIPTORS_UNASKED (1 << 20)
@@ -117,7 +117,7 @@ static void hand_listeners_over(struct server *s)
 /* Whether connections can go to the next process. */
 static bool may_hand_over(const struct server *s)
 {
-	return s->conf.hand_over && service_is_managed();
+	return s->conf.hand_over && notify_is_managed();
 }
 
 /* Ends the process without its threads. */
@@ -149,7 +149,7 @@ static void say_ready(struct server *s, const char *remark)
 	char text[128];
 
 	s->watch.pulse.remark = remark;
-	service_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+	notify_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
 /* Reads the next configuration.  0, or -errno and problems. */
@@ -184,7 +184,7 @@ static void repair(struct server *s)
 	if (repair_run(&s->repair, &s->listening, &s->conf, failure))
 		hand_listeners_over(s);
 	s->watch.pulse.remark = listening_remark(&s->listening);
-	service_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+	notify_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
 static void reload(struct server *s)
@@ -193,7 +193,7 @@ static void reload(struct server *s)
 	static struct problems problems;
 	static struct listeners listeners;
 
-	service_reloading();
+	notify_reloading();
 	if (load_again(s, &next, &problems) < 0) {
 		report_reload_refused(&problems);
 		say_ready(s, "the last reload was refused");
@@ -259,7 +259,7 @@ int server_run(struct server *s)
 		watch_ask_ahead(&s->watch);
 	serve(s);
 	timeout_ms = s->conf.shutdown_timeout * 1000;
-	service_stopping(timeout_ms + WATCH_ASKING_MS);
+	notify_stopping(timeout_ms + WATCH_ASKING_MS);
 	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
 	rescue_end(over);
 	if (over)
@@ -372,7 +372,7 @@ int server_start(struct server **server, const struct conf *conf,
 	*server = s;
 	return 0;
 fail:
-	service_failed(r);
+	notify_failed(r);
 	server_free(s);
 	return exit_status(r);
 }

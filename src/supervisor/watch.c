@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "restart/report.h"
-#include "systemd/service.h"
+#include "systemd/notify.h"
 
 static bool ends(int signal)
 {
@@ -32,11 +32,11 @@ static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
 	};
 	int signal = 0;
 
-	timeout_ms = sooner(timeout_ms, manager_poll(&w->manager, &p[2]));
-	timeout_ms = sooner(timeout_ms, service_wait());
+	timeout_ms = sooner(timeout_ms, job_poll(&w->job, &p[2]));
+	timeout_ms = sooner(timeout_ms, notify_retry_ms());
 	if (poll(p, 3, timeout_ms) > 0)
 		signal = signals_next(w->signal_fd);
-	service_catch_up();
+	notify_retry();
 	if (signal == SIGUSR1)
 		report_counters(EVENT_COUNTERS, &w->reactor->acceptor, w->reactor->workers,
 				w->reactor->n_workers);
@@ -61,20 +61,20 @@ void watch_start(struct watch *w, struct reactor *reactor, int signal_fd)
 
 void watch_ask_ahead(struct watch *w)
 {
-	manager_ask(&w->manager, WATCH_ASKING_MS, true);
+	job_ask(&w->job, WATCH_ASKING_MS, true);
 }
 
 /* What watch_ask_ahead() has led to, if it is known by now. */
 static void hear_answer(struct watch *w)
 {
-	int answer = manager_process(&w->manager);
+	int answer = job_process(&w->job);
 
-	if (answer == MANAGER_ASKING)
+	if (answer == JOB_ASKING)
 		return;
 	w->answered = answer > 0;
-	if (answer < 0 || answer == MANAGER_NO_STORE)
+	if (answer < 0 || answer == JOB_NO_STORE)
 		report_restarts_drop(answer < 0 ? -answer : 0);
-	manager_cancel(&w->manager);
+	job_cancel(&w->job);
 }
 
 int watch_signal(struct watch *w, int timeout_ms)
@@ -102,15 +102,15 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 {
 	int answer;
 
-	manager_ask(&w->manager, WATCH_ASKING_MS, w->answered);
+	job_ask(&w->job, WATCH_ASKING_MS, w->answered);
 	do {
 		*hurried = ends(attend(w, -1, -1));
-		answer = manager_process(&w->manager);
-	} while (answer == MANAGER_ASKING && !*hurried);
-	manager_cancel(&w->manager);
+		answer = job_process(&w->job);
+	} while (answer == JOB_ASKING && !*hurried);
+	job_cancel(&w->job);
 	if (answer < 0 && !*hurried)
 		report_restart_unknown(-answer);
-	return answer == MANAGER_RESTART && !*hurried;
+	return answer == JOB_RESTART && !*hurried;
 }
 
 bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry)
@@ -130,5 +130,5 @@ bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry)
 
 void watch_cancel(struct watch *w)
 {
-	manager_cancel(&w->manager);
+	job_cancel(&w->job);
 }

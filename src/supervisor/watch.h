@@ -13,7 +13,7 @@
 
 #include "reactor/reactor.h"
 #include "supervisor/pulse.h"
-#include "systemd/manager.h"
+#include "systemd/job.h"
 
 /* The longest that watch_is_restart() takes. */
 #define WATCH_ASKING_MS 10000
@@ -22,7 +22,7 @@ struct watch {
 	struct reactor *reactor;
 	int signal_fd;
 	struct pulse pulse;
-	struct manager manager;
+	struct job job;
 	bool answered; /* the service manager has, when it was asked ahead */
 };
 

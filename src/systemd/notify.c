@@ -1,121 +1,102 @@
 /*
- * The functions of sd_notify(3) wait without end for a manager that does not
- * read: one that is stopped, or busy while many services send.  That page
- * describes the protocol for those who must not wait.
+ * sd_notify(3) waits without end for a manager that does not read: one that is
+ * stopped, or busy while many services send.  So this is the protocol itself,
+ * which that page documents, with messages that need not wait.
  */
 #include "systemd/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-/* Of which the first can fail for a reason that is gone a moment later. */
-#define TRIES 3
-
+/* How long a patient message waits, and how long between two tries. */
 #define PATIENCE_MS 5000
 #define PAUSE_MS 10
 
-/* Much longer than any text of ours. */
-#define TEXT_SIZE 512
+/* Between two tries of notify_retry(). */
+#define RETRY_MS 100
 
-/* PATIENCE_MS were in vain. */
-static _Atomic bool deaf;
+/* How much longer a stop may take than it is said to, for threads to end and the log to be written.
+ */
+#define GRACE_MS 5000
 
-/* The manager's address from NOTIFY_SOCKET, "/path" or "@name".  Its size, or -errno. */
-static int get_address(const char *path, struct sockaddr_un *address)
+/* A patient message has waited in vain. */
+static _Atomic bool unresponsive;
+
+/* What is to be sent, as assignments and the status, and has not been yet. */
+static char state[128], status[256];
+static bool unsent;
+
+/* The manager's address from NOTIFY_SOCKET, "/path" or "@name".  0 or -errno. */
+static int get_address(const char *path, struct sockaddr_un *address, socklen_t *size)
 {
-	size_t size = strlen(path);
+	size_t length = strlen(path);
 
-	if ((path[0] != '/' && path[0] != '@') || size >= sizeof(address->sun_path))
+	if ((path[0] != '/' && path[0] != '@') || length > sizeof(address->sun_path))
 		return -EAFNOSUPPORT;
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(address->sun_path, path, size);
+	memcpy(address->sun_path, path, length); /* the size ends it, see unix(7) */
 	if (path[0] == '@')
 		address->sun_path[0] = '\0';
-	else
-		size++; /* the terminating zero */
-	return (int)(offsetof(struct sockaddr_un, sun_path) + size);
+	*size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	return 0;
 }
 
-static int send_to(const struct sockaddr_un *address, int size, const char *text, int fd)
+static int try_to_send(const struct msghdr *message)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(fd))];
-	} control;
-	struct iovec iov = { (char *)text, strlen(text) };
-	struct msghdr message = {
-		.msg_name = (struct sockaddr_un *)address,
-		.msg_namelen = (socklen_t)size,
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-	};
 	int r, s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (s < 0)
 		return -errno;
-	if (fd >= 0) {
-		/* All of it is sent, and an initializer may leave padding as it is. */
-		memset(control.bytes, 0, sizeof(control.bytes));
-		control.header = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-	}
-	r = sendmsg(s, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	r = sendmsg(s, message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 	close(s);
 	return r;
 }
 
-/* ETOOMANYREFS: too many descriptors are under way, as the manager does not read. */
+/* ETOOMANYREFS: too many descriptors are on their way, as the manager does not read. */
 static bool can_pass(int error)
 {
 	return error == -EAGAIN || error == -EINTR || error == -ENOBUFS || error == -ENOMEM ||
 	       error == -EMFILE || error == -ENFILE || error == -ETOOMANYREFS;
 }
 
-int notify_tell(const char *text, int fd, bool patient)
+int notify_send(const char *text, int fd, bool patient)
 {
-	int64_t end = clock_ms() + (patient && !atomic_load(&deaf) ? PATIENCE_MS : 0);
-	const char *path = getenv("NOTIFY_SOCKET");
+	int64_t end = clock_ms() + (patient && !atomic_load(&unresponsive) ? PATIENCE_MS : 0);
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(fd))];
+	} control;
+	struct iovec iov = { (char *)text, strlen(text) };
 	struct sockaddr_un address;
-	int r = 0, size = path ? get_address(path, &address) : 0;
+	struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
+	const char *path = getenv("NOTIFY_SOCKET");
+	int r = path ? get_address(path, &address, &message.msg_namelen) : 0;
 
-	if (size <= 0)
-		return size;
-	for (int tries = 1;; tries++) {
-		r = send_to(&address, size, text, fd);
-		if (r == 0 || (tries >= TRIES && (!can_pass(r) || clock_ms() >= end)))
-			break;
-		if (tries >= TRIES)
-			(void)poll(NULL, 0, PAUSE_MS);
-	}
+	if (!path || r < 0)
+		return r;
+	memset(&control, 0, sizeof(control)); /* an initializer may leave padding as it is */
+	control.header = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	message.msg_control = fd < 0 ? NULL : &control;
+	message.msg_controllen = fd < 0 ? 0 : sizeof(control);
+	while ((r = try_to_send(&message)) < 0 && can_pass(r) && clock_ms() < end)
+		(void)poll(NULL, 0, PAUSE_MS);
 	if (r == 0 || patient)
-		atomic_store(&deaf, can_pass(r));
+		atomic_store(&unresponsive, r < 0 && can_pass(r));
 	return can_pass(r) ? -ETIMEDOUT : r;
-}
-
-int notify_tellf(const char *fmt, ...)
-{
-	char text[TEXT_SIZE];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return notify_tell(text, -1, false);
 }
 
 /* The manager closes the descriptor of a barrier when it comes to it. */
@@ -126,10 +107,85 @@ void notify_barrier(void)
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
-	r = notify_tell("BARRIER=1", ends[1], true);
+	r = notify_send("BARRIER=1", ends[1], true);
 	close(ends[1]);
 	p.fd = ends[0];
 	if (r == 0)
 		(void)poll(&p, 1, PATIENCE_MS);
 	close(ends[0]);
+}
+
+bool notify_is_managed(void)
+{
+	return getenv("NOTIFY_SOCKET") != NULL;
+}
+
+void notify_retry(void)
+{
+	char text[sizeof(state) + sizeof(status) + 16];
+
+	if (!unsent)
+		return;
+	snprintf(text, sizeof(text), "%sSTATUS=%s", state, status);
+	unsent = notify_send(text, -1, false) == -ETIMEDOUT;
+	if (!unsent)
+		state[0] = '\0';
+}
+
+int notify_retry_ms(void)
+{
+	return unsent ? RETRY_MS : -1;
+}
+
+static void send_state(void)
+{
+	unsent = true;
+	notify_retry();
+}
+
+void notify_status(const char *new_status)
+{
+	snprintf(status, sizeof(status), "%s", new_status);
+	send_state();
+}
+
+void notify_ready(const char *new_status)
+{
+	snprintf(state, sizeof(state), "READY=1\n");
+	notify_status(new_status);
+}
+
+void notify_reloading(void)
+{
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
+		 clock_ns() / 1000);
+	send_state();
+}
+
+void notify_stopping(int64_t timeout_ms)
+{
+	snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+		 (timeout_ms + GRACE_MS) * 1000);
+	notify_status("Stopping");
+}
+
+void notify_failed(int error)
+{
+	char text[sizeof(status)];
+
+	snprintf(state, sizeof(state), "ERRNO=%d\n", -error);
+	snprintf(text, sizeof(text), "Cannot start: %s", strerrordesc_np(-error));
+	notify_status(text);
+}
+
+int64_t notify_watchdog_ms(void)
+{
+	uint64_t usec = 0;
+
+	return sd_watchdog_enabled(0, &usec) > 0 ? (int64_t)(usec / 1000) : 0;
+}
+
+void notify_watchdog(void)
+{
+	(void)notify_send("WATCHDOG=1", -1, false); /* without this one the next will do */
 }

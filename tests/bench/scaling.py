@@ -279,7 +279,7 @@ def sources(options):
 
 
 def carrier_capacity():
-    """How many sockets a carrier takes; see src/restart/carrier.c."""
+    """How many sockets a carrier takes; see src/restart/fdpass.c."""
     a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with a, b:
         sockets_of_a_message = struct.pack("i", a.fileno()) * 253

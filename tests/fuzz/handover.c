@@ -25,7 +25,7 @@
 #include "restart/handover.h"
 #include "restart/state.h"
 #include "restart/takeover.h"
-#include "systemd/store.h"
+#include "systemd/fdstore.h"
 
 #define FILE_SIZE 8192
 #define DESCRIPTORS 64 /* that have a record */
@@ -48,9 +48,9 @@ struct fuzz_outcome fuzz_outcomes[] = {
 /* The store of a manager: what was handed over in earnest. */
 static struct activation stored;
 
-int __wrap_notify_tell(const char *text, int fd, bool patient);
+int __wrap_notify_send(const char *text, int fd, bool patient);
 
-int __wrap_notify_tell(const char *text, int fd, bool patient)
+int __wrap_notify_send(const char *text, int fd, bool patient)
 {
 	const char *name = strstr(text, "FDNAME=") + strlen("FDNAME=");
 
@@ -59,10 +59,10 @@ int __wrap_notify_tell(const char *text, int fd, bool patient)
 		return 0; /* something is removed, which nobody has stored */
 	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	fuzz_check(fd >= 0);
-	if (strcmp(name, STORE_STATE) == 0)
+	if (strcmp(name, FDSTORE_STATE) == 0)
 		stored.state = fd;
 	else
-		stored.carriers[atoi(name + strlen(STORE_CARRIER))] = fd;
+		stored.carriers[atoi(name + strlen(FDSTORE_CARRIER))] = fd;
 	return 0;
 }
 
@@ -126,7 +126,7 @@ static uint32_t number(void)
 	return n;
 }
 
-/* A message as in carrier.c, or not quite. */
+/* A message as in fdpass.c, or not quite. */
 static void send_message(int to)
 {
 	union {

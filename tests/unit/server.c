@@ -21,10 +21,10 @@
 #include "base/signals.h"
 #include "failing.h"
 #include "helper.h"
-#include "restart/carrier.h"
+#include "restart/fdpass.h"
 #include "restart/takeover.h"
 #include "supervisor/cmdline.h"
-#include "systemd/manager.h"
+#include "systemd/job.h"
 
 #define CLIENTS 3
 
@@ -143,11 +143,11 @@ static struct sockaddr_un manager_address;
 static socklen_t manager_address_size;
 static sem_t manager_has_settled;
 
-int __wrap_manager_process(struct manager *m);
+int __wrap_job_process(struct job *m);
 
-int __wrap_manager_process(struct manager *m)
+int __wrap_job_process(struct job *m)
 {
-	return m->deadline ? MANAGER_RESTART : MANAGER_ASKING;
+	return m->deadline ? JOB_RESTART : JOB_ASKING;
 }
 
 static void store(const char *message, int fd)
@@ -302,7 +302,7 @@ static unsigned take_out(void)
 
 	for (size_t i = 0; i < ACTIVATION_CARRIERS; i++)
 		if (stored.carriers[i] >= 0) {
-			carrier_unpack(stored.carriers[i], count_and_close, &n);
+			fdpass_unpack(stored.carriers[i], count_and_close, &n);
 			close(stored.carriers[i]);
 		}
 	if (stored.state >= 0)

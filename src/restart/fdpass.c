@@ -1,13 +1,13 @@
-#include "restart/carrier.h"
+#include "restart/fdpass.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MESSAGE_MAX 253 /* SCM_MAX_FD of the kernel */
+#define MESSAGE_MAX 253 /* the kernel's SCM_MAX_FD, see unix(7) */
 
-/* A message, whose control data is aligned as the kernel wants it. */
+/* A message; the union aligns its control data, see cmsg(3). */
 struct message {
 	struct msghdr header;
 	struct iovec iov;
@@ -42,7 +42,7 @@ static int send_some(int to, const int *fds, size_t n, uint32_t number)
 	return sendmsg(to, &m.header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int carrier_pack(const int *fds, size_t n, uint32_t first, size_t *packed)
+int fdpass_pack(const int *fds, size_t n, uint32_t first, size_t *packed)
 {
 	int pair[2], r = 0;
 
@@ -57,7 +57,7 @@ int carrier_pack(const int *fds, size_t n, uint32_t first, size_t *packed)
 			break;
 		*packed += some;
 	}
-	close(pair[0]); /* what was sent stays in the queue of the other end */
+	close(pair[0]); /* the queue of the other end keeps what was sent */
 	if (*packed > 0 || r == 0)
 		return pair[1];
 	close(pair[1]);
@@ -80,8 +80,8 @@ static void take_out(struct message *m, void (*taken)(void *, uint32_t, int), vo
 	}
 }
 
-void carrier_unpack(int carrier, void (*taken)(void *context, uint32_t number, int fd),
-		    void *context)
+void fdpass_unpack(int carrier, void (*taken)(void *context, uint32_t number, int fd),
+		   void *context)
 {
 	for (;;) {
 		struct message m;

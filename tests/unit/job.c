@@ -2,7 +2,7 @@
  * A service manager at the other end of a bus of its own, which answers as it
  * is told.
  */
-#include "systemd/manager.h"
+#include "systemd/job.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -128,18 +128,18 @@ static void begin(void)
 /* Asks as main does.  Nothing but poll(2) waits. */
 static int ask_bus(int64_t timeout_ms, bool persist)
 {
-	struct manager m = { 0 };
+	struct job m = { 0 };
 	int answer;
 
-	manager_ask(&m, timeout_ms, persist);
+	job_ask(&m, timeout_ms, persist);
 	do {
 		struct pollfd p;
-		int wait_ms = manager_poll(&m, &p);
+		int wait_ms = job_poll(&m, &p);
 
 		(void)poll(&p, 1, wait_ms);
-		answer = manager_process(&m);
-	} while (answer == MANAGER_ASKING);
-	manager_cancel(&m);
+		answer = job_process(&m);
+	} while (answer == JOB_ASKING);
+	job_cancel(&m);
 	return answer;
 }
 
@@ -155,126 +155,126 @@ static int ask(void)
 	return r;
 }
 
-TestSuite(manager, .init = begin, .timeout = HELPER_TIMEOUT);
+TestSuite(job, .init = begin, .timeout = HELPER_TIMEOUT);
 
-TEST(manager, restart)
+TEST(job, restart)
 {
-	cr_assert_eq(ask(), MANAGER_RESTART);
+	cr_assert_eq(ask(), JOB_RESTART);
 }
 
-TEST(manager, stop)
+TEST(job, stop)
 {
 	job_type = "stop";
-	cr_assert_eq(ask(), MANAGER_NO_RESTART);
+	cr_assert_eq(ask(), JOB_OTHER);
 }
 
 /* As after kill(1). */
-TEST(manager, no_job)
+TEST(job, no_job)
 {
 	job = 0;
-	cr_assert_eq(ask(), MANAGER_NO_RESTART);
+	cr_assert_eq(ask(), JOB_OTHER);
 }
 
 /* It would keep nothing. */
-TEST(manager, no_store)
+TEST(job, no_store)
 {
 	store_max = 0;
-	cr_assert_eq(ask(), MANAGER_NO_STORE);
+	cr_assert_eq(ask(), JOB_NO_STORE);
 }
 
-TEST(manager, unit_refused)
+TEST(job, unit_refused)
 {
 	refused = "GetUnitByPID";
 	cr_assert_eq(ask(), -EACCES);
 }
 
-TEST(manager, store_refused)
+TEST(job, store_refused)
 {
 	refused = "FileDescriptorStoreMax";
 	cr_assert_eq(ask(), -EACCES);
 }
 
-TEST(manager, job_refused)
+TEST(job, job_refused)
 {
 	refused = "Job";
 	cr_assert_eq(ask(), -EACCES);
 }
 
-TEST(manager, type_refused)
+TEST(job, type_refused)
 {
 	refused = "JobType";
 	cr_assert_eq(ask(), -EACCES);
 }
 
 /* An answer that is none is an error too. */
-TEST(manager, unit_mistyped)
+TEST(job, unit_mistyped)
 {
 	mistyped = "GetUnitByPID";
 	cr_assert_lt(ask(), 0);
 }
 
-TEST(manager, job_mistyped)
+TEST(job, job_mistyped)
 {
 	mistyped = "Job";
 	cr_assert_lt(ask(), 0);
 }
 
 /* It does not answer. */
-TEST(manager, silence)
+TEST(job, silence)
 {
 	silent = "JobType";
 	cr_assert_eq(ask(), -ETIMEDOUT);
 }
 
 /* The bus accepts, and says nothing at all. */
-TEST(manager, silent_bus)
+TEST(job, silent_bus)
 {
 	cr_assert_eq(ask_bus(100, true), -ETIMEDOUT);
 }
 
 /* It does not even accept: its queue is full, which can pass. */
-TEST(manager, full_bus)
+TEST(job, full_bus)
 {
-	struct manager waiting = { 0 };
+	struct job waiting = { 0 };
 
-	manager_ask(&waiting, 60000, false);
-	cr_assert_eq(manager_process(&waiting), MANAGER_ASKING); /* the one that has room */
+	job_ask(&waiting, 60000, false);
+	cr_assert_eq(job_process(&waiting), JOB_ASKING); /* the one that has room */
 	cr_assert_eq(ask_bus(60000, false), -EAGAIN);
 	cr_assert_eq(ask_bus(150, true), -EAGAIN);
-	manager_cancel(&waiting);
+	job_cancel(&waiting);
 }
 
 /* The bus is executed anew in the middle of an answer. */
-TEST(manager, passing_error)
+TEST(job, passing_error)
 {
 	fatal = "JobType";
-	cr_assert_eq(ask(), MANAGER_RESTART);
+	cr_assert_eq(ask(), JOB_RESTART);
 }
 
 /* There is none, which is known at once. */
-TEST(manager, nobody)
+TEST(job, nobody)
 {
 	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
 	cr_assert_eq(ask_bus(INT32_MAX, true), -ECONNREFUSED);
 }
 
 /* Who is run by a user's manager asks that one. */
-TEST(manager, of_a_user)
+TEST(job, of_a_user)
 {
 	setenv("DBUS_SESSION_BUS_ADDRESS", getenv("DBUS_SYSTEM_BUS_ADDRESS"), 1);
 	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
 	setenv("MANAGERPID", "1", 1);
-	cr_assert_eq(ask(), MANAGER_RESTART);
+	cr_assert_eq(ask(), JOB_RESTART);
 }
 
 /* Nothing is waited for when nothing was asked, or the answer is known. */
-TEST(manager, nothing_asked)
+TEST(job, nothing_asked)
 {
-	struct manager m = { 0 };
+	struct job m = { 0 };
 	struct pollfd p;
 
-	cr_assert_eq(manager_poll(&m, &p), -1);
+	cr_assert_eq(job_poll(&m, &p), -1);
 	cr_assert_eq(p.fd, -1);
-	cr_assert_eq(manager_process(&m), MANAGER_ASKING);
-	manager_cancel(&m);
+	cr_assert_eq(job_process(&m), JOB_ASKING);
+	job_cancel(&m);
 }

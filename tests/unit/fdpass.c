@@ -1,4 +1,4 @@
-#include "restart/carrier.h"
+#include "restart/fdpass.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static struct {
 	size_t n;
 } out;
 
-TestSuite(carrier, .timeout = HELPER_TIMEOUT);
+TestSuite(fdpass, .timeout = HELPER_TIMEOUT);
 
 static void take(void *context, uint32_t number, int fd)
 {
@@ -33,7 +33,7 @@ static void take(void *context, uint32_t number, int fd)
 static void unpack(int carrier)
 {
 	out.n = 0;
-	carrier_unpack(carrier, take, &out);
+	fdpass_unpack(carrier, take, &out);
 }
 
 static void close_out(void)
@@ -86,7 +86,7 @@ static void check_round_trip(size_t n, uint32_t first)
 
 	for (size_t i = 0; i < n; i++)
 		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-	carrier = carrier_pack(fds, n, first, &packed);
+	carrier = fdpass_pack(fds, n, first, &packed);
 	cr_assert_geq(carrier, 0);
 	cr_assert(fcntl(carrier, F_GETFD) & FD_CLOEXEC);
 	cr_assert_eq(packed, n);
@@ -104,7 +104,7 @@ static void check_round_trip(size_t n, uint32_t first)
 }
 
 /* None, one, and the edges of a message. */
-TEST(carrier, round_trip)
+TEST(fdpass, round_trip)
 {
 	static const size_t sizes[] = { 0, 1, 2, 252, 253, 254, 506, 507 };
 
@@ -113,14 +113,14 @@ TEST(carrier, round_trip)
 }
 
 /* The sockets live in the carrier when all that packed them has closed them. */
-TEST(carrier, holds)
+TEST(fdpass, holds)
 {
 	int fds[2], carrier;
 	size_t packed;
 	char c;
 
 	make_pair(SOCK_STREAM, fds);
-	carrier = carrier_pack(&fds[1], 1, 0, &packed);
+	carrier = fdpass_pack(&fds[1], 1, 0, &packed);
 	cr_assert_geq(carrier, 0);
 	close(fds[1]);
 	cr_assert_eq(send(fds[0], "x", 1, MSG_NOSIGNAL), 1);
@@ -134,12 +134,12 @@ TEST(carrier, holds)
 }
 
 /* What was taken out once is not there again. */
-TEST(carrier, empty_afterwards)
+TEST(fdpass, empty_afterwards)
 {
 	int fd = dup(0), carrier;
 	size_t packed;
 
-	carrier = carrier_pack(&fd, 1, 5, &packed);
+	carrier = fdpass_pack(&fd, 1, 5, &packed);
 	unpack(carrier);
 	cr_assert_eq(out.n, 1);
 	close_out();
@@ -150,7 +150,7 @@ TEST(carrier, empty_afterwards)
 }
 
 /* A bad descriptor ends the packing: what went before is in it, and is told. */
-TEST(carrier, bad_descriptor)
+TEST(fdpass, bad_descriptor)
 {
 	int fds[300], carrier;
 	size_t packed;
@@ -158,20 +158,20 @@ TEST(carrier, bad_descriptor)
 
 	for (size_t i = 0; i < 300; i++)
 		fds[i] = i < 299 ? 0 : -1;
-	carrier = carrier_pack(fds, 300, 0, &packed);
+	carrier = fdpass_pack(fds, 300, 0, &packed);
 	cr_assert_geq(carrier, 0);
 	cr_assert_eq(packed, 253);
 	unpack(carrier);
 	cr_assert_eq(out.n, 253);
 	close_out();
 	close(carrier);
-	cr_assert_eq(carrier_pack(&fds[299], 1, 0, &packed), -EBADF);
+	cr_assert_eq(fdpass_pack(&fds[299], 1, 0, &packed), -EBADF);
 	cr_assert_eq(packed, 0);
 	cr_assert_eq(helper_count_descriptors(), before);
 }
 
 /* More than the kernel has under way for one user: some go, and how many is said. */
-TEST(carrier, full)
+TEST(fdpass, full)
 {
 	static int fds[MAX];
 	size_t packed;
@@ -179,7 +179,7 @@ TEST(carrier, full)
 
 	for (size_t i = 0; i < MAX; i++)
 		fds[i] = 0;
-	carrier = carrier_pack(fds, MAX, 0, &packed);
+	carrier = fdpass_pack(fds, MAX, 0, &packed);
 	cr_assert_geq(carrier, 0);
 	cr_assert_gt(packed, 0);
 	cr_assert_leq(packed, MAX);
@@ -190,7 +190,7 @@ TEST(carrier, full)
 }
 
 /* Without descriptors there is an error, and nothing is left open. */
-TEST(carrier, no_descriptors)
+TEST(fdpass, no_descriptors)
 {
 	struct rlimit limit;
 	int fd = dup(0), last;
@@ -200,7 +200,7 @@ TEST(carrier, no_descriptors)
 	last = dup(0);
 	limit.rlim_cur = (rlim_t)last + 1;
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	cr_assert_eq(carrier_pack(&fd, 1, 0, &packed), -EMFILE);
+	cr_assert_eq(fdpass_pack(&fd, 1, 0, &packed), -EMFILE);
 	cr_assert_eq(packed, 0);
 	limit.rlim_cur = limit.rlim_max;
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -209,7 +209,7 @@ TEST(carrier, no_descriptors)
 }
 
 /* A number of any size is handed on, and counts on from there. */
-TEST(carrier, numbers)
+TEST(fdpass, numbers)
 {
 	static const uint32_t first[] = { 0, 7, INT32_MAX, UINT32_MAX - 1 };
 	const int both[] = { 0, 0 };
@@ -230,7 +230,7 @@ TEST(carrier, numbers)
 }
 
 /* A message without a number has none that anyone expects; one that is too long has the first. */
-TEST(carrier, odd_messages)
+TEST(fdpass, odd_messages)
 {
 	const struct {
 		uint32_t number, more;
@@ -257,7 +257,7 @@ TEST(carrier, odd_messages)
 }
 
 /* With an end that is still open it does not wait for more; with none it ends too. */
-TEST(carrier, never_waits)
+TEST(fdpass, never_waits)
 {
 	int fds[2];
 
@@ -272,7 +272,7 @@ TEST(carrier, never_waits)
 }
 
 /* What is no carrier at all has nothing in it. */
-TEST(carrier, others)
+TEST(fdpass, others)
 {
 	int fds[2];
 
