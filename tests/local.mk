@@ -32,17 +32,16 @@ unit_tests = \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
+	tests/unit/connections \
 	tests/unit/event \
 	tests/unit/fdpass \
 	tests/unit/job \
 	tests/unit/limiter \
-	tests/unit/list \
 	tests/unit/listeners \
 	tests/unit/log \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/pulse \
-	tests/unit/queue \
 	tests/unit/refusals \
 	tests/unit/server \
 	tests/unit/state \
@@ -57,17 +56,16 @@ tests_unit_clients_SOURCES = tests/unit/clients.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
+tests_unit_connections_SOURCES = tests/unit/connections.c $(unit_helper)
 tests_unit_event_SOURCES = tests/unit/event.c $(unit_helper)
 tests_unit_fdpass_SOURCES = tests/unit/fdpass.c $(unit_helper)
 tests_unit_job_SOURCES = tests/unit/job.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
-tests_unit_list_SOURCES = tests/unit/list.c $(unit_helper)
 tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)
-tests_unit_queue_SOURCES = tests/unit/queue.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)

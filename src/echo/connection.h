@@ -2,7 +2,7 @@
  * connection: the echo of one socket.
  *
  * A connection is a record of 64 bytes in a table whose index is the
- * descriptor (see table.h).  This room moves bytes and says how far it got; it
+ * descriptor (see reactor/connections.h).  This room moves bytes and says how far it got; it
  * knows nothing of threads, lists or time.  Only the thread that owns the
  * record calls these functions.
  */
@@ -25,11 +25,6 @@ struct pending {
 	unsigned char data[];
 };
 
-/* Two neighbours in a list by activity, see list.h; 0 is no one. */
-struct link {
-	uint32_t prev, next;
-};
-
 struct connection {
 	/*
 	 * Worker's number + 1, or 0 for nobody.  The acceptor sets it before
@@ -44,8 +39,8 @@ struct connection {
 	bool finished;	 /* our FIN is sent: what still comes is thrown away */
 	bool streams;	 /* its last receive was large */
 	uint8_t parting; /* 0, or, if only acknowledgements are waited for, reason to close + 1 */
-	struct link age;
-	uint32_t next_ready;
+	uint32_t older, younger; /* neighbours in the worker's list; 0: none */
+	uint32_t next_ready;	 /* the next in its ready queue */
 	uint32_t owed;		 /* bytes that are still to be received, while the worker drains */
 	uint64_t acknowledged;	 /* bytes of the echo that the client had at `since`, if stalled */
 	int64_t since;		 /* ms, see clock.h: the last progress */

@@ -80,7 +80,7 @@ static void refuse(struct acceptor *a, int fd, const struct address *peer, enum 
 /* Gives an admitted socket to the next worker.  0 or -errno. */
 static int hand_off(struct acceptor *a, int fd, struct source *source)
 {
-	struct connection *c = table_at(a->config.table, (uint32_t)fd);
+	struct connection *c = connections_at(a->config.connections, (uint32_t)fd);
 	struct worker *w = &a->config.workers[a->next];
 	int r;
 
@@ -103,7 +103,7 @@ static void welcome(struct acceptor *a, int fd, const struct address *peer)
 	char text[ADDRESS_TEXT];
 	int r;
 
-	if ((uint32_t)fd >= a->config.table->size) {
+	if ((uint32_t)fd >= a->config.connections->size) {
 		refuse(a, fd, peer, REFUSED_RESOURCES);
 		return;
 	}

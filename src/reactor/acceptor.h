@@ -14,16 +14,16 @@
 #include "base/counters.h"
 #include "base/poller.h"
 #include "conf/settings.h"
+#include "reactor/connections.h"
 #include "reactor/limiter.h"
 #include "reactor/refusals.h"
-#include "reactor/table.h"
 #include "reactor/worker.h"
 
 /* The pointers must outlive the acceptor. */
 struct acceptor_config {
 	struct worker *workers;
 	unsigned n_workers;
-	const struct table *table;
+	const struct connections *connections;
 	struct limiter *limiter;
 	int done_fd;   /* an eventfd, which is written when the thread has ended */
 	int failed_fd; /* and one for when a listener has failed, see acceptor_failure() */

@@ -30,7 +30,7 @@
 
 static int fd_of(const struct clients *s, const struct connection *c)
 {
-	return (int)table_index(s->table, c);
+	return (int)connections_index(s->connections, c);
 }
 
 /* False if the client must not take this end for that of a whole echo. */
@@ -118,7 +118,7 @@ static int turn(struct clients *s, struct connection *c)
 static void finish(struct clients *s, struct connection *c)
 {
 	(void)connection_finish(c, fd_of(s, c));
-	queue_put(&s->ready, s->table, c);
+	connections_enqueue(s->connections, &s->ready, c);
 }
 
 static void serve(struct clients *s, struct connection *c)
@@ -135,7 +135,7 @@ static void serve(struct clients *s, struct connection *c)
 	else if (r == TURN_END)
 		part(s, c, CLOSED_BY_CLIENT);
 	else if (r == TURN_MORE)
-		queue_put(&s->ready, s->table, c);
+		connections_enqueue(s->connections, &s->ready, c);
 	else if (r == TURN_IDLE && s->draining && !c->finished)
 		finish(s, c);
 }
@@ -145,8 +145,8 @@ void clients_serve(struct clients *s)
 	uint32_t last = s->ready.tail; /* those that come behind it wait for the next round */
 
 	while (s->ready.head) {
-		struct connection *c = queue_take(&s->ready, s->table);
-		uint32_t index = table_index(s->table, c);
+		struct connection *c = connections_dequeue(s->connections, &s->ready);
+		uint32_t index = connections_index(s->connections, c);
 
 		serve(s, c);
 		if (index == last)
@@ -169,7 +169,7 @@ static void adopt(struct clients *s, struct connection *c, int64_t since)
  */
 void clients_resume(struct clients *s, int fd)
 {
-	struct connection *c = table_at(s->table, (uint32_t)fd);
+	struct connection *c = connections_at(s->connections, (uint32_t)fd);
 
 	if (c->pending)
 		s->echo.held += c->pending->size;
@@ -191,14 +191,14 @@ static bool is_reason(const struct clients *s, const struct connection *c, uint3
 
 void clients_hear(struct clients *s, int fd, uint32_t events)
 {
-	struct connection *c = table_at(s->table, (uint32_t)fd);
+	struct connection *c = connections_at(s->connections, (uint32_t)fd);
 
 	if (!c->adopted)
 		adopt(s, c, s->timeouts.now);
 	if (c->parting && (events & EPOLLERR))
 		c->parting = CLOSED_BY_ERROR + 1; /* nothing more will be acknowledged */
 	if (is_reason(s, c, events))
-		queue_put(&s->ready, s->table, c);
+		connections_enqueue(s->connections, &s->ready, c);
 }
 
 void clients_expire(struct clients *s)
@@ -225,9 +225,9 @@ int clients_patience(const struct clients *s)
 
 static void drain_list(struct clients *s, const struct list *list)
 {
-	for (uint32_t i = list->head; i; i = table_at(s->table, i)->age.next) {
-		table_at(s->table, i)->owed = connection_arrived((int)i);
-		queue_put(&s->ready, s->table, table_at(s->table, i));
+	for (uint32_t i = list->head; i; i = connections_at(s->connections, i)->younger) {
+		connections_at(s->connections, i)->owed = connection_arrived((int)i);
+		connections_enqueue(s->connections, &s->ready, connections_at(s->connections, i));
 	}
 }
 
@@ -241,7 +241,7 @@ void clients_drain(struct clients *s)
 static void end_list(struct clients *s, const struct list *list)
 {
 	while (list->head)
-		clients_end(s, table_at(s->table, list->head), CLOSED_BY_SHUTDOWN, 0);
+		clients_end(s, connections_at(s->connections, list->head), CLOSED_BY_SHUTDOWN, 0);
 }
 
 void clients_end_all(struct clients *s)

@@ -11,13 +11,13 @@
 #include <stdint.h>
 
 #include "base/counters.h"
+#include "reactor/connections.h"
 #include "reactor/limiter.h"
-#include "reactor/queue.h"
 #include "reactor/timeouts.h"
 
 struct clients {
 	/* constant */
-	const struct table *table;
+	const struct connections *connections;
 	struct limiter *limiter;
 	const char *name; /* the worker's, for the log, */
 	unsigned number;  /* and for probes */

@@ -22,7 +22,7 @@ static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool 
 {
 	struct worker_config config = {
 		.buffer_size = buffer_size,
-		.table = &r->table,
+		.connections = &r->connections,
 		.limiter = &r->limiter,
 		.started = &r->started,
 		.done_fd = r->done_fd,
@@ -50,7 +50,7 @@ static int init_acceptor(struct reactor *r, bool trace)
 		.failed_fd = r->failed_fd,
 		.workers = r->workers,
 		.n_workers = r->n_workers,
-		.table = &r->table,
+		.connections = &r->connections,
 		.limiter = &r->limiter,
 		.trace = trace,
 	};
@@ -70,7 +70,7 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	r->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->failed_fd < 0)
 		return -errno;
-	e = table_init(&r->table, descriptors);
+	e = connections_init(&r->connections, descriptors);
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
 		e = limiter_init(&r->limiter, 2 * (size_t)descriptors);
 	if (e == 0)
@@ -89,7 +89,7 @@ void reactor_deinit(struct reactor *r)
 		worker_deinit(&r->workers[i]);
 	free(r->workers);
 	limiter_deinit(&r->limiter);
-	table_deinit(&r->table);
+	connections_deinit(&r->connections);
 	if (r->done_fd > 0)
 		close(r->done_fd);
 	if (r->failed_fd > 0)
@@ -312,8 +312,9 @@ bool reactor_stop(struct reactor *r)
 
 void reactor_reset_all(const struct reactor *r)
 {
-	for (uint32_t fd = 0; fd < r->table.size; fd++)
-		if (atomic_load_explicit(&table_at(&r->table, fd)->owner, memory_order_acquire))
+	for (uint32_t fd = 0; fd < r->connections.size; fd++)
+		if (atomic_load_explicit(&connections_at(&r->connections, fd)->owner,
+					 memory_order_acquire))
 			connection_reset_on_close((int)fd);
 }
 

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 #include "reactor/acceptor.h"
+#include "reactor/connections.h"
 #include "reactor/limiter.h"
-#include "reactor/table.h"
 #include "reactor/worker.h"
 
 struct reactor {
-	struct table table;
+	struct connections connections;
 	struct limiter limiter;
 	struct acceptor acceptor;
 	struct worker *workers;

@@ -33,7 +33,7 @@ static int64_t get(const _Atomic int64_t *ms)
 
 static int fd_of(const struct timeouts *t, const struct connection *c)
 {
-	return (int)table_index(t->table, c);
+	return (int)connections_index(t->connections, c);
 }
 
 static struct list *list_of(struct timeouts *t, const struct connection *c)
@@ -50,7 +50,7 @@ static uint64_t position(const struct timeouts *t, const struct connection *c)
 void timeouts_add(struct timeouts *t, struct connection *c, int64_t since)
 {
 	c->since = since;
-	list_append(list_of(t, c), t->table, c);
+	connections_append(t->connections, list_of(t, c), c);
 }
 
 void timeouts_restart(struct timeouts *t, struct connection *c, bool stalled)
@@ -66,7 +66,7 @@ void timeouts_restart(struct timeouts *t, struct connection *c, bool stalled)
 
 void timeouts_remove(struct timeouts *t, struct connection *c)
 {
-	list_remove(list_of(t, c), t->table, c);
+	connections_remove(t->connections, list_of(t, c), c);
 }
 
 void timeouts_tick(struct timeouts *t)
@@ -90,14 +90,23 @@ void timeouts_collected(struct timeouts *t, size_t n, size_t max, uint64_t watch
 	}
 }
 
+/* The head, if it is not ready and nothing has happened there for the timeout; else NULL. */
+static struct connection *overdue(const struct timeouts *t, const struct list *list,
+				  int64_t timeout)
+{
+	struct connection *c = list->head ? connections_at(t->connections, list->head) : NULL;
+
+	return timeout && c && !c->ready && c->since + timeout <= t->settled ? c : NULL;
+}
+
 struct connection *timeouts_idle(const struct timeouts *t)
 {
-	return list_overdue(&t->idle, t->table, get(&t->idle_ms), t->settled);
+	return overdue(t, &t->idle, get(&t->idle_ms));
 }
 
 struct connection *timeouts_stalled(const struct timeouts *t)
 {
-	return list_overdue(&t->stalled, t->table, get(&t->stall_ms), t->settled);
+	return overdue(t, &t->stalled, get(&t->stall_ms));
 }
 
 bool timeouts_is_slow(const struct timeouts *t, const struct connection *c)
@@ -108,10 +117,17 @@ bool timeouts_is_slow(const struct timeouts *t, const struct connection *c)
 	return left == 0 || taken * 1000 >= get(&t->stall_ms) * TIMEOUTS_RATE;
 }
 
+/* When the head is overdue, in ms of the clock; INT64_MAX: never. */
+static int64_t due(const struct timeouts *t, const struct list *list, int64_t timeout)
+{
+	return timeout && list->head ? connections_at(t->connections, list->head)->since + timeout :
+				       INT64_MAX;
+}
+
 int timeouts_patience(const struct timeouts *t)
 {
-	int64_t idle = list_due(&t->idle, t->table, get(&t->idle_ms));
-	int64_t stalled = list_due(&t->stalled, t->table, get(&t->stall_ms));
+	int64_t idle = due(t, &t->idle, get(&t->idle_ms));
+	int64_t stalled = due(t, &t->stalled, get(&t->stall_ms));
 	int64_t next = idle < stalled ? idle : stalled;
 
 	if (next == INT64_MAX)

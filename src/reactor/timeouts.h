@@ -16,13 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "reactor/list.h"
+#include "reactor/connections.h"
 
 /* Bytes a second that a client must take, on average over stall_ms, to be not stalled but slow. */
 #define TIMEOUTS_RATE 500
 
 struct timeouts {
-	const struct table *table;
+	const struct connections *connections;
 	_Atomic int64_t idle_ms, stall_ms;
 	struct list idle, stalled;
 	int64_t now;	  /* ms of the clock, read once a batch */

@@ -56,7 +56,7 @@ int worker_init(struct worker *w, const struct worker_config *config)
 	memset(w, 0, sizeof(*w));
 	w->config = *config;
 	snprintf(w->name, sizeof(w->name), "worker/%u", config->number);
-	w->clients.table = w->clients.timeouts.table = config->table;
+	w->clients.connections = w->clients.timeouts.connections = config->connections;
 	w->clients.limiter = config->limiter;
 	w->clients.name = w->name;
 	w->clients.number = config->number;
@@ -98,7 +98,7 @@ static void own(const struct worker *w, struct connection *c)
 
 int worker_adopt(struct worker *w, int fd)
 {
-	struct connection *c = table_at(w->config.table, (uint32_t)fd);
+	struct connection *c = connections_at(w->config.connections, (uint32_t)fd);
 	int r;
 
 	own(w, c);
@@ -141,7 +141,7 @@ static void obey(struct worker *w)
 
 void worker_resume(struct worker *w, int fd)
 {
-	own(w, table_at(w->config.table, (uint32_t)fd));
+	own(w, connections_at(w->config.connections, (uint32_t)fd));
 	clients_resume(&w->clients, fd);
 	counter_increment(&w->accepted);
 }
@@ -150,10 +150,10 @@ void worker_resume(struct worker *w, int fd)
 static void watch_all(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head, next; i; i = next) {
-		struct connection *c = table_at(w->config.table, i);
+		struct connection *c = connections_at(w->config.connections, i);
 		int r = poller_add(&w->poller, (int)i, EVENTS);
 
-		next = c->age.next;
+		next = c->younger;
 		if (c->pending)
 			connection_finish_on_close((int)i);
 		if (r < 0)

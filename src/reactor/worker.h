@@ -20,7 +20,7 @@
 struct worker_config {
 	unsigned number;
 	size_t buffer_size;
-	const struct table *table;
+	const struct connections *connections;
 	struct limiter *limiter;
 	sem_t *started; /* posted when the thread serves all that it has */
 	int done_fd;	/* an eventfd, which is written when the thread has ended */

@@ -48,8 +48,8 @@ static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_
 	uint32_t n = 0;
 	int64_t now = clock_ms();
 
-	for (uint32_t fd = 0; fd < r->table.size && open > 0; fd++) {
-		struct connection *c = table_at(&r->table, fd);
+	for (uint32_t fd = 0; fd < r->connections.size && open > 0; fd++) {
+		struct connection *c = connections_at(&r->connections, fd);
 		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
 
 		if (owner == 0)
@@ -74,7 +74,7 @@ static uint32_t unacknowledged(const struct connection *c)
 
 static void write_record(FILE *out, const struct reactor *r, const struct parcel *parcel)
 {
-	const struct connection *c = table_at(&r->table, (uint32_t)parcel->fd);
+	const struct connection *c = connections_at(&r->connections, (uint32_t)parcel->fd);
 	struct state_record record = {
 		.since = parcel->since,
 		.echoed = c->echoed,
@@ -89,13 +89,13 @@ static void write_record(FILE *out, const struct reactor *r, const struct parcel
 
 static const struct pending *pending_of(const struct reactor *r, const struct parcel *parcel)
 {
-	return table_at(&r->table, (uint32_t)parcel->fd)->pending;
+	return connections_at(&r->connections, (uint32_t)parcel->fd)->pending;
 }
 
 /* Frees the pending bytes, if any.  Returns how many they were. */
 static size_t free_pending(struct reactor *r, const struct parcel *parcel)
 {
-	struct connection *c = table_at(&r->table, (uint32_t)parcel->fd);
+	struct connection *c = connections_at(&r->connections, (uint32_t)parcel->fd);
 	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
 	size_t size = c->pending ? c->pending->size : 0;
 

@@ -101,7 +101,7 @@ static int resume(struct taking *t, const struct state_record *record, uint32_t 
 	struct connection *c;
 	int r;
 
-	if ((uint32_t)fd >= t->reactor->table.size)
+	if ((uint32_t)fd >= t->reactor->connections.size)
 		return -EMFILE;
 	r = check_socket(fd);
 	if (r < 0)
@@ -109,7 +109,7 @@ static int resume(struct taking *t, const struct state_record *record, uint32_t 
 	r = read_pending(t, record, &pending);
 	if (r < 0)
 		return r;
-	c = table_at(&t->reactor->table, (uint32_t)fd);
+	c = connections_at(&t->reactor->connections, (uint32_t)fd);
 	c->pending = pending;
 	c->since = t->last;
 	c->echoed = record->echoed;

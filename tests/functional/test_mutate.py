@@ -14,32 +14,32 @@ import mutations  # noqa: E402
 # One of each outcome; the file is none that anyone else would change for it.
 EXAMPLES = """
 [caught]
-file = "src/reactor/queue.c"
+file = "src/reactor/connections.c"
 old = "queue->tail = index;"
 new = ""
 brings = "a queue that holds one"
-tests = ["unit/queue order"]
+tests = ["unit/connections queue_order"]
 
 [equivalent]
-file = "src/reactor/queue.c"
+file = "src/reactor/connections.c"
 old = "c->ready = true;"
 new = "c->ready = !false;"
 brings = "nothing"
-tests = ["unit/queue order"]
+tests = ["unit/connections queue_order"]
 
 [gone]
-file = "src/reactor/queue.c"
+file = "src/reactor/connections.c"
 old = "no such text"
 new = ""
 brings = "nothing"
-tests = ["unit/queue order"]
+tests = ["unit/connections queue_order"]
 
 [wrong]
-file = "src/reactor/queue.c"
+file = "src/reactor/connections.c"
 old = "c->ready = true;"
 new = "c->ready = ;"
 brings = "nothing that could run"
-tests = ["unit/queue order"]
+tests = ["unit/connections queue_order"]
 """
 
 
@@ -69,7 +69,7 @@ class Mutations(harness.Test):
 
 class Campaign(harness.Test):
     def setUp(self):
-        if not os.path.exists(os.path.join(harness.BUILDDIR, "tests/unit/queue")):
+        if not os.path.exists(os.path.join(harness.BUILDDIR, "tests/unit/connections")):
             self.skipTest("built without unit tests")
 
     def run_campaign(self, *args):

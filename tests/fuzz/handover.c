@@ -290,8 +290,8 @@ static void sum_list(struct sum *sum, const struct worker *w, const struct list 
 	int64_t since = INT64_MIN;
 	uint32_t i;
 
-	for (i = list->head; i; i = table_at(w->config.table, i)->age.next) {
-		const struct connection *c = table_at(w->config.table, i);
+	for (i = list->head; i; i = connections_at(w->config.connections, i)->younger) {
+		const struct connection *c = connections_at(w->config.connections, i);
 		const struct pending *p = c->pending;
 
 		check_connection(w, i, c);
@@ -348,8 +348,8 @@ static void start(struct reactor *r, unsigned choice)
 /* Closes what a reactor has, without a word. */
 static void stop(struct reactor *r)
 {
-	for (uint32_t fd = 0; fd < r->table.size; fd++) {
-		struct connection *c = table_at(&r->table, fd);
+	for (uint32_t fd = 0; fd < r->connections.size; fd++) {
+		struct connection *c = connections_at(&r->connections, fd);
 
 		if (c->owner == 0)
 			continue;
@@ -396,8 +396,8 @@ static int count_descriptors(void)
 /* The clients have taken some more of what was pending. */
 static void advance(const struct reactor *r, unsigned choice)
 {
-	for (uint32_t fd = 0; fd < r->table.size; fd++) {
-		struct pending *p = table_at(&r->table, fd)->pending;
+	for (uint32_t fd = 0; fd < r->connections.size; fd++) {
+		struct pending *p = connections_at(&r->connections, fd)->pending;
 
 		if (p)
 			p->sent = choice % p->size;

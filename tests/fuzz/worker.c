@@ -176,12 +176,12 @@ static int fuzz_close(int fd);
 #undef close
 
 static struct worker w;
-static struct table table;
+static struct connections connections;
 static struct limiter limiter;
 
 static struct connection *at(uint32_t index)
 {
-	return table_at(&table, index);
+	return connections_at(&connections, index);
 }
 
 /* epoll tells of a socket once, however much has happened there. */
@@ -211,7 +211,7 @@ static int fuzz_close(int fd)
 
 	fuzz_check(is_socket(fd));
 	fuzz_check(c->owner == 0 && !c->adopted && !c->ready && !c->stalled && !c->finished);
-	fuzz_check(!c->pending && !c->source && c->age.prev == 0 && c->age.next == 0);
+	fuzz_check(!c->pending && !c->source && c->older == 0 && c->younger == 0);
 	fuzz_check(!c->parting && c->owed == 0);
 	fuzz_check(sockets[fd].reset || sockets[fd].unacknowledged == 0 || w.order == ABORT);
 	forget(fd);
@@ -244,11 +244,11 @@ static void check_list(const struct list *list, bool stalled, unsigned *seen)
 	int64_t since = INT64_MIN;
 	uint32_t before = 0;
 
-	for (uint32_t i = list->head; i; i = at(i)->age.next) {
+	for (uint32_t i = list->head; i; i = at(i)->younger) {
 		const struct connection *c = at(i);
 
 		fuzz_check(is_socket((int)i) && c->adopted && c->owner == 1);
-		fuzz_check(c->stalled == stalled && c->since >= since && c->age.prev == before);
+		fuzz_check(c->stalled == stalled && c->since >= since && c->older == before);
 		fuzz_check(!(*seen & 1u << i));
 		*seen |= 1u << i;
 		since = c->since;
@@ -403,9 +403,9 @@ static void step(void)
 static void begin(const uint8_t *data, size_t size)
 {
 	tape = (struct tape){ data, data + size };
-	if (!table.records && table_init(&table, RECORDS) < 0)
+	if (!connections.records && connections_init(&connections, RECORDS) < 0)
 		abort();
-	memset(table.records, 0, RECORDS * sizeof(*table.records));
+	memset(connections.records, 0, RECORDS * sizeof(*connections.records));
 	memset(sockets, 0, sizeof(sockets));
 	memset(&w, 0, sizeof(w));
 	memset(&limiter, 0, sizeof(limiter));
@@ -413,7 +413,8 @@ static void begin(const uint8_t *data, size_t size)
 	n_ready = 0;
 	now = 0;
 	ending = false;
-	w.config.table = w.clients.table = w.clients.timeouts.table = &table;
+	w.config.connections = w.clients.connections = w.clients.timeouts.connections =
+		&connections;
 	w.config.limiter = w.clients.limiter = &limiter;
 	w.poller.wake_fd = -1;
 	for (unsigned n = tape_next(&tape) % 6; n > 0; n--) {

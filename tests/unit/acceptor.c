@@ -11,7 +11,7 @@
 #include "helper.h"
 #include "listen/listeners.h"
 
-static struct table table;
+static struct connections connections;
 static struct limiter limiter;
 static struct worker worker;
 static struct acceptor acceptor;
@@ -33,13 +33,15 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 /* An acceptor with one worker, none of which runs yet. */
 static void begin(void)
 {
-	struct worker_config w = { .buffer_size = 4096, .table = &table, .limiter = &limiter };
+	struct worker_config w = { .buffer_size = 4096,
+				   .connections = &connections,
+				   .limiter = &limiter };
 	struct acceptor_config a = {
-		.workers = &worker, .n_workers = 1, .table = &table, .limiter = &limiter
+		.workers = &worker, .n_workers = 1, .connections = &connections, .limiter = &limiter
 	};
 
 	w.done_fd = a.done_fd = eventfd(0, EFD_CLOEXEC);
-	cr_assert_eq(table_init(&table, 1024), 0);
+	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &w), 0);
 	cr_assert_eq(acceptor_init(&acceptor, &a), 0);
@@ -51,7 +53,7 @@ static void end(void)
 	acceptor_deinit(&acceptor);
 	worker_deinit(&worker);
 	limiter_deinit(&limiter);
-	table_deinit(&table);
+	connections_deinit(&connections);
 }
 
 /* A new listener as the only one of a set, with one client in its queue. */
@@ -78,7 +80,7 @@ static void check_handed_over(void)
 
 	cr_assert_eq(epoll_wait(worker.poller.epoll_fd, &event, 1, 10000), 1);
 	cr_assert(event.events & EPOLLOUT);
-	c = table_at(&table, (uint32_t)event.data.fd);
+	c = connections_at(&connections, (uint32_t)event.data.fd);
 	cr_assert_neq(atomic_load(&c->owner), 0);
 	atomic_store(&c->owner, 0);
 	close(event.data.fd);
@@ -206,7 +208,7 @@ Test(acceptor, adoption_that_fails)
 	struct connection *c;
 
 	begin();
-	c = table_at(&table, (uint32_t)file);
+	c = connections_at(&connections, (uint32_t)file);
 	cr_assert_eq(worker_adopt(&worker, file), -EPERM);
 	cr_assert_eq(atomic_load(&c->owner), 0);
 	cr_assert_eq(counter_get(&worker.accepted), 0);
@@ -239,10 +241,10 @@ Test(acceptor, descriptor_beyond_the_table)
 	uint32_t size;
 
 	begin();
-	size = table.size;
-	table.size = 3;
+	size = connections.size;
+	connections.size = 3;
 	check_refused();
-	table.size = size;
+	connections.size = size;
 	end();
 }
 

@@ -28,21 +28,23 @@ static pid_t service;
 /* A process that echoes whoever comes. */
 static void serve(struct listener *listener)
 {
-	static struct table table;
+	static struct connections connections;
 	static struct limiter limiter;
 	static struct worker worker;
 	static struct acceptor acceptor;
 	static sem_t started;
 	struct acceptor_set set = { .fds = { listener->fd }, .n = 1 };
-	struct worker_config w = { .buffer_size = 4096, .table = &table, .limiter = &limiter };
+	struct worker_config w = { .buffer_size = 4096,
+				   .connections = &connections,
+				   .limiter = &limiter };
 	struct acceptor_config a = {
-		.workers = &worker, .n_workers = 1, .table = &table, .limiter = &limiter
+		.workers = &worker, .n_workers = 1, .connections = &connections, .limiter = &limiter
 	};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	w.started = &started;
 	w.done_fd = a.done_fd = eventfd(0, EFD_CLOEXEC);
-	if (table_init(&table, 1024) < 0 || limiter_init(&limiter, 1024) < 0 ||
+	if (connections_init(&connections, 1024) < 0 || limiter_init(&limiter, 1024) < 0 ||
 	    worker_init(&worker, &w) < 0 || acceptor_init(&acceptor, &a) < 0 ||
 	    worker_start(&worker) < 0 || acceptor_start(&acceptor) < 0)
 		_exit(1);

@@ -15,7 +15,7 @@
 
 #define FIRST 300 /* descriptors of connections, in the order in which they came */
 
-static struct table table;
+static struct connections connections;
 static struct limiter limiter;
 static struct clients clients;
 static unsigned char buffer[4096];
@@ -23,10 +23,12 @@ static int n;
 
 static void begin(void)
 {
-	cr_assert_eq(table_init(&table, 1024), 0);
+	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
-	clients = (struct clients){ .table = &table, .limiter = &limiter, .name = "test" };
-	clients.timeouts.table = &table;
+	clients = (struct clients){ .connections = &connections,
+				    .limiter = &limiter,
+				    .name = "test" };
+	clients.timeouts.connections = &connections;
 	clients.echo.buffer = buffer;
 	clients.echo.size = clients.echo.budget = sizeof(buffer);
 	timeouts_tick(&clients.timeouts);
@@ -37,14 +39,14 @@ static void end(void)
 {
 	clients_end_all(&clients);
 	limiter_deinit(&limiter);
-	table_deinit(&table);
+	connections_deinit(&connections);
 }
 
 TestSuite(clients, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 static struct connection *at(int fd)
 {
-	return table_at(&table, (uint32_t)fd);
+	return connections_at(&connections, (uint32_t)fd);
 }
 
 /* A connection over TCP.  Returns the client's end, ours in *fd. */
@@ -125,7 +127,7 @@ TEST(clients, stalled_is_not_bothered)
 	cr_assert_eq(clients.ready.head, 0);
 	for (int i = 0; i < 4; i++) {
 		clients_hear(&clients, fd, reasons[i]);
-		cr_assert_eq(queue_take(&clients.ready, &table), at(fd));
+		cr_assert_eq(connections_dequeue(&connections, &clients.ready), at(fd));
 	}
 	close(client);
 }

@@ -8,7 +8,7 @@
 
 #include "helper.h"
 
-static struct table table;
+static struct connections connections;
 static struct timeouts timeouts;
 static int64_t now; /* ms */
 static uint32_t unacknowledged;
@@ -34,8 +34,9 @@ uint32_t __wrap_connection_unacknowledged(int fd)
 
 static void begin(void)
 {
-	cr_assert_eq(table_init(&table, 64), 0);
-	timeouts = (struct timeouts){ .table = &table, .idle_ms = 1000, .stall_ms = 2000 };
+	cr_assert_eq(connections_init(&connections, 64), 0);
+	timeouts =
+		(struct timeouts){ .connections = &connections, .idle_ms = 1000, .stall_ms = 2000 };
 	now = 10000;
 	timeouts_tick(&timeouts);
 }
@@ -43,14 +44,14 @@ static void begin(void)
 static void end(void)
 {
 	now = 0;
-	table_deinit(&table);
+	connections_deinit(&connections);
 }
 
 TestSuite(timeouts, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 static struct connection *add(uint32_t index)
 {
-	struct connection *c = table_at(&table, index);
+	struct connection *c = connections_at(&connections, index);
 
 	timeouts_add(&timeouts, c, timeouts.now);
 	return c;
@@ -79,6 +80,23 @@ TEST(timeouts, idle)
 	wait_until(15000, 0, 2);
 	cr_assert_eq(timeouts_idle(&timeouts), c);
 	timeouts_remove(&timeouts, c);
+	cr_assert_eq(timeouts_patience(&timeouts), -1);
+}
+
+/* What is ready has something to say and is not overdue; without a timeout nothing is, ever. */
+TEST(timeouts, never_overdue)
+{
+	struct connection *c = add(1);
+
+	wait_until(11000, 0, 2);
+	wait_until(11000, 0, 2);
+	cr_assert_eq(timeouts_idle(&timeouts), c);
+	c->ready = true;
+	cr_assert_null(timeouts_idle(&timeouts));
+	cr_assert_eq(timeouts_patience(&timeouts), 0);
+	c->ready = false;
+	timeouts.idle_ms = 0;
+	cr_assert_null(timeouts_idle(&timeouts));
 	cr_assert_eq(timeouts_patience(&timeouts), -1);
 }
 

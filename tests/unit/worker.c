@@ -8,7 +8,7 @@
 
 #include "helper.h"
 
-static struct table table;
+static struct connections connections;
 static struct limiter limiter;
 static struct worker worker;
 static sem_t started;
@@ -32,14 +32,15 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 /* A worker that runs, with no connections. */
 static void begin(void)
 {
-	struct worker_config config = {
-		.buffer_size = 4096, .table = &table, .limiter = &limiter, .started = &started
-	};
+	struct worker_config config = { .buffer_size = 4096,
+					.connections = &connections,
+					.limiter = &limiter,
+					.started = &started };
 	struct worker_settings settings = { .pending_memory = 1 << 20 };
 
 	config.done_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(sem_init(&started, 0, 0), 0);
-	cr_assert_eq(table_init(&table, 1024), 0);
+	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &config), 0);
 	worker_set(&worker, &settings);
@@ -55,7 +56,7 @@ static void end(void)
 	close(worker.config.done_fd);
 	worker_deinit(&worker);
 	limiter_deinit(&limiter);
-	table_deinit(&table);
+	connections_deinit(&connections);
 }
 
 TestSuite(worker, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
