@@ -1,10 +1,10 @@
 """What the manual, the sample and --help say is what the daemon does.
 
-The pages are read as their mdoc source, so most tests need no mandoc.  An
-option's entry in echod.conf(5) has a fixed form, see OPTION below.
+The pages are read as their mdoc source, so most tests need no mandoc.
 """
 
 import ast
+import collections
 import fnmatch
 import glob
 import json
@@ -24,14 +24,10 @@ ESCAPES = {r"\(dq": '"', r"\(aq": "'", r"\e": "\\", r"\-": "-", r"\&": ""}
 
 PAGES = ("echoc.1", "echod.8", "echod.conf.5", "echod.journal.7")
 
-# An option's entry begins so, and has these fields, each in a line of its own.
-OPTION = re.compile(r"^\.It Ic (\w+) = Ar (\w+)$", re.M)
-FIELDS = {
-    "default": re.compile(r"^Default:\n\.Ql (.+) \.$", re.M),
-    "range": re.compile(r"^Range: (\w+ to \w+)\.$", re.M),
-    "unit": re.compile(r"^Unit: (.+)\.$", re.M),
-    "reload": re.compile(r"^Reload: (yes|no)\.$", re.M),
-}
+# An option's row in the table of echod.conf(5), and the first line of its entry.
+Row = collections.namedtuple("Row", "default least most unit reload")
+ROW = re.compile(r"^\.It Ic (\w+) Ta (.*) Ta (.*) Ta (.*) Ta (.*) Ta (yes|no)$", re.M)
+ENTRY = re.compile(r"^\.It Ic (\w+) = Ar (\w+)$", re.M)
 
 # The kind of an option in the manual, and what a refusal says of it.
 KINDS = {
@@ -78,9 +74,9 @@ def section(mdoc, title):
     return found.group(1)
 
 
-def displays(mdoc):
-    """The literal displays of the EXAMPLES section."""
-    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", section(mdoc, "EXAMPLES"), re.M | re.S)
+def displays(mdoc, title="EXAMPLES"):
+    """The literal displays of a section."""
+    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", section(mdoc, title), re.M | re.S)
     return [text_of(block) for block in blocks]
 
 
@@ -104,21 +100,18 @@ def help_options():
 
 
 def manual_options():
-    """The entries of echod.conf(5): [(name, kind, fields)]."""
-    parts = OPTION.split(section(page("echod.conf.5"), "OPTIONS"))[1:]
-    options = []
-    for name, kind, entry in zip(parts[0::3], parts[1::3], parts[2::3]):
-        fields = {}
-        for field, pattern in FIELDS.items():
-            values = pattern.findall(entry)
-            if len(values) > 1:
-                raise AssertionError(f"{name} has two fields {field}")
-            fields[field] = text_of(values[0]) if values else None
-        quoted = re.fullmatch('"(.*)"', fields["default"] or "")
-        if quoted and kind == "list":
-            fields["default"] = quoted.group(1)
-        options.append((name, kind, fields))
-    return options
+    """The options of echod.conf(5): [(name, kind, Row)]."""
+    rows = [(name, Row(*cells)) for name, *cells in ROW.findall(page("echod.conf.5"))]
+    entries = ENTRY.findall(page("echod.conf.5"))
+    if [name for name, _ in rows] != [name for name, _ in entries]:
+        raise AssertionError("echod.conf(5) has other options in its table than below")
+    return [(name, kind, row) for (name, row), (_, kind) in zip(rows, entries)]
+
+
+def groups(text, title, name):
+    """The names of options under the title of their topic: [(title, [name])]."""
+    parts = re.split(title, text, flags=re.M)[1:]
+    return [(topic, re.findall(name, part, re.M)) for topic, part in zip(parts[0::2], parts[1::2])]
 
 
 def assignments(text):
@@ -179,11 +172,23 @@ class Configuration(harness.Test):
         self.assertEqual([name for name, _ in assignments(uncommented(sample()))], names)
         self.assertEqual([name for name, _, _ in manual_options()], names)
 
+    def test_topics(self):
+        """sample, table and entries have the same options under the same topics"""
+        table, entries = page("echod.conf.5").split(".Sh OPTIONS")
+        topics = groups(sample(), "^### (.*)$", r"^#(\w+) = ")
+        self.assertGreater(len(topics), 1)
+        self.assertEqual(groups(table, "^\\.It Em (.*?) Ta .*$", r"^\.It Ic (\w+) Ta "), topics)
+        self.assertEqual(groups(entries.split("\n.Sh ")[0], r"^\.Ss (.*)$", r"^\.It Ic (\w+) = "), topics)
+
     def test_defaults(self):
         """daemon, sample and manual give the same defaults"""
         values = dict(assignments(defaults()))
         self.assertEqual(dict(assignments(uncommented(sample()))), values)
-        self.assertEqual({name: f["default"] for name, _, f in manual_options()}, values)
+        shown = {name: row.default for name, _, row in manual_options()}
+        self.assertEqual(shown["listen"], "port 7")
+        shown["listen"] = text_of(re.search(r'^The default is port 7 of all addresses:\n\.Ql "(.*)" \.$',
+                                            page("echod.conf.5"), re.M).group(1))
+        self.assertEqual(shown, values)
 
     def test_sample(self):
         """the sample is valid as it is, and sets the defaults when uncommented"""
@@ -196,33 +201,34 @@ class Configuration(harness.Test):
         self.assertEqual(self.assertValid(other + everything), defaults())
 
     def test_sample_form(self):
-        """each option of the sample follows two comment lines of 78 columns at most"""
-        head, *options = sample().rstrip("\n").split("\n\n")
+        """each option of the sample follows two comment lines of 79 columns at most"""
+        head, *options = [part for part in sample().rstrip("\n").split("\n\n")
+                          if not re.fullmatch("### .*", part)]
         for line in sample().splitlines():
-            self.assertLessEqual(len(line), 78, line)
+            self.assertLessEqual(len(line), 79, line)
         self.assertRegex(head, r"\A(#( .*)?\n?)+\Z")
         for option in options:
             self.assertRegex(option, r"\A# \S.*\n# \S.*\n#\w+ = \S.*\Z")
 
     def test_kinds(self):
         """the manual names each option's kind, and what a number counts"""
-        for name, kind, fields in manual_options():
+        for name, kind, row in manual_options():
             self.assertIn(KINDS[kind], refusal(f"{name}=@"))
-            self.assertEqual(fields["range"] is not None, kind in QUANTITIES, name)
-            self.assertEqual(fields["unit"] is not None, kind in ("number", "share"), name)
-            self.assertIsNotNone(fields["reload"], name)
+            unit = {"time": "seconds", "size": "bytes", "list": "addresses", "boolean": kind, "level": kind}
+            self.assertEqual(row.unit, unit.get(kind, row.unit), name)
 
     def test_ranges(self):
         """the ranges of the manual are those that the daemon enforces"""
-        for name, kind, fields in manual_options():
+        for name, kind, row in manual_options():
+            low, high = row.least, row.most
             if kind not in QUANTITIES:
+                self.assertEqual(low == high == '""', kind != "list", name)
                 continue
-            low, high = fields["range"].split(" to ")
             for value in (low, high, number(low), number(high)):
                 self.assertEqual(run("-t", "-c", "/dev/null", "-o", f"{name}={value}")[0], 0, name)
             for value in (number(low) - 1, number(high) + 1):
                 self.assertRegex(refusal(f"{name}={value}"),
-                                 f"is not allowed, only a {kind} from {fields['range']}(, such as|$)")
+                                 f"is not allowed, only a {kind} from {low} to {high}(, such as|$)")
 
     def test_descriptors(self):
         """the descriptors that are not for connections are as many as the manual says"""
@@ -237,8 +243,8 @@ class Configuration(harness.Test):
 
     def test_addresses(self):
         """listen takes as many addresses as the manual says"""
-        low, high = map(int, re.search(r"at least (\d+) and at most (\d+)",
-                                       page("echod.conf.5")).groups())
+        row = manual_options()[0][2]
+        low, high = int(row.least), int(row.most)
         for n, check in ((low, self.assertValid), (high, self.assertValid),
                          (low - 1, self.assertInvalid), (high + 1, self.assertInvalid)):
             check("listen = {%s}" % ", ".join(f"127.0.0.1:{1000 + i}" for i in range(n)))
@@ -253,7 +259,7 @@ class Configuration(harness.Test):
             for word in words + [w.upper() for w in words]:
                 out = self.assertValid(f"tcp_nodelay = {word}")
                 self.assertIn(("tcp_nodelay", value), assignments(out))
-        entry = re.search(r"^\.It Ic log_level(.*?)^\.Pp", page("echod.conf.5"), re.M | re.S)
+        entry = re.search(r"^\.It Ic log_level = (.*?)^\.El", page("echod.conf.5"), re.M | re.S)
         levels = re.search(r"one of\n(.*?);", entry.group(1), re.S).group(1)
         *lower, last = re.findall(r"^\.Ql (\w+)", levels, re.M)
         self.assertIn(f"only {', '.join(lower)} or {last}\n", refusal("log_level=@"))
@@ -273,11 +279,11 @@ class Configuration(harness.Test):
                   **{kind: lambda default: str(number(default) + 1) for kind in QUANTITIES},
                   "boolean": lambda default: "false" if default == "true" else "true",
                   "level": lambda default: "debug" if default != "debug" else "info"}
-        return {name: values[kind](fields["default"]) for name, kind, fields in manual_options()}
+        return {name: values[kind](row.default) for name, kind, row in manual_options()}
 
     def test_reload(self):
         """the options that need a restart are those which the manual says do"""
-        fixed = [name for name, _, fields in manual_options() if fields["reload"] == "no"]
+        fixed = [name for name, _, row in manual_options() if row.reload == "no"]
         before = {**dict(assignments(defaults())), "listen": '{"127.0.0.1:0"}'}
         expected = ["reload: .* stays as it is until a restart"]
         as_text = lambda values: "".join(f"{name} = {value}\n" for name, value in values.items())
@@ -383,7 +389,7 @@ class Manual(harness.Test):
         counters = set(re.findall(r"^\.It Ic (\S+)$", page("echod.8"), re.M))
         for name, known in (("echod.8", options | counters), ("echod.conf.5", options),
                             ("echod.journal.7", options | counters)):
-            macros = re.findall(r"\bIc (.*?)(?: (?:=|No) |$)", page(name), re.M)
+            macros = re.findall(r"\bIc (.*?)(?: (?:=|No|Ta) |$)", page(name), re.M)
             words = {w for m in macros for w in re.findall(r"[a-z]\S+", m)}
             self.assertTrue(words)
             self.assertEqual(words - known, set())
@@ -459,6 +465,30 @@ class Manual(harness.Test):
         socket_unit = read(harness.SRCDIR, "systemd/echod.socket.in")
         self.assertIn({"five": "TriggerLimitBurst=5\n"}[tries], socket_unit)
 
+    def test_order(self):
+        """echod(8) begins with what is needed most urgently"""
+        titles = re.findall("^\\.Sh (.*)$", page("echod.8"), re.M)
+        self.assertEqual(titles[:7], ["NAME", "SYNOPSIS", "DESCRIPTION", "TROUBLESHOOTING", "SERVICE",
+                                      "RESTART", "SIGNALS"])
+
+    @harness.needs("ss", "ps")
+    def test_troubleshooting(self):
+        """the commands of echod(8) that list connections, listeners and threads show them"""
+        text = "".join(displays(page("echod.8"), "TROUBLESHOOTING")).replace("|\n", "|")
+        commands = [line for line in text.splitlines() if re.match("(ss|ps) ", line) and "K " not in line]
+        self.assertGreater(len(commands), 5)
+        with Echod() as d, d.connect() as s:
+            self.assertEchoes(s)
+            client = r"127\.0\.0\.1:%d\b" % s.getsockname()[1]
+            for command in commands:
+                shown = subprocess.run(
+                    command.replace("sport = :7'", f"sport = :{d.port}'").replace("192.0.2.0/24", "127.0.0.0/8")
+                    .replace("$(pidof echod)", str(d.pid)),
+                    shell=True, check=True, capture_output=True, text=True).stdout
+                expected = ("acceptor" if command.startswith("ps") else rf":{d.port}\b" if " -ltn" in command
+                            else r" 1 127\.0\.0\.1\n" if "|" in command else client)
+                self.assertRegex(shown, expected, command)
+
     def test_reload_of_another_file(self):
         """the drop-in for another file reloads as the units do"""
         commands = lambda text: re.findall("^ExecReload=(.+)$", text, re.M)
@@ -491,11 +521,15 @@ class Manual(harness.Test):
 
     @harness.needs("mandoc")
     def test_rendering(self):
-        """the rendered page shows each default exactly"""
-        shown = " ".join(mandoc("echod.conf.5", "-T", "utf8", "-O", "width=500").split())
-        shown = re.sub(".\b", "", shown)
-        self.assertEqual(re.findall("Default: ‘(.*?)’\\.", shown),
-                         [value for _, value in assignments(defaults())])
+        """no rendered page is wider than 80 columns, and the table has each option in one line"""
+        for name in PAGES:
+            shown = re.sub(".\b", "", mandoc(name, "-T", "utf8", "-O", "width=78"))
+            for line in shown.splitlines():
+                self.assertLessEqual(len(line), 80, f"{name}: {line}")
+            if name == "echod.conf.5":
+                for option, _, row in manual_options():
+                    cells = [cell for cell in (option, *row) if cell != '""']
+                    self.assertRegex(shown, r"(?m)^ +" + " +".join(cells) + "$")
 
 
 # The fields of an option of echoc(1).
@@ -580,9 +614,9 @@ def shape(text):
 
 
 def shapes(title):
-    """What the displays of a subsection show."""
+    """What the displays of a subsection show, with folded lines in one."""
     blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", subsection(title), re.M | re.S)
-    return [shape(text_of(block)) for block in blocks]
+    return [shape(re.sub(r"\n {8,}", "  ", text_of(block))) for block in blocks]
 
 
 class Client(harness.Test):
