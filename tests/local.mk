@@ -371,7 +371,7 @@ bench-programs: $(bench_programs)
 # The peers are compiled by tests/functional/peers.py, each if its library is there.
 
 EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py tests/bench/crowd.py \
-	tests/bench/demo/events.py tests/bench/demo/triggers.py tests/bench/measure.py \
+	tests/bench/demo/events.py tests/bench/demo/restart.py tests/bench/demo/triggers.py tests/bench/measure.py \
 	tests/bench/scaling.py \
 	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
 	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
