@@ -1,6 +1,7 @@
 """What an administrator and a script read in a real journal, of both services."""
 
 import machine
+import test_docs
 from machine import CONF, Machine, harness
 
 REFUSAL = "max_connections_per_source = 1\n"
@@ -82,6 +83,26 @@ class Journal(machine.Test):
         self.assertEqual(explained.count("Defined-By: echod"), len(events(m)))
         self.assertNotRegex(explained, r"@\w+@")
         self.assertIn("man:echod(8)", explained)
+
+    def test_manual(self):
+        """every command that echod(8) and echod.journal(7) recommend works with a service"""
+        displays = (*test_docs.displays(test_docs.page("echod.8"), "TROUBLESHOOTING"),
+                    *test_docs.displays(test_docs.page("echod.journal.7")))
+        commands = "".join(displays).replace("\\\n", " ").replace("|\n", "|").splitlines()
+        self.assertGreater(len(commands), 20)
+        with Machine() as m:
+            m.systemctl("start", "echod")
+            installed = m.run("sh", "-c", "command -v coredumpctl")[0] == 0
+            with m.connect() as s:
+                self.assertTrue(machine.is_alive(s))
+                for command in commands:
+                    if command.startswith("coredumpctl") and not installed:
+                        continue
+                    status, output = m.run("sh", "-c", command)
+                    # The status of a unit that does not run is 3.
+                    self.assertIn(status, (0, 3) if "systemctl status" in command else (0,),
+                                  f"{command}: {output}")
+                self.assertTrue(machine.is_alive(s))
 
 
 if __name__ == "__main__":
