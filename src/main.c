@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "listen/activation.h"
-#include "restart/report.h"
 #include "supervisor/cmdline.h"
 #include "supervisor/server.h"
 #include "systemd/notify.h"
@@ -48,7 +47,7 @@ static int act(const struct cmdline *cmdline)
 	int r = conf_load(&conf, &cmdline->options.source, &problems);
 
 	if (r < 0) {
-		report_configuration_refused(&problems);
+		problems_log(&problems, 0);
 		if (cmdline->action == CMDLINE_SERVE)
 			notify_status(problems.text[0]);
 		return status_of(r);

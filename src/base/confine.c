@@ -40,33 +40,20 @@ static const char *name_of(const siginfo_t *info)
 	return native && number < N_NAMES && names[number] ? names[number] : "unknown";
 }
 
-/* In decimal; a signal handler cannot use stdio. */
-static const char *format(unsigned number, char buffer[static 12])
-{
-	char *at = buffer + 11;
-
-	*at = '\0';
-	do
-		*--at = (char)('0' + number % 10);
-	while (number /= 10);
-	return at;
-}
-
+/* Without stdio, which a signal handler cannot use. */
 static void report(const siginfo_t *info)
 {
-	const char *thread = self ? self : "a thread", *name = name_of(info), *number;
-	char buffer[12], text[256], *at;
-	struct log_record r;
+	const char *thread = self ? self : "a thread", *name = name_of(info);
+	unsigned number = (unsigned)info->si_syscall;
+	char text[256], *at;
 
-	number = format((unsigned)info->si_syscall, buffer);
 	at = stpcpy(stpcpy(text, thread), " made the system call ");
-	at = stpcpy(stpcpy(stpcpy(at, name), " ("), number);
+	at = log_put_number(stpcpy(stpcpy(at, name), " ("), number);
 	stpcpy(at, "), which it may not: ending");
-	log_begin(&r, EVENT_SYSTEM_CALL_FORBIDDEN);
-	log_text(&r, "ECHOD_THREAD", thread);
-	log_text(&r, "ECHOD_SYSTEM_CALL", name);
-	log_text(&r, "ECHOD_NUMBER", number);
-	log_end_text(&r, text);
+	log_event_text(EVENT_SYSTEM_CALL_FORBIDDEN,
+		       FIELDS(FIELD("ECHOD_THREAD", thread), FIELD("ECHOD_SYSTEM_CALL", name),
+			      FIELD_NUMBER("ECHOD_NUMBER", number)),
+		       text);
 	log_flush(LOG_FLUSH_ERROR_MS);
 }
 
@@ -96,8 +83,11 @@ int confine_init(bool wanted)
 
 	if (!wanted)
 		return 0;
-	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap) < 0)
-		return -errno;
+	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap) < 0) {
+		log_error("no system call filter is possible; system_call_filter = false does "
+			  "without");
+		return -errno; /* log_error() leaves it as it was */
+	}
 	mallopt(M_ARENA_MAX, 1);
 	find_names();
 	sigaction(SIGSYS, &action, NULL);
@@ -129,11 +119,8 @@ static int load(enum calls_role role)
 
 static void give_up(const char *name, int error)
 {
-	struct log_record r;
-
-	log_begin(&r, EVENT_START_FAILED);
-	log_errno(&r, error);
-	log_end(&r, "cannot start: no system call filter for %s: %s", name, strerrordesc_np(error));
+	log_event(EVENT_START_FAILED, FIELDS(FIELD_ERRNO(error)),
+		  "cannot start: no system call filter for %s: %s", name, strerrordesc_np(error));
 	log_flush(LOG_FLUSH_ERROR_MS);
 	_exit(EX_OSERR);
 }

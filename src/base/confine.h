@@ -17,7 +17,7 @@
 
 /*
  * main, before it starts a thread: whether threads shall be confined.  0, or -errno
- * if they shall, and the kernel or a sandbox does not let us.
+ * and a log line if they shall, and the kernel or a sandbox does not let us.
  */
 int confine_init(bool wanted);
 

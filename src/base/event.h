@@ -5,7 +5,7 @@
  * systemd/echod.catalog has the explanation, and by ECHOD_EVENT.  Scripts and
  * filters rely on both: an id or a name is never given to another kind, and
  * never changed.  A new one comes from "systemd-id128 new"; it needs its entry
- * in the catalog and in echod(8), JOURNAL.
+ * in the catalog and in echod.journal(7).
  */
 #ifndef ECHOD_EVENT_H
 #define ECHOD_EVENT_H
@@ -44,10 +44,9 @@ enum event {
 };
 
 struct event_kind {
-	const char *id;	    /* 128 bits in hexadecimal */
-	const char *name;   /* for people and scripts */
-	int level;	    /* as in syslog(3) */
-	const char *fields; /* that its records can have; '*' is any word */
+	const char *id;	  /* 128 bits in hexadecimal */
+	const char *name; /* for people and scripts */
+	int level;	  /* as in syslog(3) */
 };
 
 /* Indexed by enum event. */

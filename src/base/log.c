@@ -42,6 +42,14 @@
 /* The line with the counters of very many workers is the longest. */
 #define LINE_SIZE 16384
 
+/* One line and its record, as they are put together. */
+struct record {
+	size_t size;   /* of the fields so far */
+	size_t prefix; /* the text's place in the line */
+	char fields[4096];
+	char line[LINE_SIZE];
+};
+
 static int sink = STDERR_FILENO;
 static size_t max_line = LINE_SIZE; /* a pipe takes no more than PIPE_BUF as a whole */
 static bool journal;		    /* stderr leads there */
@@ -154,86 +162,77 @@ void log_make_printable(char *s)
 	}
 }
 
-/* Writes NAME= and returns where the value goes, or NULL if there is no room. */
-static char *put_name(struct log_record *r, const char *name)
+/* Appends text, of which all that has room in `size` bytes with a NUL.  Returns its end. */
+static char *put(char *at, const char *text, size_t size)
 {
-	char *at = r->fields + r->size;
+	size_t n = strnlen(text, size - 1);
 
-	if (journal_fd < 0 || strlen(name) + strlen("=\n") >= sizeof(r->fields) - r->size)
-		return NULL;
-	while (*name)
-		*at++ = (char)toupper((unsigned char)*name++);
-	*at++ = '=';
-	return at;
-}
-
-/* The value at this place is whole. */
-static void end_value(struct log_record *r, char *at)
-{
-	log_make_printable(at);
-	at += strlen(at);
-	*at++ = '\n'; /* in the place of the final NUL */
-	r->size = (size_t)(at - r->fields);
-}
-
-void log_text(struct log_record *r, const char *name, const char *value)
-{
-	char *at = put_name(r, name);
-	size_t n;
-
-	if (!at)
-		return;
-	n = strnlen(value, (size_t)(r->fields + sizeof(r->fields) - at) - 1);
-	memcpy(at, value, n);
+	memcpy(at, text, n);
 	at[n] = '\0';
-	end_value(r, at);
+	return at + n;
 }
 
-void log_field(struct log_record *r, const char *name, const char *fmt, ...)
+char *log_put_number(char *at, uint64_t number)
 {
-	char *at = put_name(r, name);
-	va_list ap;
-	int n;
+	char digits[24], *first = digits + sizeof(digits) - 1;
 
-	if (!at)
+	*first = '\0';
+	do
+		*--first = (char)('0' + number % 10);
+	while (number /= 10);
+	return stpcpy(at, first);
+}
+
+/* Appends NAME=value and a newline, and cuts the value if it is too long. */
+static void put_field(struct record *r, const struct log_field *field)
+{
+	const char *suffix = field->suffix ? field->suffix : "";
+	char *name = r->fields + r->size, *end = r->fields + sizeof(r->fields), *value;
+	char number[24];
+
+	if (journal_fd < 0 || strlen(field->name) + strlen(suffix) + 2 >= (size_t)(end - name))
 		return;
-	va_start(ap, fmt);
-	n = vsnprintf(at, (size_t)(r->fields + sizeof(r->fields) - at), fmt, ap);
-	va_end(ap);
-	if (n >= 0)
-		end_value(r, at);
+	value = stpcpy(stpcpy(name, field->name), suffix);
+	for (char *c = name; c < value; c++)
+		*c = (char)toupper((unsigned char)*c);
+	*value++ = '=';
+	log_put_number(number, field->number);
+	put(value, field->text ? field->text : number, (size_t)(end - value));
+	log_make_printable(value);
+	value += strlen(value);
+	*value++ = '\n'; /* in the place of the NUL */
+	r->size = (size_t)(value - r->fields);
 }
 
-void log_errno(struct log_record *r, int error)
+static void put_fields(struct record *r, const struct log_field *fields)
 {
-	log_field(r, "ERRNO", "%d", error);
-	log_field(r, "ECHOD_ERROR", "%s", strerrordesc_np(error));
+	for (; fields && fields->name; fields++)
+		put_field(r, fields);
 }
 
-static void begin(struct log_record *r, int level)
+static void begin(struct record *r, int level)
 {
-	const char number[] = { (char)('0' + level), '\0' };
-
-	r->level = level;
 	r->size = 0;
-	log_text(r, "PRIORITY", number);
-	log_text(r, "SYSLOG_IDENTIFIER", "echod");
+	r->prefix = put_prefix(r->line, level);
+	put_fields(r, FIELDS(FIELD_NUMBER("PRIORITY", level), FIELD("SYSLOG_IDENTIFIER", "echod")));
 }
 
-void log_begin(struct log_record *r, enum event event)
+static void begin_event(struct record *r, enum event event, const struct log_field *fields)
 {
 	const struct event_kind *kind = &event_kinds[event];
 
 	begin(r, kind->level);
-	log_text(r, "MESSAGE_ID", kind->id);
-	log_text(r, "ECHOD_EVENT", kind->name);
+	put_fields(r, FIELDS(FIELD("MESSAGE_ID", kind->id), FIELD("ECHOD_EVENT", kind->name)));
+	put_fields(r, fields);
 }
 
 /* Gives the record and its text, which ends with a newline, to the journal.  0 or -errno. */
-static int emit_record(struct log_record *r, char *text, size_t size)
+static int emit_record(struct record *r, size_t size)
 {
 	static char name[] = "MESSAGE=";
-	struct iovec parts[] = { { r->fields, r->size }, { name, strlen(name) }, { text, size } };
+	struct iovec parts[] = { { r->fields, r->size },
+				 { name, strlen(name) },
+				 { r->line + r->prefix, size } };
 	struct msghdr message = {
 		.msg_name = &journal_socket,
 		.msg_namelen = sizeof(journal_socket),
@@ -245,90 +244,85 @@ static int emit_record(struct log_record *r, char *text, size_t size)
 	return sendmsg(journal_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Emits the text that stands in the line, which has LINE_SIZE bytes, behind the prefix. */
-static bool deliver(struct log_record *r, char *line, size_t prefix)
+/* Emits what is put together.  False if it is lost. */
+static bool deliver(struct record *r)
 {
-	size_t n;
+	size_t n = strnlen(r->line, max_line - 1);
 
-	n = strnlen(line, max_line - 1);
-	line[n] = '\0'; /* perhaps in the middle of a character */
-	log_make_printable(line + prefix);
-	line[n++] = '\n'; /* in the place of the final NUL */
+	r->line[n] = '\0'; /* perhaps in the middle of a character */
+	log_make_printable(r->line + r->prefix);
+	r->line[n++] = '\n'; /* in the place of the NUL */
 	if (journal_fd >= 0) {
-		int e = emit_record(r, line + prefix, n - prefix);
+		int e = emit_record(r, n - r->prefix);
 
 		if (e == 0 || e == -EAGAIN)
 			return e == 0;
 	}
-	return emit_line(line, n);
+	return emit_line(r->line, n);
 }
 
-__attribute__((format(printf, 2, 0))) static bool emit(struct log_record *r, const char *fmt,
+/* Says in r how many lines were lost until now, if any were. */
+static void emit_lost(struct record *r)
+{
+	unsigned long lines = atomic_exchange(&lost, 0) + writer_lost();
+
+	if (lines == 0)
+		return;
+	begin_event(r, EVENT_LINES_LOST, FIELDS(FIELD_NUMBER("ECHOD_LINES", lines)));
+	snprintf(r->line + r->prefix, sizeof(r->line) - r->prefix,
+		 "%lu log lines lost: nobody read them", lines);
+	if (!deliver(r))
+		atomic_fetch_add(&lost, lines);
+}
+
+__attribute__((format(printf, 2, 0))) static void emit(struct record *r, const char *fmt,
 						       va_list ap)
 {
-	char line[LINE_SIZE];
-	size_t prefix = put_prefix(line, r->level);
-
-	return vsnprintf(line + prefix, sizeof(line) - prefix, fmt, ap) >= 0 &&
-	       deliver(r, line, prefix);
+	/* Without wide characters it cannot fail. */
+	(void)vsnprintf(r->line + r->prefix, sizeof(r->line) - r->prefix, fmt, ap);
+	if (!deliver(r))
+		atomic_fetch_add(&lost, 1);
 }
 
-void log_end_text(struct log_record *r, const char *text)
-{
-	char line[LINE_SIZE];
-	size_t prefix = put_prefix(line, r->level), n = strnlen(text, LINE_SIZE - prefix - 1);
-
-	memcpy(line + prefix, text, n);
-	line[prefix + n] = '\0';
-	(void)deliver(r, line, prefix);
-}
-
-static bool emit_format(struct log_record *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static bool emit_format(struct log_record *r, const char *fmt, ...)
-{
-	va_list ap;
-	bool done;
-
-	va_start(ap, fmt);
-	done = emit(r, fmt, ap);
-	va_end(ap);
-	return done;
-}
-
-static bool emit_lost(unsigned long lines)
-{
-	struct log_record r;
-
-	log_begin(&r, EVENT_LINES_LOST);
-	log_field(&r, "ECHOD_LINES", "%lu", lines);
-	return emit_format(&r, "%lu log lines lost: nobody read them", lines);
-}
-
-__attribute__((format(printf, 2, 0))) static void end(struct log_record *r, const char *fmt,
-						      va_list ap)
+void log_event(enum event event, const struct log_field *fields, const char *fmt, ...)
 {
 	int saved_errno = errno;
-	unsigned long missing;
+	struct record r;
+	va_list ap;
 
-	if (!log_enabled((enum log_level)r->level))
+	if (!log_enabled((enum log_level)event_kinds[event].level))
 		return;
-	missing = atomic_exchange(&lost, 0) + writer_lost();
-	if (missing && !emit_lost(missing))
-		atomic_fetch_add(&lost, missing);
-	if (!emit(r, fmt, ap))
-		atomic_fetch_add(&lost, 1);
+	emit_lost(&r);
+	begin_event(&r, event, fields);
+	va_start(ap, fmt);
+	emit(&r, fmt, ap);
+	va_end(ap);
 	errno = saved_errno;
 }
 
-void log_end(struct log_record *r, const char *fmt, ...)
+void log_write(enum log_level level, const char *fmt, ...)
 {
+	int saved_errno = errno;
+	struct record r;
 	va_list ap;
 
+	if (!log_enabled(level))
+		return;
+	emit_lost(&r);
+	begin(&r, (int)level);
 	va_start(ap, fmt);
-	end(r, fmt, ap);
+	emit(&r, fmt, ap);
 	va_end(ap);
+	errno = saved_errno;
+}
+
+void log_event_text(enum event event, const struct log_field *fields, const char *text)
+{
+	struct record r;
+
+	begin_event(&r, event, fields);
+	put(r.line + r.prefix, text, sizeof(r.line) - r.prefix);
+	(void)deliver(&r);
 }
 
 /*
@@ -351,17 +345,4 @@ void log_flush(int timeout_ms)
 			return;
 		nanosleep(&moment, NULL);
 	}
-}
-
-void log_write(enum log_level level, const char *fmt, ...)
-{
-	struct log_record r;
-	va_list ap;
-
-	if (!log_enabled(level))
-		return;
-	begin(&r, (int)level);
-	va_start(ap, fmt);
-	end(&r, fmt, ap);
-	va_end(ap);
 }

@@ -18,6 +18,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/event.h"
 
@@ -42,43 +44,47 @@ void log_set_level(enum log_level level);
 /* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
 
-/* A line of no kind; without a newline in fmt.  errno is left as it was. */
+/* A line that is no event; without a newline in fmt.  errno is left as it was. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Something of a kind in event.h, as it is put together; on the caller's stack. */
-struct log_record {
-	int level;
-	size_t size;
-	char fields[4096]; /* what the journal is told besides the text */
+/* A field of a record: its name, with suffix appended unless that is NULL, and its value. */
+struct log_field {
+	const char *name, *suffix; /* put in upper case */
+	const char *text;	   /* NULL: the value is the number */
+	uint64_t number;
 };
 
-/*
- * log_begin(), any number of fields, log_end() with the text: one line without
- * a newline in fmt.  name is put in upper case; a name twice is two fields.
- * What has no room in the record is cut or left out.  errno is left as it was.
- */
-void log_begin(struct log_record *record, enum event event);
-void log_field(struct log_record *record, const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-void log_end(struct log_record *record, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define FIELD(name, text) ((struct log_field){ name, NULL, text, 0 })
+#define FIELD_NUMBER(name, number) FIELD_COUNTER(name, NULL, number)
+#define FIELD_COUNTER(name, suffix, number) \
+	((struct log_field){ name, suffix, NULL, (uint64_t)(number) })
 
 /* ERRNO and, as text, ECHOD_ERROR; error is positive. */
-void log_errno(struct log_record *record, int error);
+#define FIELD_ERRNO(error) \
+	FIELD_NUMBER("ERRNO", error), FIELD("ECHOD_ERROR", strerrordesc_np(error))
+
+/* The fields of one record, for log_event(). */
+#define FIELDS(...) ((const struct log_field[]){ __VA_ARGS__, { 0 } })
 
 /*
- * The same without formats, whatever the level: these, log_begin() and log_flush()
- * may be called by a signal handler.
+ * Logs an event with its fields, which may be NULL: one line without a newline in fmt.
+ * Nothing is formatted if its level is not written.  Fields for which the record has no
+ * room are cut or left out.  errno is left as it was.
+ *
+ *     log_event(EVENT_BIND_FAILED, FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD_ERRNO(e)),
+ *               "cannot listen on %s: %s", text, strerrordesc_np(e));
  */
-void log_text(struct log_record *record, const char *name, const char *value);
-void log_end_text(struct log_record *record, const char *text);
+void log_event(enum event event, const struct log_field *fields, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
-/* A record of a kind without fields. */
-#define log_event(event, ...)                       \
-	do {                                        \
-		struct log_record log_record_;      \
-		log_begin(&log_record_, event);     \
-		log_end(&log_record_, __VA_ARGS__); \
-	} while (0)
+/*
+ * The same without a format, whatever the level: this, log_put_number() and log_flush()
+ * are async-signal-safe.
+ */
+void log_event_text(enum event event, const struct log_field *fields, const char *text);
+
+/* Writes number in decimal and a NUL.  Returns where the NUL is, as stpcpy(3) does. */
+char *log_put_number(char *at, uint64_t number);
 
 #define LOG_FLUSH_MS 10	       /* when all is well */
 #define LOG_FLUSH_ERROR_MS 500 /* when it is important that the reason is known */

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 /* The permitted set, or nothing if it cannot be read.  glibc has no wrapper. */
 static uint64_t capabilities(void)
 {
@@ -17,12 +19,16 @@ static uint64_t capabilities(void)
 	return sets[0].permitted | (uint64_t)sets[1].permitted << 32;
 }
 
-/* Root without any capability still owns the files of the system. */
-const char *privileges_needless(void)
+void privileges_check(void)
 {
-	if (geteuid() == 0)
-		return "running as root";
-	if (capabilities() & ~(UINT64_C(1) << CAP_NET_BIND_SERVICE))
-		return "running with more capabilities than CAP_NET_BIND_SERVICE";
-	return NULL;
+	const char *which = NULL;
+
+	if (geteuid() == 0) /* without any capability it still owns the system's files */
+		which = "as root";
+	else if (capabilities() & ~(UINT64_C(1) << CAP_NET_BIND_SERVICE))
+		which = "with more capabilities than CAP_NET_BIND_SERVICE";
+	if (which)
+		log_warning("running %s, which is not needed: another user will do, and "
+			    "CAP_NET_BIND_SERVICE alone for a port below 1024",
+			    which);
 }

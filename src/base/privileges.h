@@ -6,10 +6,7 @@
 #ifndef ECHOD_PRIVILEGES_H
 #define ECHOD_PRIVILEGES_H
 
-/*
- * What it has beyond the one capability that a port below 1024 needs, as the
- * beginning of a sentence; NULL if there is nothing.
- */
-const char *privileges_needless(void);
+/* Warns if it has more than the one capability that a port below 1024 needs. */
+void privileges_check(void);
 
 #endif

@@ -67,3 +67,10 @@ void problems_add(struct problems *p, int line, const char *fmt, ...)
 	problems_vadd(p, line, fmt, ap);
 	va_end(ap);
 }
+
+void problems_log(const struct problems *p, unsigned first)
+{
+	for (unsigned i = first; i < p->n; i++)
+		log_event(EVENT_CONFIGURATION_REFUSED, FIELDS(FIELD("ECHOD_ERROR", p->text[i])),
+			  "%s", p->text[i]);
+}

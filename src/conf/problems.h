@@ -30,4 +30,7 @@ void problems_add(struct problems *p, int line, const char *fmt, ...)
 void problems_vadd(struct problems *p, int line, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 
+/* Logs a record for each, from that one on. */
+void problems_log(const struct problems *p, unsigned first);
+
 #endif

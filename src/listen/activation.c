@@ -123,13 +123,10 @@ static const char *add(struct activation *a, int fd, const char *name)
 
 static void log_refusal(int fd, const char *name, const char *why)
 {
-	struct log_record r;
-
-	log_begin(&r, EVENT_DESCRIPTOR_REFUSED);
-	log_field(&r, "ECHOD_DESCRIPTOR", "%d", fd);
-	log_field(&r, "ECHOD_NAME", "%s", name);
-	log_field(&r, "ECHOD_ERROR", "%s", why);
-	log_end(&r, "descriptor %d (%s) was passed, but %s: closed", fd, name, why);
+	log_event(EVENT_DESCRIPTOR_REFUSED,
+		  FIELDS(FIELD_NUMBER("ECHOD_DESCRIPTOR", fd), FIELD("ECHOD_NAME", name),
+			 FIELD("ECHOD_ERROR", why)),
+		  "descriptor %d (%s) was passed, but %s: closed", fd, name, why);
 }
 
 void activation_sort(struct activation *a)

@@ -13,12 +13,9 @@ static void log_address(enum event event, const char *what, const struct address
 			const char *more)
 {
 	char text[ADDRESS_TEXT];
-	struct log_record r;
 
 	address_format(address, text);
-	log_begin(&r, event);
-	log_field(&r, "ECHOD_ADDRESS", "%s", text);
-	log_end(&r, "%s %s%s", what, text, more);
+	log_event(event, FIELDS(FIELD("ECHOD_ADDRESS", text)), "%s %s%s", what, text, more);
 }
 
 static void log_bind_failure(const struct address *address, int error)
@@ -27,15 +24,12 @@ static void log_bind_failure(const struct address *address, int error)
 		"; port %u is below 1024 and needs the capability CAP_NET_BIND_SERVICE";
 	char text[ADDRESS_TEXT], more[sizeof(advice) + 8] = "";
 	unsigned port = address_port(address);
-	struct log_record r;
 
 	if (error == -EACCES && port > 0 && port < 1024)
 		snprintf(more, sizeof(more), advice, port);
 	address_format(address, text);
-	log_begin(&r, EVENT_BIND_FAILED);
-	log_field(&r, "ECHOD_ADDRESS", "%s", text);
-	log_errno(&r, -error);
-	log_end(&r, "cannot listen on %s: %s%s", text, strerrordesc_np(-error), more);
+	log_event(EVENT_BIND_FAILED, FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD_ERRNO(-error)),
+		  "cannot listen on %s: %s%s", text, strerrordesc_np(-error), more);
 }
 
 static int open_configured(const struct listeners *old, const struct conf *conf,
@@ -175,7 +169,7 @@ int listening_start(struct listening *l, const struct activation *a, const struc
 	if (a->passed.n > 0)
 		return start_passed(l, a, conf);
 	if (only_passed) {
-		log_event(EVENT_SOCKET_MISSING,
+		log_event(EVENT_SOCKET_MISSING, NULL,
 			  "no listening socket was passed; with systemd, start echod.socket, which "
 			  "starts this service");
 		return -ENOENT;

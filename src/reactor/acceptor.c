@@ -191,16 +191,14 @@ int acceptor_failure(struct acceptor *a, int *fd)
 static void log_pause(struct acceptor *a, int error)
 {
 	int64_t now = clock_ns();
-	struct log_record r;
 
 	if (now < a->next_pause_line)
 		return;
 	a->next_pause_line = now + REFUSALS_INTERVAL_NS;
-	log_begin(&r, EVENT_PAUSED);
-	log_field(&r, "ECHOD_PAUSES", "%llu", (unsigned long long)counter_get(&a->pauses));
-	log_errno(&r, error);
-	log_end(&r, "cannot accept: %s; new connections wait, trying again every %d ms",
-		strerrordesc_np(error), PAUSE_MS);
+	log_event(EVENT_PAUSED,
+		  FIELDS(FIELD_NUMBER("ECHOD_PAUSES", counter_get(&a->pauses)), FIELD_ERRNO(error)),
+		  "cannot accept: %s; new connections wait, trying again every %d ms",
+		  strerrordesc_np(error), PAUSE_MS);
 }
 
 static void pause_accepting(struct acceptor *a, int error)

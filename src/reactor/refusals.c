@@ -24,14 +24,6 @@ void refusals_add(struct refusals *r, enum refusal reason, const struct address 
 	r->last = *client;
 }
 
-static void put_count(struct log_record *record, const char *kind, int reason, uint64_t n)
-{
-	char field[64];
-
-	snprintf(field, sizeof(field), "ECHOD_%s_%s", kind, refusal_name((enum refusal)reason));
-	log_field(record, field, "%" PRIu64, n);
-}
-
 /* One refusal needs no number of its own. */
 static void put_reasons(char *text, const struct refusals *r, const counter totals[REFUSALS],
 			uint64_t n)
@@ -54,22 +46,25 @@ static void put_reasons(char *text, const struct refusals *r, const counter tota
 static void tell(const struct refusals *r, const counter totals[REFUSALS], uint64_t n)
 {
 	char client[ADDRESS_TEXT], reasons[REASONS_TEXT];
-	struct log_record record;
+	struct log_field fields[3 + 2 * REFUSALS] = { FIELD("ECHOD_CLIENT", client),
+						      FIELD_NUMBER("ECHOD_NEW", n) };
+	struct log_field *next = fields + 2;
 
 	address_format(&r->last, client);
 	put_reasons(reasons, r, totals, n);
-	log_begin(&record, EVENT_REFUSED);
-	log_field(&record, "ECHOD_CLIENT", "%s", client);
-	log_field(&record, "ECHOD_NEW", "%" PRIu64, n);
 	for (int i = 0; i < REFUSALS; i++) {
-		put_count(&record, "NEW", i, r->untold[i]);
-		put_count(&record, "REFUSED", i, counter_get(&totals[i]));
+		const char *name = refusal_name((enum refusal)i);
+
+		*next++ = FIELD_COUNTER("ECHOD_NEW_", name, r->untold[i]);
+		*next++ = FIELD_COUNTER("ECHOD_REFUSED_", name, counter_get(&totals[i]));
 	}
 	if (n == 1)
-		log_end(&record, "refused a connection from %s: %s", client, reasons);
+		log_event(EVENT_REFUSED, fields, "refused a connection from %s: %s", client,
+			  reasons);
 	else
-		log_end(&record, "refused %" PRIu64 " connections, the last from %s: %s", n, client,
-			reasons);
+		log_event(EVENT_REFUSED, fields,
+			  "refused %" PRIu64 " connections, the last from %s: %s", n, client,
+			  reasons);
 }
 
 void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t now)

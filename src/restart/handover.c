@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "listen/activation.h"
 #include "restart/fdpass.h"
-#include "restart/report.h"
 #include "restart/state.h"
 #include "systemd/fdstore.h"
 #include "systemd/notify.h"
@@ -238,18 +239,34 @@ static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
 	return state < 0 ? state : error;
 }
 
+static void log_result(int error, uint32_t lost)
+{
+	if (error != 0)
+		log_event(EVENT_HAND_OVER_FAILED,
+			  FIELDS(FIELD_NUMBER("ECHOD_LOST", lost), FIELD_ERRNO(-error)),
+			  "cannot hand over: %s%s; %" PRIu32 " connections are lost",
+			  strerrordesc_np(-error),
+			  error == -EFBIG ? " (by LimitFSIZE= or ulimit -f)" : "", lost);
+	else if (lost > 0)
+		log_event(EVENT_CONNECTIONS_LOST, FIELDS(FIELD_NUMBER("ECHOD_LOST", lost)),
+			  "%" PRIu32 " connections were lost on the way", lost);
+}
+
 unsigned handover_run(struct reactor *r)
 {
+	uint64_t open = reactor_open(r);
 	int64_t begin;
 	unsigned stuck;
 	uint32_t lost;
 	int error;
 
 	/* All that is said when all goes well is said before anyone has to wait. */
-	report_handing_over(reactor_open(r));
+	log_event(EVENT_HANDING_OVER, FIELDS(FIELD_NUMBER("ECHOD_CONNECTIONS", open)),
+		  "handing over %" PRIu64 " connections", open);
+	log_flush(LOG_FLUSH_MS);
 	begin = clock_ns();
 	stuck = reactor_freeze(r);
 	error = give(r, begin, &lost);
-	report_not_handed_over(error, lost);
+	log_result(error, lost);
 	return stuck;
 }

@@ -69,10 +69,10 @@ static void *run(void *arg)
 	make_set(&set);
 	sigwait(&set, &signal);
 	if (!take_in_time() || !atomic_load(&may_hand_over)) {
-		log_event(EVENT_ABORTING, "SIGABRT: aborting");
+		log_event(EVENT_ABORTING, NULL, "SIGABRT: aborting");
 		abort();
 	}
-	log_event(EVENT_ABORTING, "SIGABRT: handing over what is not stuck, then aborting");
+	log_event(EVENT_ABORTING, NULL, "SIGABRT: handing over what is not stuck, then aborting");
 	handover_run(arg);
 	abort();
 }

@@ -16,12 +16,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "restart/fdpass.h"
 #include "restart/state.h"
 #include "systemd/fdstore.h"
@@ -196,4 +198,33 @@ struct takeover takeover_run(struct reactor *r, struct activation *a)
 	result.frozen = t.state.frozen;
 	state_close(&t.state);
 	return result;
+}
+
+static void log_failure(int error, uint32_t lost)
+{
+	const char *why = error == -EPROTONOSUPPORT ?
+				  "their state is of a newer version, which this one cannot read" :
+			  error == -EBADMSG ? "their state is damaged" :
+					      strerrordesc_np(-error);
+
+	log_event(EVENT_TAKE_OVER_FAILED,
+		  FIELDS(FIELD_NUMBER("ECHOD_LOST", lost), FIELD("ECHOD_ERROR", why)),
+		  "cannot take over %" PRIu32 " connections: %s", lost, why);
+}
+
+void takeover_log(const struct takeover *t)
+{
+	int64_t pause_us = t->frozen ? (clock_ns() - t->frozen) / 1000 : 0;
+
+	if (t->carried > 0)
+		log_event(EVENT_TAKEN_OVER,
+			  FIELDS(FIELD_NUMBER("ECHOD_CONNECTIONS", t->carried),
+				 FIELD_NUMBER("ECHOD_MICROSECONDS", pause_us)),
+			  "took over %" PRIu32 " connections after %" PRId64 " us", t->carried,
+			  pause_us);
+	if (t->error != 0)
+		log_failure(t->error, t->lost);
+	else if (t->lost > 0)
+		log_event(EVENT_CONNECTIONS_LOST, FIELDS(FIELD_NUMBER("ECHOD_LOST", t->lost)),
+			  "%" PRIu32 " connections were lost on the way", t->lost);
 }

@@ -27,4 +27,7 @@ struct takeover {
  */
 struct takeover takeover_run(struct reactor *r, struct activation *a);
 
+/* Logs what takeover_run() returned; when the reactor runs, so that the pause is the whole one. */
+void takeover_log(const struct takeover *t);
+
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "restart/report.h"
+#include "base/log.h"
 #include "systemd/notify.h"
 
 /* The status is told no more often, and so is looked at without a watchdog. */
@@ -43,7 +43,8 @@ static bool all_answered(struct pulse *p, const struct reactor *r)
 	bool all = !name;
 
 	for (; name && !p->complaining; name = reactor_unanswered(r, &i))
-		report_stuck(name);
+		log_event(EVENT_THREAD_STUCK, FIELDS(FIELD("ECHOD_THREAD", name)),
+			  "watchdog: %s does not answer", name);
 	p->complaining = !all;
 	return all;
 }

@@ -11,13 +11,11 @@
 static void log_failure(const struct listener *listener, const char *why, const char *what_now)
 {
 	char text[ADDRESS_TEXT];
-	struct log_record r;
 
 	address_format(&listener->bound, text);
-	log_begin(&r, EVENT_LISTENER_FAILED);
-	log_field(&r, "ECHOD_ADDRESS", "%s", text);
-	log_field(&r, "ECHOD_ERROR", "%s", why);
-	log_end(&r, "the listener on %s failed: %s; %s", text, why, what_now);
+	log_event(EVENT_LISTENER_FAILED,
+		  FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD("ECHOD_ERROR", why)),
+		  "the listener on %s failed: %s; %s", text, why, what_now);
 }
 
 /* True if there were any. */

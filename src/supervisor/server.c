@@ -19,6 +19,7 @@
 #include "supervisor/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
@@ -37,10 +38,10 @@
 #include "listen/listening.h"
 #include "reactor/reactor.h"
 #include "restart/handover.h"
-#include "restart/report.h"
 #include "restart/rescue.h"
 #include "restart/takeover.h"
 #include "supervisor/repair.h"
+#include "supervisor/report.h"
 #include "supervisor/watch.h"
 #include "systemd/notify.h"
 
@@ -98,7 +99,12 @@ static void apply(struct server *s)
 
 	log_set_level((enum log_level)s->conf.log_level);
 	if (s->conf.max_connections > max)
-		report_limited(s->conf.max_connections, max, s->descriptors);
+		log_event(EVENT_CONNECTIONS_LIMITED,
+			  FIELDS(FIELD_NUMBER("ECHOD_WANTED", s->conf.max_connections),
+				 FIELD_NUMBER("ECHOD_MAX_CONNECTIONS", max),
+				 FIELD_NUMBER("ECHOD_DESCRIPTORS", s->descriptors)),
+			  "max_connections is %" PRId64 ", but %u descriptors allow only %" PRId64,
+			  s->conf.max_connections, s->descriptors, max);
 	reactor_set(&s->reactor, &s->conf, max);
 	rescue_allow(s->conf.hand_over);
 }
@@ -187,6 +193,21 @@ static void repair(struct server *s)
 	notify_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
+/* The first problem is in the record of the reload, the others are in their own. */
+static void refuse_reload(struct server *s, const struct problems *problems)
+{
+	log_event(EVENT_RELOAD_REFUSED, FIELDS(FIELD("ECHOD_ERROR", problems->text[0])),
+		  "reload refused, all stays as it was: %s", problems->text[0]);
+	problems_log(problems, 1);
+	say_ready(s, "the last reload was refused");
+}
+
+static void log_kept(const char *option)
+{
+	log_event(EVENT_OPTION_KEPT, FIELDS(FIELD("ECHOD_OPTION", option)),
+		  "reload: %s stays as it is until a restart", option);
+}
+
 static void reload(struct server *s)
 {
 	static struct conf next; /* static: main's stack may be small, see thread.c */
@@ -195,18 +216,19 @@ static void reload(struct server *s)
 
 	notify_reloading();
 	if (load_again(s, &next, &problems) < 0) {
-		report_reload_refused(&problems);
-		say_ready(s, "the last reload was refused");
+		refuse_reload(s, &problems);
 		return;
 	}
-	conf_keep_fixed(&next, &s->conf, report_kept);
+	conf_keep_fixed(&next, &s->conf, log_kept);
 	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
-		report_reload_refused(NULL);
+		log_event(EVENT_RELOAD_REFUSED,
+			  FIELDS(FIELD("ECHOD_ERROR", "an address cannot be opened")),
+			  "reload refused, all stays as it was");
 		say_ready(s, "the last reload was refused");
 		return;
 	}
 	adopt_configuration(s, &next, &listeners);
-	log_event(EVENT_RELOADED, "reloaded");
+	log_event(EVENT_RELOADED, NULL, "reloaded");
 	if (listening_remark(&s->listening))
 		repair_soon(&s->repair, 0);
 	say_ready(s, listening_remark(&s->listening));
@@ -216,7 +238,7 @@ static void stop(struct server *s, bool hurried)
 {
 	struct reactor *r = &s->reactor;
 
-	log_event(EVENT_STOPPING, "stopping");
+	log_event(EVENT_STOPPING, NULL, "stopping");
 	listening_forget(&s->listening);
 	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, true)) {
 		reactor_abort(r);
@@ -287,13 +309,6 @@ static uint32_t raise_descriptors(const struct conf *conf)
 								DESCRIPTORS_UNASKED);
 }
 
-static void report_takeover(const struct takeover *t)
-{
-	if (t->carried > 0)
-		report_taken_over(t->carried, t->frozen ? (clock_ns() - t->frozen) / 1000 : 0);
-	report_not_taken_over(t->error, t->lost);
-}
-
 static void begin_writer(void)
 {
 	confine_enter(CALLS_OF_IO, "log");
@@ -306,11 +321,8 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	int r;
 
 	r = confine_init(s->conf.system_call_filter);
-	if (r < 0) {
-		log_error("no system call filter is possible; system_call_filter = false does "
-			  "without");
+	if (r < 0)
 		return r;
-	}
 	r = writer_start(begin_writer);
 	if (r < 0)
 		return r;
@@ -333,11 +345,17 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	r = reactor_start(&s->reactor);
 	if (r < 0)
 		return r;
-	report_takeover(&takeover);
+	takeover_log(&takeover);
 	watch_start(&s->watch, &s->reactor, s->signal_fd);
 	rescue_begin();
 	confine_enter(CALLS_OF_CONTROL, "echod");
 	return 0;
+}
+
+static void log_start_failure(int error)
+{
+	log_event(EVENT_START_FAILED, FIELDS(FIELD_ERRNO(error)), "cannot start: %s",
+		  strerrordesc_np(error));
 }
 
 int server_start(struct server **server, const struct conf *conf,
@@ -348,26 +366,30 @@ int server_start(struct server **server, const struct conf *conf,
 	int r;
 
 	if (!s) {
-		report_start_failed(ENOMEM);
+		log_start_failure(ENOMEM);
 		return EX_OSERR;
 	}
 	s->conf = *conf;
 	s->source = &options->source;
 	s->signal_fd = -1;
 	log_set_level((enum log_level)conf->log_level);
-	report_privileges(privileges_needless());
+	privileges_check();
 	activation_sort(&activation);
 	r = listening_start(&s->listening, &activation, conf, options->only_passed);
 	if (r < 0)
 		goto fail;
 	r = start(s, &activation, options->trace);
 	if (r < 0) {
-		report_start_failed(-r);
+		log_start_failure(-r);
 		listeners_close(&s->listening.set, NULL);
 		goto fail;
 	}
 	hand_listeners_over(s); /* they are the acceptor's now */
-	report_ready(s->reactor.n_workers, max_connections(s));
+	log_event(EVENT_READY,
+		  FIELDS(FIELD_NUMBER("ECHOD_WORKERS", s->reactor.n_workers),
+			 FIELD_NUMBER("ECHOD_MAX_CONNECTIONS", max_connections(s))),
+		  "ready: %u workers, at most %" PRId64 " connections", s->reactor.n_workers,
+		  max_connections(s));
 	say_ready(s, NULL);
 	*server = s;
 	return 0;

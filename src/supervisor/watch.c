@@ -2,10 +2,12 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/signals.h"
-#include "restart/report.h"
+#include "supervisor/report.h"
 #include "systemd/notify.h"
 
 static bool ends(int signal)
@@ -64,6 +66,18 @@ void watch_ask_ahead(struct watch *w)
 	job_ask(&w->job, WATCH_ASKING_MS, true);
 }
 
+/* error is positive, or 0 if the unit has no file descriptor store. */
+static void log_restarts_drop(int error)
+{
+	const char *why = error ? strerrordesc_np(error) : "FileDescriptorStoreMax= is 0";
+
+	log_event(EVENT_RESTARTS_DROP, FIELDS(FIELD("ECHOD_ERROR", why)),
+		  "%s: %s; a restart will end all connections",
+		  error ? "cannot ask the service manager" :
+			  "the service manager stores no descriptors of this unit",
+		  why);
+}
+
 /* What watch_ask_ahead() has led to, if it is known by now. */
 static void hear_answer(struct watch *w)
 {
@@ -73,7 +87,7 @@ static void hear_answer(struct watch *w)
 		return;
 	w->answered = answer > 0;
 	if (answer < 0 || answer == JOB_NO_STORE)
-		report_restarts_drop(answer < 0 ? -answer : 0);
+		log_restarts_drop(answer < 0 ? -answer : 0);
 	job_cancel(&w->job);
 }
 
@@ -109,7 +123,10 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 	} while (answer == JOB_ASKING && !*hurried);
 	job_cancel(&w->job);
 	if (answer < 0 && !*hurried)
-		report_restart_unknown(-answer);
+		log_event(EVENT_RESTART_UNKNOWN, FIELDS(FIELD_ERRNO(-answer)),
+			  "cannot ask the service manager whether this is a restart: %s; "
+			  "connections end",
+			  strerrordesc_np(-answer));
 	return answer == JOB_RESTART && !*hurried;
 }
 

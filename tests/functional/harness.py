@@ -49,7 +49,7 @@ AS_ROOT = re.compile("running .*, which is not needed: .*\n?")
 
 
 class Kind(typing.NamedTuple):
-    """A row of the table in src/base/event.c."""
+    """What echod.journal(7) says of a kind of records in the journal."""
     id: str
     level: str
     fields: list  # names, "*" for any word
@@ -57,13 +57,11 @@ class Kind(typing.NamedTuple):
 
 def kinds():
     """The kinds of records in the journal by their names, in their order."""
-    with open(os.path.join(SRCDIR, "src/base/event.c")) as f:
-        head, table = f.read().split("event_kinds[EVENTS]")
-    counters = " ".join(re.findall('"(ECHOD_.*?)"', head))
-    rows = re.findall(r'"(\w+)", "(\w+)", LOG_(\w+),\s*("(.*?)"|COUNTER_FIELDS)', table)
-    return {name: Kind(i, {"ERR": "error"}.get(level, level.lower()),
-                       (counters if fields == "COUNTER_FIELDS" else inner).split())
-            for i, name, level, fields, inner in rows}
+    with open(os.path.join(SRCDIR, "man/echod.journal.7.in")) as f:
+        entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
+                             f.read(), re.M)
+    return {name: Kind(i, level, re.findall(r"[A-Z][A-Z_*]+", fields))
+            for name, level, i, fields in entries}
 
 
 def wait_until(condition, what):

@@ -346,17 +346,28 @@ class Manual(harness.Test):
 
     def test_kinds(self):
         """echod.journal(7) has each kind of record as src/base/event.c has it, and each field once"""
-        kinds, fields = (section(page("echod.journal.7"), title)
-                         for title in ("KINDS OF RECORDS", "FIELDS OF RECORDS"))
-        entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
-                             kinds, re.M)
-        shown = {name: harness.Kind(i, level, re.findall(r"[A-Z][A-Z_*]+", fields))
-                 for name, level, i, fields in entries}
-        self.assertEqual(list(shown.items()), list(harness.kinds().items()))
+        table = read(harness.SRCDIR, "src/base/event.c")
+        rows = re.findall(r'\[EVENT_(\w+)\] = \{\s+"(\w+)", "(\w+)", LOG_(\w+) \}', table)
+        kinds = harness.kinds()
+        self.assertEqual([(name.upper(), kind.id, name, kind.level.upper().replace("ERROR", "ERR"))
+                          for name, kind in kinds.items()], rows)
+        fields = section(page("echod.journal.7"), "FIELDS OF RECORDS")
         explained = re.findall(r"^\.It Va (.*)$", fields, re.M)
         fields = [field for line in explained for field in line.split(" , ")]
         self.assertEqual(len(fields), len(set(fields)))
-        self.assertEqual(set(fields), {f for kind in shown.values() for f in kind.fields})
+        self.assertEqual(set(fields), {f for kind in kinds.values() for f in kind.fields})
+
+    def test_fields(self):
+        """the fields that the source gives an event are those of its kind in echod.journal(7)"""
+        source = "".join(read(path) for path in glob.glob(harness.SRCDIR + "/src/*/*.c"))
+        calls = re.findall(r'log_event\w*\(\s*EVENT_(\w+),\s*(?:NULL|FIELDS\((.*?)\)),\s*["t]', source, re.S)
+        kinds = harness.kinds()
+        self.assertGreater(len(calls), 20)
+        for event, arguments in calls:
+            fields = set(re.findall(r'FIELD\w*\("(\w+)"', arguments))
+            if "FIELD_ERRNO(" in arguments:
+                fields |= {"ERRNO", "ECHOD_ERROR"}
+            self.assertEqual(fields, set(kinds[event.lower()].fields), event)
 
     def test_catalog(self):
         """the catalog has each kind, in order, and only fields that its records have"""

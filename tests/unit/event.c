@@ -13,7 +13,7 @@ TEST(event, complete)
 	for (int i = 0; i < EVENTS; i++) {
 		const struct event_kind *kind = &event_kinds[i];
 
-		cr_assert(kind->id && kind->name && kind->fields, "event %d", i);
+		cr_assert(kind->id && kind->name, "event %d", i);
 		cr_expect_eq(strlen(kind->id), 32, "%s", kind->name);
 		cr_expect_eq(strspn(kind->id, "0123456789abcdef"), 32, "%s", kind->name);
 		cr_expect_gt(strlen(kind->name), 0);

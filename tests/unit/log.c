@@ -17,6 +17,7 @@
 #include "helper.h"
 
 #define PAGE 4096
+#define FIELDS_SIZE 4096 /* of one record */
 
 static char text[1 << 20]; /* what was read last */
 
@@ -263,13 +264,10 @@ TEST(log, records)
 
 static void say_kept(void)
 {
-	struct log_record r;
-
-	log_begin(&r, EVENT_OPTION_KEPT);
-	log_field(&r, "ECHOD_OPTION", "%s", "workers");
-	log_field(&r, "ECHOD_lower_2", "%d", -1);
-	log_errno(&r, EADDRINUSE);
-	log_end(&r, "%s stays", "workers");
+	log_event(EVENT_OPTION_KEPT,
+		  FIELDS(FIELD("ECHOD_OPTION", "workers"),
+			 FIELD_COUNTER("ECHOD_lower_", "2", UINT64_MAX), FIELD_ERRNO(EADDRINUSE)),
+		  "%s stays", "workers");
 }
 
 /* A record has its kind, level and fields. */
@@ -279,11 +277,11 @@ TEST(log, record_of_a_kind)
 
 	say_kept();
 	check_journal(kept("ECHOD_OPTION=workers\n"
-			   "ECHOD_LOWER_2=-1\n"
+			   "ECHOD_LOWER_2=18446744073709551615\n"
 			   "ERRNO=98\n"
 			   "ECHOD_ERROR=Address already in use\n"
 			   "MESSAGE=workers stays\n"));
-	log_event(EVENT_OPTION_KEPT, "%d", 2);
+	log_event(EVENT_OPTION_KEPT, NULL, "%d", 2);
 	check_journal(kept("MESSAGE=2\n"));
 	check_heard(in, "");
 }
@@ -313,13 +311,10 @@ TEST(log, record_below_level)
 /* No value makes a line of its own, and so a field that was not meant. */
 TEST(log, record_is_printable)
 {
-	struct log_record r;
-
 	catch_by_journal(0);
-	log_begin(&r, EVENT_OPTION_KEPT);
-	log_field(&r, "ECHOD_OPTION", "%s", "a\nPRIORITY=0\r\1");
-	log_field(&r, "ECHOD_EMPTY", "%s", "");
-	log_end(&r, "%s", "b\nPRIORITY=0\n\n");
+	log_event(EVENT_OPTION_KEPT,
+		  FIELDS(FIELD("ECHOD_OPTION", "a\nPRIORITY=0\r\1"), FIELD("ECHOD_EMPTY", "")),
+		  "%s", "b\nPRIORITY=0\n\n");
 	check_journal(kept("ECHOD_OPTION=a?PRIORITY=0??\nECHOD_EMPTY=\nMESSAGE=b?PRIORITY=0??\n"));
 }
 
@@ -330,21 +325,20 @@ TEST(log, long_record)
 	size_t head;
 
 	catch_by_journal(0);
-	log_event(EVENT_OPTION_KEPT, "x");
+	log_event(EVENT_OPTION_KEPT, NULL, "x");
 	head = journal_size - strlen("MESSAGE=x\n");
 	memset(value, 'v', sizeof(value) - 1);
 	for (size_t size = 3700; size < 5000; size++) {
-		struct log_record r;
-		size_t room = sizeof(r.fields) - head - strlen("ECHOD_OPTION=\n");
+		size_t room = FIELDS_SIZE - head - strlen("ECHOD_OPTION=\n");
 		size_t expected = size < room ? size : room;
 		bool second = size + strlen("ECHOD_SECOND=\n") < room;
 		char *at = journal + head;
 
 		journal_size = 0;
-		log_begin(&r, EVENT_OPTION_KEPT);
-		log_field(&r, "ECHOD_OPTION", "%s", value + sizeof(value) - 1 - size);
-		log_field(&r, "ECHOD_SECOND", "%d", 2);
-		log_end(&r, "text");
+		log_event(EVENT_OPTION_KEPT,
+			  FIELDS(FIELD("ECHOD_OPTION", value + sizeof(value) - 1 - size),
+				 FIELD_NUMBER("ECHOD_SECOND", 2)),
+			  "text");
 		cr_assert_eq(strncmp(at, "ECHOD_OPTION=v", 14), 0);
 		cr_assert_eq(strspn(at + 13, "v"), expected, "of %zu: %zu", size,
 			     strspn(at + 13, "v"));
@@ -358,23 +352,19 @@ TEST(log, record_without_formats)
 {
 	static char value[20001];
 	int in = catch_by_journal(0);
-	struct log_record r;
+	const struct log_field *fields =
+		FIELDS(FIELD("ECHOD_OPTION", value), FIELD("ECHOD_SECOND", ""));
 
 	log_set_level(LOG_LEVEL_ERROR);
-	log_begin(&r, EVENT_OPTION_KEPT);
-	log_text(&r, "ECHOD_option", "%s\nPRIORITY=0");
-	log_end_text(&r, "%s\nstays");
+	log_event_text(EVENT_OPTION_KEPT, FIELDS(FIELD("ECHOD_option", "%s\nPRIORITY=0")),
+		       "%s\nstays");
 	check_journal(kept("ECHOD_OPTION=%s?PRIORITY=0\nMESSAGE=%s?stays\n"));
 	memset(value, 'v', sizeof(value) - 1);
-	log_begin(&r, EVENT_OPTION_KEPT);
-	log_text(&r, "ECHOD_OPTION", value);
-	log_text(&r, "ECHOD_SECOND", "");
-	cr_assert_eq(r.size, sizeof(r.fields));
-	log_end_text(&r, value);
-	cr_assert(strstr(journal, "v\nMESSAGE=v"));
+	log_event_text(EVENT_OPTION_KEPT, fields, value);
+	cr_assert_eq(strstr(journal, "v\nMESSAGE=v") + 2 - journal, FIELDS_SIZE);
 	check_heard(in, "");
 	journal_error = ENOENT;
-	log_end_text(&r, value);
+	log_event_text(EVENT_OPTION_KEPT, fields, value);
 	cr_assert_eq(strlen(heard(in)), PIPE_BUF);
 	cr_assert_eq(strncmp(text, "<4>v", 4), 0);
 	cr_assert_str_eq(text + PIPE_BUF - 2, "v\n");

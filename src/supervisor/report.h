@@ -1,0 +1,16 @@
+/*
+ * report: the record of all counters, see COUNTERS in echod(8).
+ *
+ * Main thread; the counters are read while the other threads go on.
+ */
+#ifndef ECHOD_REPORT_H
+#define ECHOD_REPORT_H
+
+#include "base/event.h"
+#include "reactor/acceptor.h"
+
+/* Logs EVENT_COUNTERS or EVENT_STOPPED, in one line and, but for the workers' own, as fields. */
+void report_counters(enum event event, const struct acceptor *acceptor,
+		     const struct worker *workers, unsigned n);
+
+#endif
