@@ -485,7 +485,7 @@ class Manual(harness.Test):
     @harness.needs("ss", "ps")
     def test_troubleshooting(self):
         """the commands of echod(8) that list connections, listeners and threads show them"""
-        text = "".join(displays(page("echod.8"), "TROUBLESHOOTING")).replace("|\n", "|")
+        text = "".join(displays(page("echod.8"), "TROUBLESHOOTING")).replace("|\n", "|").replace("\\\n", "")
         commands = [line for line in text.splitlines() if re.match("(ss|ps) ", line) and "K " not in line]
         self.assertGreater(len(commands), 5)
         with Echod() as d, d.connect() as s:
@@ -494,7 +494,7 @@ class Manual(harness.Test):
             for command in commands:
                 shown = subprocess.run(
                     command.replace("sport = :7'", f"sport = :{d.port}'").replace("192.0.2.0/24", "127.0.0.0/8")
-                    .replace("$(pidof echod)", str(d.pid)),
+                    .replace("$(systemctl show -P MainPID echod)", str(d.pid)),
                     shell=True, check=True, capture_output=True, text=True).stdout
                 expected = ("acceptor" if command.startswith("ps") else rf":{d.port}\b" if " -ltn" in command
                             else r" 1 127\.0\.0\.1\n" if "|" in command else client)
@@ -529,6 +529,14 @@ class Manual(harness.Test):
         """mandoc has nothing to say against the pages"""
         for name in PAGES:
             self.assertEqual(mandoc(name, "-T", "lint"), "")
+
+    @harness.needs("mandoc")
+    def test_width(self):
+        """what the pages show fits in 80 columns, but for echoc's longest lines of output"""
+        output = re.compile(r" +(latency   us|connect   us|\d+ s  \d+ connections)")
+        for name in PAGES:
+            for line in re.sub(".\b", "", mandoc(name, "-T", "utf8", "-O", "width=80")).splitlines():
+                self.assertTrue(len(line) <= 80 or output.match(line), f"{name}: {line}")
 
     @harness.needs("mandoc")
     def test_rendering(self):
@@ -628,6 +636,35 @@ def shapes(title):
     """What the displays of a subsection show, with folded lines in one."""
     blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", subsection(title), re.M | re.S)
     return [shape(re.sub(r"\n {8,}", "  ", text_of(block))) for block in blocks]
+
+
+class Examples(harness.Test):
+    """What README.md, SECURITY.md and the like show in indented lines."""
+
+    def lines(self, path):
+        return [line for line in read(harness.SRCDIR, path).splitlines() if line.startswith("    ")]
+
+    def test_width(self):
+        """each line of an example fits in 80 columns"""
+        for path in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "tests/README.md", "docs/performance.md",
+                     "docs/scaling.md", "docs/service.md"):  # comparison.md shows the demo's output
+            for line in self.lines(path):
+                self.assertLessEqual(len(line), 80, f"{path}: {line}")
+
+    def test_settings(self):
+        """SECURITY.md advises what echod.conf(5)'s example for a public port has"""
+        shown = assignments("\n".join(line.strip() for line in self.lines("SECURITY.md")))
+        self.assertGreater(len(shown), 3)
+        self.assertEqual(set(shown) - set(assignments(displays(page("echod.conf.5"))[-1])), set())
+
+    def test_refusals(self):
+        """README.md shows messages as they are"""
+        shown = [line.strip() for line in self.lines("README.md") if "echod: error: x.conf:" in line]
+        self.assertGreater(len(shown), 1)
+        with tempfile.TemporaryDirectory() as directory:
+            with open(os.path.join(directory, "x.conf"), "w") as f:
+                f.write("hand_over = 1\nworker = 1\n")
+            self.assertEqual(run("-t", "-c", "x.conf", cwd=directory)[2].splitlines(), shown)
 
 
 class Client(harness.Test):
