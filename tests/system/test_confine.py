@@ -74,7 +74,7 @@ class Confine(machine.Test):
         self.assertIn(SAID, record["MESSAGE"])
         self.assertIn("status=31/SYS", m.messages(f"{unit}.service"))
         explained = m.do("journalctl", "-x", "-u", unit, "ECHOD_EVENT=system_call_forbidden")
-        self.assertIn("which ends the process", explained)
+        self.assertIn("which its filter does not allow", explained)
 
     def test_service(self):
         """echod.service: journal and status tell of the call, and the service comes back [P20]"""
