@@ -531,14 +531,6 @@ class Manual(harness.Test):
             self.assertEqual(mandoc(name, "-T", "lint"), "")
 
     @harness.needs("mandoc")
-    def test_width(self):
-        """what the pages show fits in 80 columns, but for echoc's longest lines of output"""
-        output = re.compile(r" +(latency   us|connect   us|\d+ s  \d+ connections)")
-        for name in PAGES:
-            for line in re.sub(".\b", "", mandoc(name, "-T", "utf8", "-O", "width=80")).splitlines():
-                self.assertTrue(len(line) <= 80 or output.match(line), f"{name}: {line}")
-
-    @harness.needs("mandoc")
     def test_rendering(self):
         """no rendered page is wider than 80 columns, and the table has each option in one line"""
         for name in PAGES:
