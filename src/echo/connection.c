@@ -116,6 +116,36 @@ void connection_clear(struct connection *c, struct echo *echo)
 	c->acknowledged = c->echoed = 0;
 }
 
+void connection_save(const struct connection *c, struct saved *saved)
+{
+	uint64_t unacknowledged = c->stalled ? c->echoed - c->acknowledged : 0;
+
+	*saved = (struct saved){
+		.since = c->since,
+		.echoed = c->echoed,
+		.pending = c->pending ? c->pending->size - c->pending->sent : 0,
+		.unacknowledged =
+			unacknowledged < UINT32_MAX ? (uint32_t)unacknowledged : UINT32_MAX,
+		.worker = (uint16_t)(atomic_load_explicit(&c->owner, memory_order_relaxed) - 1),
+		.stalled = (uint16_t)(c->stalled + c->parting),
+	};
+}
+
+int connection_restore(struct connection *c, const struct saved *saved, struct echo *echo)
+{
+	int r = saved->pending > 0 ? reserve(c, echo, (size_t)saved->pending) : 0;
+
+	if (r < 0)
+		return r;
+	c->since = saved->since;
+	c->echoed = saved->echoed;
+	c->stalled = saved->stalled > 0;
+	c->parting = (uint8_t)(c->stalled ? saved->stalled - 1 : 0);
+	c->finished = c->parting > 0;
+	c->acknowledged = saved->echoed - saved->unacknowledged;
+	return 0;
+}
+
 /* Sends what is pending.  Returns TURN_IDLE when none is left, TURN_STALLED or -errno. */
 static int flush(struct connection *c, int fd, struct echo *echo)
 {

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "echo/conduit.h"
+#include "echo/saved.h"
 
 struct source;
 
@@ -99,6 +100,12 @@ uint32_t connection_unacknowledged(int fd);
 
 /* Bytes that have arrived and were not received, or 0. */
 uint32_t connection_arrived(int fd);
+
+/* Writes what a successor must know, all but the pending bytes. */
+void connection_save(const struct connection *c, struct saved *saved);
+
+/* Fills an empty record, all but the pending bytes, for which it has room then.  0 or -ENOMEM. */
+int connection_restore(struct connection *c, const struct saved *saved, struct echo *echo);
 
 /* Frees the pending bytes, if any, and gives their budget back. */
 void connection_forget(struct connection *c, struct echo *echo);

@@ -172,7 +172,8 @@ void clients_resume(struct clients *s, int fd)
 	struct connection *c = connections_at(s->connections, (uint32_t)fd);
 
 	if (c->pending)
-		s->echo.held += c->pending->size;
+		s->echo.received += c->pending->size; /* what it echoes, it has received */
+	counter_set(&s->received, s->echo.received);
 	adopt(s, c, c->since);
 }
 

@@ -208,7 +208,7 @@ static int admit_source(struct limiter *limiter, const struct address *peer, int
 	return 0;
 }
 
-bool limiter_keeps_sources(const struct limiter *limiter)
+static bool keeps_sources(const struct limiter *limiter)
 {
 	return setting(&limiter->settings.per_source) || setting(&limiter->settings.rate);
 }
@@ -234,7 +234,7 @@ void limiter_count(struct limiter *limiter, const struct address *peer, int64_t 
 		   struct source **source)
 {
 	*source = NULL;
-	if (peer && limiter_keeps_sources(limiter)) {
+	if (peer && keeps_sources(limiter)) {
 		struct key key = key_of(limiter, peer);
 
 		*source = source_get(limiter, &key, now);

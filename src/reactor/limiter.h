@@ -54,9 +54,6 @@ void limiter_deinit(struct limiter *limiter);
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source);
 
-/* True if limits by source are on. */
-bool limiter_keeps_sources(const struct limiter *limiter);
-
 /*
  * Counts a connection that is there already, whatever the limits say, and
  * takes no token.  *source as above; NULL too if the peer is not known (NULL),

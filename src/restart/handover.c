@@ -1,9 +1,8 @@
 /*
  * The threads have ended between two rounds, so the records stand still.  The
- * sockets go into carriers, what is known of them into a memfd; the
- * service manager holds both when this process ends.  The kernel goes on
- * meanwhile: it acknowledges and keeps what clients send, and sends what we
- * gave it.
+ * sockets go into carriers, what is known of them into a memfd; the service
+ * manager holds both when this process ends.  The kernel goes on meanwhile: it
+ * acknowledges and keeps what peers send, and sends what it has of ours.
  */
 #include "restart/handover.h"
 
@@ -28,23 +27,25 @@
 /* How often freed memory is given back, so that at most one part of so many is kept. */
 #define TRIMS 16
 
-struct parcel {
-	int64_t since;
-	int fd;
-};
-
-static int compare(const void *a, const void *b)
+static int compare(const void *a, const void *b, void *all)
 {
-	const struct parcel *x = a, *y = b;
+	const int *x = a, *y = b;
+	int64_t since_x = connections_at(all, (uint32_t)*x)->since;
+	int64_t since_y = connections_at(all, (uint32_t)*y)->since;
 
-	return (x->since > y->since) - (x->since < y->since);
+	return (since_x > since_y) - (since_x < since_y);
 }
 
 /*
- * Finds the connections to give: whoever owns a record is frozen.  Those that
- * no worker has adopted yet have their events still before them.
+ * Writes the descriptors of the connections that can be handed over, in the
+ * order of their last progress, and returns how many there are.  Those of a stuck
+ * worker cannot.  Those that no worker has adopted yet begin now.
+ *
+ * Should a connection be lost on its way, its end must not claim that the echo
+ * is whole.  The kernel sends a reset if it has bytes that nobody received, but
+ * of pending ones it does not know.
  */
-static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_t open)
+static uint32_t collect(const struct reactor *r, int *fds, uint64_t open)
 {
 	uint32_t n = 0;
 	int64_t now = clock_ms();
@@ -52,51 +53,26 @@ static uint32_t collect(const struct reactor *r, struct parcel *parcels, uint64_
 	for (uint32_t fd = 0; fd < r->connections.size && open > 0; fd++) {
 		struct connection *c = connections_at(&r->connections, fd);
 		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
+		bool halted = owner > 0 && worker_has_ended(&r->workers[owner - 1]);
 
 		if (owner == 0)
 			continue;
 		open--;
-		if (worker_has_ended(&r->workers[owner - 1]))
-			parcels[n++] = (struct parcel){ c->adopted ? c->since : now, (int)fd };
-		else
+		if (!halted || c->pending)
 			connection_reset_on_close((int)fd);
+		if (halted) {
+			c->since = c->adopted ? c->since : now;
+			fds[n++] = (int)fd;
+		}
 	}
-	qsort(parcels, n, sizeof(*parcels), compare);
+	qsort_r(fds, n, sizeof(*fds), compare, (void *)(uintptr_t)&r->connections);
 	return n;
 }
 
-/* Of what was echoed until now, so much the client had not at `since`. */
-static uint32_t unacknowledged(const struct connection *c)
-{
-	uint64_t n = c->stalled ? c->echoed - c->acknowledged : 0;
-
-	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-}
-
-static void write_record(FILE *out, const struct reactor *r, const struct parcel *parcel)
-{
-	const struct connection *c = connections_at(&r->connections, (uint32_t)parcel->fd);
-	struct state_record record = {
-		.since = parcel->since,
-		.echoed = c->echoed,
-		.pending = c->pending ? c->pending->size - c->pending->sent : 0,
-		.unacknowledged = unacknowledged(c),
-		.worker = (uint16_t)(atomic_load_explicit(&c->owner, memory_order_relaxed) - 1),
-		.stalled = (uint16_t)(c->stalled + c->parting),
-	};
-
-	state_write_record(out, &record);
-}
-
-static const struct pending *pending_of(const struct reactor *r, const struct parcel *parcel)
-{
-	return connections_at(&r->connections, (uint32_t)parcel->fd)->pending;
-}
-
 /* Frees the pending bytes, if any.  Returns how many they were. */
-static size_t free_pending(struct reactor *r, const struct parcel *parcel)
+static size_t free_pending(struct reactor *r, int fd)
 {
-	struct connection *c = connections_at(&r->connections, (uint32_t)parcel->fd);
+	struct connection *c = connections_at(&r->connections, (uint32_t)fd);
 	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
 	size_t size = c->pending ? c->pending->size : 0;
 
@@ -106,22 +82,21 @@ static size_t free_pending(struct reactor *r, const struct parcel *parcel)
 
 /*
  * The file counts as our memory, so each buffer is freed when it is written.
- * malloc(3) keeps what is free for later; it is told to give it back, now and
- * then, for that takes it some time.
+ * malloc(3) keeps what is free for later; it is told to give it back, but seldom,
+ * for that takes it some time.
  */
-static void write_pending(FILE *out, struct reactor *r, const struct parcel *parcels, uint32_t n)
+static void write_pending(FILE *out, struct reactor *r, const int *fds, uint32_t n, size_t all)
 {
-	size_t all = 0, freed = 0;
+	size_t freed = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		all += pending_of(r, &parcels[i]) ? pending_of(r, &parcels[i])->size : 0;
 	for (uint32_t i = 0; i < n; i++) {
-		const struct pending *p = pending_of(r, &parcels[i]);
+		const struct pending *p =
+			connections_at(&r->connections, (uint32_t)fds[i])->pending;
 
 		if (!p)
 			continue;
 		fwrite(p->data + p->sent, p->size - p->sent, 1, out);
-		freed += free_pending(r, &parcels[i]);
+		freed += free_pending(r, fds[i]);
 		if (freed > all / TRIMS) {
 			malloc_trim(0);
 			freed = 0;
@@ -130,27 +105,32 @@ static void write_pending(FILE *out, struct reactor *r, const struct parcel *par
 }
 
 /* Writes the state into a file, and frees what is pending.  0 or -errno. */
-static int write_state(FILE *out, struct reactor *r, const struct parcel *parcels, uint32_t n,
-		       int64_t frozen)
+static int write_state(FILE *out, struct reactor *r, const int *fds, uint32_t n, int64_t frozen)
 {
 	struct state_header header = {
 		.n_connections = n,
 		.n_workers = r->n_workers,
 		.frozen = frozen,
 	};
+	size_t pending = 0;
 
 	errno = 0;
 	state_write_header(out, &header);
-	for (uint32_t i = 0; i < n; i++)
-		write_record(out, r, &parcels[i]);
-	write_pending(out, r, parcels, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct saved saved;
+
+		connection_save(connections_at(&r->connections, (uint32_t)fds[i]), &saved);
+		state_write_record(out, &saved);
+		pending += (size_t)saved.pending;
+	}
+	write_pending(out, r, fds, n, pending);
 	if (fflush(out) == 0 && !ferror(out))
 		return 0;
 	return errno ? -errno : -EIO;
 }
 
-/* Returns a memfd with the state, or -errno. */
-static int make_state(struct reactor *r, const struct parcel *parcels, uint32_t n, int64_t frozen)
+/* Stores the state.  0 or -errno. */
+static int store_state(struct reactor *r, const int *fds, uint32_t n, int64_t frozen)
 {
 	int fd = memfd_create("echod-state", MFD_CLOEXEC);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -162,81 +142,52 @@ static int make_state(struct reactor *r, const struct parcel *parcels, uint32_t 
 			close(fd);
 		return result;
 	}
-	result = write_state(out, r, parcels, n, frozen);
+	result = write_state(out, r, fds, n, frozen);
 	if (result == 0)
-		result = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (result == -1)
-		result = -errno;
+		result = fdstore_add(FDSTORE_STATE, -1, fd);
 	fclose(out);
 	return result;
 }
 
 /* Stores the sockets.  Returns how many; the rest is more than can be carried. */
-static uint32_t store_sockets(const struct parcel *parcels, uint32_t n)
+static uint32_t store_sockets(const int *fds, uint32_t n)
 {
-	int *fds = malloc((n + (size_t)1) * sizeof(*fds));
 	uint32_t done = 0;
 
-	for (uint32_t i = 0; fds && i < n; i++)
-		fds[i] = parcels[i].fd;
-	for (size_t i = 0; fds && i < ACTIVATION_CARRIERS && done < n; i++) {
+	for (int i = 0; i < ACTIVATION_CARRIERS && done < n; i++) {
 		size_t packed;
 		int r, carrier = fdpass_pack(fds + done, n - done, done, &packed);
 
 		if (carrier < 0)
 			break;
-		r = fdstore_add(FDSTORE_CARRIER, (int)i, carrier);
+		r = fdstore_add(FDSTORE_CARRIER, i, carrier);
 		close(carrier);
 		if (r < 0)
 			break;
 		done += (uint32_t)packed;
 	}
-	free(fds);
 	return done;
 }
 
-/*
- * Should a connection be lost on the way, its end must not claim that the echo
- * is whole.  The kernel sees to that if there are bytes that nobody has received
- * yet; those that are pending it does not know.
- */
-static void mark_unfinished(const struct reactor *r, const struct parcel *parcels, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (pending_of(r, &parcels[i]))
-			connection_reset_on_close(parcels[i].fd);
-}
-
-/* 0, or -errno if there is no way to store any; how many were not stored in *lost. */
-static int give(struct reactor *r, int64_t frozen, uint32_t *lost)
+/* 0, or -errno if none can be stored; in *lost how many were not stored. */
+static int store(struct reactor *r, int64_t frozen, uint32_t *lost)
 {
 	uint64_t open = reactor_open(r);
-	struct parcel *parcels = calloc((size_t)open + 1, sizeof(*parcels));
-	uint32_t n;
-	int state, error = 0;
+	int *fds = calloc((size_t)open + 1, sizeof(*fds));
+	uint32_t n = fds ? collect(r, fds, open) : 0;
+	int result = fds ? store_state(r, fds, n, frozen) : -ENOMEM;
 
 	*lost = (uint32_t)open;
-	if (!parcels) {
-		reactor_reset_all(r);
-		return -ENOMEM;
-	}
-	n = collect(r, parcels, open);
-	mark_unfinished(r, parcels, n);
-	state = make_state(r, parcels, n, frozen);
-	if (state >= 0) {
-		error = fdstore_add(FDSTORE_STATE, -1, state);
-		close(state);
-	}
-	if (state >= 0 && error == 0) {
-		*lost -= store_sockets(parcels, n);
-		notify_barrier(); /* it holds them now: this process may end */
+	if (result == 0) {
+		*lost -= store_sockets(fds, n);
+		notify_barrier(); /* the manager holds them now: this process may end */
 	} else {
 		reactor_reset_all(r);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		free_pending(r, &parcels[i]);
-	free(parcels);
-	return state < 0 ? state : error;
+		free_pending(r, fds[i]);
+	free(fds);
+	return result;
 }
 
 static void log_result(int error, uint32_t lost)
@@ -260,13 +211,13 @@ unsigned handover_run(struct reactor *r)
 	uint32_t lost;
 	int error;
 
-	/* All that is said when all goes well is said before anyone has to wait. */
+	/* Logged before the threads stop, so that no client waits for the log. */
 	log_event(EVENT_HANDING_OVER, FIELDS(FIELD_NUMBER("ECHOD_CONNECTIONS", open)),
 		  "handing over %" PRIu64 " connections", open);
 	log_flush(LOG_FLUSH_MS);
 	begin = clock_ns();
 	stuck = reactor_freeze(r);
-	error = give(r, begin, &lost);
+	error = store(r, begin, &lost);
 	log_result(error, lost);
 	return stuck;
 }

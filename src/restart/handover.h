@@ -1,8 +1,14 @@
 /*
- * handover: the connections, and what is known of them, go into the service
- * manager's store for the next process; see takeover.h.
+ * handover: stores the connections, and what is known of them, for the next
+ * process; see takeover.h.
  *
- * Main, or the thread of rescue.h.
+ * This folder is a restart that drops no connection.  handover stops the
+ * threads and stores; takeover restores in the next process; state is the file
+ * that both know, fdpass carries the sockets; rescue hands over when a thread is
+ * stuck.  What survives of a connection, it saves and restores itself, see
+ * echo/connection.h.  handover runs in main or in the thread of rescue.h,
+ * takeover in main before there is any other.  The folder includes what stands
+ * below it: reactor, listen, echo, systemd and base.
  */
 #ifndef ECHOD_HANDOVER_H
 #define ECHOD_HANDOVER_H
@@ -11,9 +17,8 @@
 
 /*
  * Ends all threads as reactor_freeze() does, and stores the connections of
- * those that come to a halt; those of the others, and what cannot be carried,
- * will end with a reset when the process does.  What was pending is freed.
- * Logs what it did.
+ * those that halt.  The others, and what cannot be carried, end with a reset
+ * when the process does.  Pending bytes are freed.  Logs what it does.
  *
  * Returns the number of threads that are stuck, as reactor_freeze().
  */

@@ -33,18 +33,13 @@ enum owner { BUSY, FREE, STOPPING, RESCUING };
 
 static _Atomic int owner = BUSY;
 static _Atomic bool may_hand_over;
+static sigset_t sigabrt;
 
 static bool take(enum owner to)
 {
 	int from = FREE;
 
 	return atomic_compare_exchange_strong(&owner, &from, to);
-}
-
-static void make_set(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGABRT);
 }
 
 static bool take_in_time(void)
@@ -61,19 +56,17 @@ static bool take_in_time(void)
 
 static void *run(void *arg)
 {
-	sigset_t set;
+	bool hands_over;
 	int signal;
 
 	pthread_setname_np(pthread_self(), "rescue");
 	confine_enter(CALLS_OF_CONTROL, "rescue");
-	make_set(&set);
-	sigwait(&set, &signal);
-	if (!take_in_time() || !atomic_load(&may_hand_over)) {
-		log_event(EVENT_ABORTING, NULL, "SIGABRT: aborting");
-		abort();
-	}
-	log_event(EVENT_ABORTING, NULL, "SIGABRT: handing over what is not stuck, then aborting");
-	handover_run(arg);
+	sigwait(&sigabrt, &signal);
+	hands_over = take_in_time() && atomic_load(&may_hand_over);
+	log_event(EVENT_ABORTING, NULL, "SIGABRT: %s",
+		  hands_over ? "handing over what is not stuck, then aborting" : "aborting");
+	if (hands_over)
+		handover_run(arg);
 	abort();
 }
 
@@ -88,12 +81,10 @@ int rescue_start(struct reactor *r)
 	int e;
 
 	atomic_store(&owner, BUSY);
-	if (notify_watchdog_ms() == 0) {
-		sigset_t set;
-
-		make_set(&set);
-		return -pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* it ends us, as ever */
-	}
+	sigemptyset(&sigabrt);
+	sigaddset(&sigabrt, SIGABRT);
+	if (notify_watchdog_ms() == 0) /* then SIGABRT ends the process, as it does by default */
+		return -pthread_sigmask(SIG_UNBLOCK, &sigabrt, NULL);
 	e = thread_start(&thread, run, r);
 	if (e == 0)
 		pthread_detach(thread);

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/counters.h"
+
 static const char magic[8] = "echodst";
 
 /* A record is read as a whole, however much of it is known. */
@@ -16,7 +18,6 @@ static const char magic[8] = "echodst";
 #define RELEASE_SIZE (1 << 20)
 
 _Static_assert(sizeof(struct state_header) == 40, "no padding, and as version 2 had it");
-_Static_assert(sizeof(struct state_record) == 32, "no padding, and as version 2 had it");
 
 void state_write_header(FILE *out, const struct state_header *known)
 {
@@ -26,13 +27,13 @@ void state_write_header(FILE *out, const struct state_header *known)
 	header.version = STATE_VERSION;
 	header.readable_since = STATE_READABLE_SINCE;
 	header.records_at = sizeof(header);
-	header.record_size = sizeof(struct state_record);
+	header.record_size = sizeof(struct saved);
 	fwrite(&header, sizeof(header), 1, out);
 }
 
-void state_write_record(FILE *out, const struct state_record *record)
+void state_write_record(FILE *out, const struct saved *saved)
 {
-	fwrite(record, sizeof(*record), 1, out);
+	fwrite(saved, sizeof(*saved), 1, out);
 }
 
 /*
@@ -46,7 +47,7 @@ static int lay_out_2(struct state *s, const struct state_header *h)
 
 	if (refused > UINT16_MAX || closed > UINT16_MAX || workers > UINT16_MAX)
 		return -EBADMSG;
-	s->record_size = sizeof(struct state_record);
+	s->record_size = sizeof(struct saved);
 	s->records_at = sizeof(*h) + 8 * (refused + 1) + 8 * workers * (closed + 2) + 24 * sources;
 	s->n_workers = h->record_size;
 	return 0;
@@ -65,41 +66,36 @@ static int lay_out(struct state *s, const struct state_header *h)
 	s->record_size = h->record_size;
 	s->records_at = h->records_at;
 	s->n_workers = h->n_workers;
-	if (s->records_at < sizeof(*h) || s->record_size < sizeof(struct state_record) ||
+	if (s->records_at < sizeof(*h) || s->record_size < sizeof(struct saved) ||
 	    s->record_size > RECORD_MAX)
 		return -EBADMSG;
 	return 0;
 }
 
 /* Goes to the first record. */
-static int rewind_to_records(struct state *s, uint64_t size)
+static int rewind_to_records(struct state *s)
 {
 	s->next = 0;
 	s->pending = 0;
 	s->pending_at = s->released = s->records_at + s->n_connections * s->record_size;
-	s->left = size - s->pending_at;
 	return fseeko(s->in, (off_t)s->records_at, SEEK_SET) < 0 ? -errno : 0;
 }
 
 /* The pending bytes must be just as many as the records claim. */
 static int check_records(struct state *s)
 {
-	struct state_record record;
+	struct saved saved;
 
-	for (uint32_t i = 0; i < s->n_connections; i++) {
-		int r = state_next(s, &record);
-
-		if (r < 0)
-			return r;
-	}
-	return s->left == s->pending ? 0 : -EBADMSG;
+	for (uint32_t i = 0; i < s->n_connections; i++)
+		if (state_next(s, &saved) < 0)
+			return -EBADMSG;
+	return s->pending_at + s->pending == s->size ? 0 : -EBADMSG;
 }
 
 static int read_header(struct state *s)
 {
 	struct state_header header;
 	struct stat st;
-	uint64_t size;
 	int r;
 
 	if (fstat(fileno(s->in), &st) < 0 || fseeko(s->in, 0, SEEK_SET) < 0)
@@ -109,15 +105,16 @@ static int read_header(struct state *s)
 	r = lay_out(s, &header);
 	if (r < 0)
 		return r;
-	size = (uint64_t)st.st_size;
-	if (s->records_at > size || header.n_connections > (size - s->records_at) / s->record_size)
+	s->size = (uint64_t)st.st_size;
+	if (s->records_at > s->size ||
+	    header.n_connections > (s->size - s->records_at) / s->record_size)
 		return -EBADMSG;
 	s->n_connections = header.n_connections;
 	s->frozen = header.frozen;
-	r = rewind_to_records(s, size);
+	r = rewind_to_records(s);
 	if (r == 0)
 		r = check_records(s);
-	return r < 0 ? r : rewind_to_records(s, size);
+	return r < 0 ? r : rewind_to_records(s);
 }
 
 int state_open(struct state *s, int fd)
@@ -137,21 +134,20 @@ int state_open(struct state *s, int fd)
 	return r;
 }
 
-int state_next(struct state *s, struct state_record *record)
+int state_next(struct state *s, struct saved *saved)
 {
 	unsigned char bytes[RECORD_MAX];
 
 	if (s->next == s->n_connections || fread(bytes, (size_t)s->record_size, 1, s->in) != 1)
 		return -EBADMSG;
-	memcpy(record, bytes, sizeof(*record));
+	memcpy(saved, bytes, sizeof(*saved));
 	s->next++;
 	s->pending_at += s->pending;
-	s->left -= s->pending;
 	s->pending = 0;
-	if (record->stalled > 1 + CLOSINGS || record->pending > s->left ||
-	    record->pending > PTRDIFF_MAX / 2 || (record->pending > 0 && record->stalled != 1))
+	if (saved->stalled > 1 + CLOSINGS || saved->pending > s->size - s->pending_at ||
+	    saved->pending > PTRDIFF_MAX / 2 || (saved->pending > 0 && saved->stalled != 1))
 		return -EBADMSG;
-	s->pending = record->pending;
+	s->pending = saved->pending;
 	return 0;
 }
 

@@ -16,20 +16,19 @@
  * records, so that an older process skips what it does not know; then only
  * `version` changes.  If an older process would go wrong without it,
  * `readable_since` becomes the new version, and the older one refuses the file.
- * Whoever reads takes a missing field as 0.
+ * A reader takes a missing field as 0.
  *
- * Whoever reads does not trust: each count, size and record is checked when it is
- * read, and everything is copied, so that nobody can change it afterwards.
- * Main thread only.
+ * The file is not trusted: each count, size and record is checked when it is
+ * read, and everything is copied, so that it cannot be changed afterwards.
+ * Written by the thread that hands over, read by main.
  */
 #ifndef ECHOD_STATE_H
 #define ECHOD_STATE_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/counters.h"
+#include "echo/saved.h"
 
 #define STATE_VERSION 3
 #define STATE_READABLE_SINCE 3
@@ -45,15 +44,6 @@ struct state_header {
 	int64_t frozen; /* ns: when the predecessor stopped serving */
 };
 
-struct state_record {
-	int64_t since; /* ms */
-	uint64_t echoed;
-	uint64_t pending; /* bytes */
-	uint32_t unacknowledged;
-	uint16_t worker;
-	uint16_t stalled; /* 0, or 1, or, if its end is not acknowledged, reason to close + 2 */
-};
-
 /* A state that is being read. */
 struct state {
 	uint32_t n_connections; /* 0 after an error, too */
@@ -64,9 +54,9 @@ struct state {
 	uint32_t next; /* record */
 	uint64_t record_size;
 	uint64_t records_at;
+	uint64_t size;	     /* of the file */
 	uint64_t pending;    /* bytes of the record that was read last, */
-	uint64_t pending_at; /* their offset, */
-	uint64_t left;	     /* and bytes from there on */
+	uint64_t pending_at; /* and their offset */
 	uint64_t released;   /* offset up to which memory was given back */
 };
 
@@ -75,7 +65,7 @@ struct state {
  * and a record.  Errors are for ferror(3) to tell.
  */
 void state_write_header(FILE *out, const struct state_header *header);
-void state_write_record(FILE *out, const struct state_record *record);
+void state_write_record(FILE *out, const struct saved *saved);
 
 /*
  * Opens a state for reading, and checks it as a whole.  fd, a file in memory, is
@@ -87,7 +77,7 @@ void state_write_record(FILE *out, const struct state_record *record);
 int state_open(struct state *s, int fd);
 
 /* Reads the next record.  0, or -EBADMSG: there is none, or it was changed. */
-int state_next(struct state *s, struct state_record *record);
+int state_next(struct state *s, struct saved *saved);
 
 /*
  * Reads the pending bytes of the record that was read last, and gives back the

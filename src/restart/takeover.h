@@ -1,6 +1,6 @@
 /*
- * takeover: the connections of a predecessor, out of what the service manager
- * passed; see handover.h.
+ * takeover: restores the connections of a predecessor from what the service
+ * manager passed; see handover.h.
  *
  * Main thread only.
  */
@@ -20,10 +20,10 @@ struct takeover {
 };
 
 /*
- * Takes over what a predecessor has stored, if it has, into a reactor that has
- * its settings and does not run yet, as no other thread may.  What is damaged, unknown or of no use
- * is closed with a reset, and nothing stays in the store.  *a has no state and no carriers
- * afterwards.
+ * Restores what a predecessor has stored, if there was one, in a reactor that has
+ * its settings and does not run yet; no other thread may run.  What is damaged,
+ * unknown or of no use is closed with a reset, and nothing stays in the store.
+ * *a has no state and no carriers afterwards.
  */
 struct takeover takeover_run(struct reactor *r, struct activation *a);
 

@@ -183,10 +183,10 @@ static size_t size_of(const unsigned char *file, const struct state_header *h)
 	uint64_t at = records_at(h), step = h->version == 2 ? 32 : h->record_size;
 	uint64_t end = at + h->n_connections * step;
 
-	if (at > FILE_SIZE || step < sizeof(struct state_record) || end > FILE_SIZE)
+	if (at > FILE_SIZE || step < sizeof(struct saved) || end > FILE_SIZE)
 		return SIZE_MAX;
 	for (uint32_t i = 0; i < h->n_connections; i++) {
-		struct state_record r;
+		struct saved r;
 
 		memcpy(&r, file + at + i * step, sizeof(r));
 		end = r.pending < FILE_SIZE ? end + r.pending : SIZE_MAX / 2;
@@ -217,7 +217,7 @@ static int make_state(unsigned how)
 	if (how & TRUE_LAYOUT && h.version > 2) {
 		h.readable_since = 3;
 		h.records_at = sizeof(h) + h.records_at % 64;
-		h.record_size = sizeof(struct state_record) + h.record_size % 64;
+		h.record_size = sizeof(struct saved) + h.record_size % 64;
 	}
 	memcpy(file, &h, sizeof(h));
 	if (how & TRUE_SIZE && size_of(file, &h) <= sizeof(file))
@@ -244,7 +244,7 @@ static void check_state(int fd)
 {
 	static char bytes[FILE_SIZE];
 	struct state s;
-	struct state_record record;
+	struct saved record;
 	uint64_t pending = 0;
 
 	if (state_open(&s, fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {

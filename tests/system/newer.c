@@ -12,7 +12,7 @@
 #define SECTION 24
 
 void __wrap_state_write_header(FILE *out, const struct state_header *known);
-void __wrap_state_write_record(FILE *out, const struct state_record *record);
+void __wrap_state_write_record(FILE *out, const struct saved *record);
 
 static void fill(FILE *out, size_t size)
 {
@@ -29,12 +29,12 @@ void __wrap_state_write_header(FILE *out, const struct state_header *known)
 	header.version = STATE_VERSION + 1;
 	header.readable_since = since ? (uint32_t)atoi(since) : STATE_READABLE_SINCE;
 	header.records_at = sizeof(header) + SECTION;
-	header.record_size = sizeof(struct state_record) + FIELD;
+	header.record_size = sizeof(struct saved) + FIELD;
 	fwrite(&header, sizeof(header), 1, out);
 	fill(out, SECTION);
 }
 
-void __wrap_state_write_record(FILE *out, const struct state_record *record)
+void __wrap_state_write_record(FILE *out, const struct saved *record)
 {
 	fwrite(record, sizeof(*record), 1, out);
 	fill(out, FIELD);

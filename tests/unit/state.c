@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/counters.h"
 #include "helper.h"
 
 #define N 3
@@ -15,7 +16,7 @@
 /* A state as a writer lays it out. */
 struct layout {
 	struct state_header header;
-	struct state_record records[N];
+	struct saved records[N];
 	char pending[8];
 };
 
@@ -24,11 +25,11 @@ struct layout_2 {
 	struct state_header header;
 	uint64_t counters[2 + 1 + 4 * (3 + 2)];
 	unsigned char sources[5][24];
-	struct state_record records[N];
+	struct saved records[N];
 	char pending[8];
 };
 
-static const struct state_record records[N] = {
+static const struct saved records[N] = {
 	{ .since = 10, .echoed = 11 },
 	{ .since = 20, .pending = 3, .stalled = 1, .worker = 1 },
 	{ .since = 30, .pending = 5, .stalled = 1, .unacknowledged = 7 },
@@ -102,7 +103,7 @@ static void check_bad_layout(struct layout layout, const char *what)
 /* Reads it to its end: it has what was written. */
 static void check_all(void)
 {
-	struct state_record record;
+	struct saved record;
 	const char *expected = PENDING;
 	char bytes[8];
 
@@ -132,7 +133,7 @@ TEST(state, round_trip)
 /* Pending bytes may be passed over. */
 TEST(state, pending_of_the_last)
 {
-	struct state_record record;
+	struct saved record;
 	char bytes[8];
 
 	cr_assert_eq(open_bytes(&good, sizeof(good)), 0);
@@ -159,7 +160,7 @@ TEST(state, later_version)
 		struct state_header header;
 		char section[100];
 		struct {
-			struct state_record record;
+			struct saved record;
 			char field[17];
 		} __attribute__((packed)) records[N];
 		char pending[8];
@@ -203,7 +204,7 @@ TEST(state, versions)
 /* Nothing at all is a state too. */
 TEST(state, empty)
 {
-	struct state_record record;
+	struct saved record;
 
 	good.header.n_connections = 0;
 	cr_assert_eq(open_bytes(&good, sizeof(good.header)), 0);
@@ -275,17 +276,17 @@ TEST(state, changed)
 {
 	static struct {
 		struct state_header header;
-		struct state_record records[1000];
+		struct saved records[1000];
 		char pending[1000];
 	} many;
-	struct state_record record;
+	struct saved record;
 	int fd, copy;
 	char byte;
 
 	many.header = good.header;
 	many.header.n_connections = 1000;
 	for (int i = 0; i < 1000; i++)
-		many.records[i] = (struct state_record){ .stalled = 1, .pending = 1 };
+		many.records[i] = (struct saved){ .stalled = 1, .pending = 1 };
 	fd = make_file(&many, sizeof(many));
 	copy = dup(fd);
 	cr_assert_eq(state_open(&s, fd), 0);
@@ -309,7 +310,7 @@ TEST(state, memory)
 	enum { BIG = 1 << 20, COUNT = 8 };
 	static char bytes[BIG];
 	struct state_header header = good.header;
-	struct state_record record = { .stalled = 1, .pending = BIG };
+	struct saved record = { .stalled = 1, .pending = BIG };
 	int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
 	struct stat st;
 
