@@ -33,7 +33,6 @@ unit_tests = \
 	tests/unit/conf \
 	tests/unit/connection \
 	tests/unit/connections \
-	tests/unit/event \
 	tests/unit/fdpass \
 	tests/unit/job \
 	tests/unit/limiter \
@@ -57,7 +56,6 @@ tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
 tests_unit_connections_SOURCES = tests/unit/connections.c $(unit_helper)
-tests_unit_event_SOURCES = tests/unit/event.c $(unit_helper)
 tests_unit_fdpass_SOURCES = tests/unit/fdpass.c $(unit_helper)
 tests_unit_job_SOURCES = tests/unit/job.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)

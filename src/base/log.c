@@ -1,27 +1,15 @@
 /*
  * The journal takes a record as one datagram of FIELD=value lines, see
- * https://systemd.io/JOURNAL_NATIVE_PROTOCOL; values have no newline, so the
- * form without lengths is enough.  sd_journal_send(3) would wait while the
- * journal hangs.  Each record is sent to the socket's path, so that a journal
- * that was gone is found again.  A full queue means that it hangs: then the
- * record is lost, for stderr leads to the same reader.
- *
- * No thread waits for stderr.  O_NONBLOCK belongs to the open file description,
- * which we share with the shell or whoever started us, so setting it on descriptor
- * 2 would change their terminal.  What stderr is decides instead:
- *
- *   socket (journal)   send(MSG_DONTWAIT) asks for this one call only;
- *   pipe or terminal   opened again through /proc, which makes a description
- *                      of our own that can be non-blocking;
- *   anything else      a file, or what another user owns and so cannot be opened
- *                      again: a thread of its own writes, see writer.h.
+ * https://systemd.io/JOURNAL_NATIVE_PROTOCOL; values have no newline, so the form
+ * without lengths is enough.  sd_journal_send(3) would wait while the journal hangs.
+ * Each record is sent to the socket's path, so that a journal that was gone is found
+ * again.  A full queue means that it hangs: then the record is lost, for stderr leads to
+ * the same reader.
  */
 #include "base/log.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -50,11 +38,10 @@ struct record {
 	char line[LINE_SIZE];
 };
 
-static int sink = STDERR_FILENO;
-static size_t max_line = LINE_SIZE; /* a pipe takes no more than PIPE_BUF as a whole */
+static size_t max_line = LINE_SIZE; /* see writer_open() */
 static bool journal;		    /* stderr leads there */
 static int journal_fd = -1;	    /* and so does this, for records */
-static _Atomic int max_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 static _Atomic unsigned long lost;
 static atomic_bool unflushed; /* something was sent to the journal since log_flush() */
 
@@ -69,22 +56,6 @@ static bool is_journal(const struct stat *st)
 	       st->st_ino == ino;
 }
 
-static void open_sink(const struct stat *st)
-{
-	int fd = -1;
-
-	if (S_ISSOCK(st->st_mode))
-		return;
-	if (S_ISFIFO(st->st_mode) || S_ISCHR(st->st_mode))
-		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || S_ISFIFO(st->st_mode))
-		max_line = PIPE_BUF;
-	if (fd < 0)
-		fd = writer_open(STDERR_FILENO);
-	if (fd >= 0)
-		sink = fd;
-}
-
 void log_init(void)
 {
 	struct stat st;
@@ -94,30 +65,21 @@ void log_init(void)
 	journal = is_journal(&st);
 	if (journal)
 		journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	open_sink(&st);
+	max_line = writer_open(st.st_mode, LINE_SIZE);
 }
 
 void log_set_level(enum log_level level)
 {
-	atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
+	atomic_store_explicit(&max_level, level, memory_order_relaxed);
 }
 
 bool log_enabled(enum log_level level)
 {
-	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
-}
-
-static bool emit_line(const char *line, size_t size)
-{
-	ssize_t n = send(sink, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (n < 0 && errno == ENOTSOCK)
-		n = write(sink, line, size);
-	return n == (ssize_t)size;
+	return level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
 /* Returns its length; it has room in a line. */
-static size_t put_prefix(char *line, int level)
+static size_t put_prefix(char *line, enum log_level level)
 {
 	const char *name = level == LOG_LEVEL_ERROR   ? "error: " :
 			   level == LOG_LEVEL_WARNING ? "warning: " :
@@ -210,19 +172,15 @@ static void put_fields(struct record *r, const struct log_field *fields)
 		put_field(r, fields);
 }
 
-static void begin(struct record *r, int level)
+static void begin(struct record *r, struct event event, const struct log_field *fields)
 {
 	r->size = 0;
-	r->prefix = put_prefix(r->line, level);
-	put_fields(r, FIELDS(FIELD_NUMBER("PRIORITY", level), FIELD("SYSLOG_IDENTIFIER", "echod")));
-}
-
-static void begin_event(struct record *r, enum event event, const struct log_field *fields)
-{
-	const struct event_kind *kind = &event_kinds[event];
-
-	begin(r, kind->level);
-	put_fields(r, FIELDS(FIELD("MESSAGE_ID", kind->id), FIELD("ECHOD_EVENT", kind->name)));
+	r->prefix = put_prefix(r->line, event.level);
+	put_fields(r, FIELDS(FIELD_NUMBER("PRIORITY", event.level),
+			     FIELD("SYSLOG_IDENTIFIER", "echod")));
+	if (event.id)
+		put_fields(r,
+			   FIELDS(FIELD("MESSAGE_ID", event.id), FIELD("ECHOD_EVENT", event.name)));
 	put_fields(r, fields);
 }
 
@@ -258,7 +216,7 @@ static bool deliver(struct record *r)
 		if (e == 0 || e == -EAGAIN)
 			return e == 0;
 	}
-	return emit_line(r->line, n);
+	return writer_write(r->line, n);
 }
 
 /* Says in r how many lines were lost until now, if any were. */
@@ -268,59 +226,37 @@ static void emit_lost(struct record *r)
 
 	if (lines == 0)
 		return;
-	begin_event(r, EVENT_LINES_LOST, FIELDS(FIELD_NUMBER("ECHOD_LINES", lines)));
+	begin(r, EVENT_LINES_LOST, FIELDS(FIELD_NUMBER("ECHOD_LINES", lines)));
 	snprintf(r->line + r->prefix, sizeof(r->line) - r->prefix,
 		 "%lu log lines lost: nobody read them", lines);
 	if (!deliver(r))
 		atomic_fetch_add(&lost, lines);
 }
 
-__attribute__((format(printf, 2, 0))) static void emit(struct record *r, const char *fmt,
-						       va_list ap)
+void log_event(struct event event, const struct log_field *fields, const char *fmt, ...)
 {
+	int saved_errno = errno;
+	struct record r;
+	va_list ap;
+
+	if (!log_enabled(event.level))
+		return;
+	emit_lost(&r);
+	begin(&r, event, fields);
+	va_start(ap, fmt);
 	/* Without wide characters it cannot fail. */
-	(void)vsnprintf(r->line + r->prefix, sizeof(r->line) - r->prefix, fmt, ap);
-	if (!deliver(r))
+	(void)vsnprintf(r.line + r.prefix, sizeof(r.line) - r.prefix, fmt, ap);
+	va_end(ap);
+	if (!deliver(&r))
 		atomic_fetch_add(&lost, 1);
-}
-
-void log_event(enum event event, const struct log_field *fields, const char *fmt, ...)
-{
-	int saved_errno = errno;
-	struct record r;
-	va_list ap;
-
-	if (!log_enabled((enum log_level)event_kinds[event].level))
-		return;
-	emit_lost(&r);
-	begin_event(&r, event, fields);
-	va_start(ap, fmt);
-	emit(&r, fmt, ap);
-	va_end(ap);
 	errno = saved_errno;
 }
 
-void log_write(enum log_level level, const char *fmt, ...)
-{
-	int saved_errno = errno;
-	struct record r;
-	va_list ap;
-
-	if (!log_enabled(level))
-		return;
-	emit_lost(&r);
-	begin(&r, (int)level);
-	va_start(ap, fmt);
-	emit(&r, fmt, ap);
-	va_end(ap);
-	errno = saved_errno;
-}
-
-void log_event_text(enum event event, const struct log_field *fields, const char *text)
+void log_event_text(struct event event, const struct log_field *fields, const char *text)
 {
 	struct record r;
 
-	begin_event(&r, event, fields);
+	begin(&r, event, fields);
 	put(r.line + r.prefix, text, sizeof(r.line) - r.prefix);
 	(void)deliver(&r);
 }

@@ -23,14 +23,6 @@
 
 #include "base/event.h"
 
-/* The values are those of syslog(3), which the journal understands. */
-enum log_level {
-	LOG_LEVEL_ERROR = 3,
-	LOG_LEVEL_WARNING = 4,
-	LOG_LEVEL_INFO = 6,
-	LOG_LEVEL_DEBUG = 7,
-};
-
 /*
  * Finds out what stderr is, and opens a socket if it is the journal.  Call it
  * once, before any thread is started; without it lines go to stderr all the
@@ -43,9 +35,6 @@ void log_set_level(enum log_level level);
 
 /* True if a line of this level would be written. */
 bool log_enabled(enum log_level level);
-
-/* A line that is no event; without a newline in fmt.  errno is left as it was. */
-void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A field of a record: its name, with suffix appended unless that is NULL, and its value. */
 struct log_field {
@@ -74,14 +63,14 @@ struct log_field {
  *     log_event(EVENT_BIND_FAILED, FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD_ERRNO(e)),
  *               "cannot listen on %s: %s", text, strerrordesc_np(e));
  */
-void log_event(enum event event, const struct log_field *fields, const char *fmt, ...)
+void log_event(struct event event, const struct log_field *fields, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /*
  * The same without a format, whatever the level: this, log_put_number() and log_flush()
  * are async-signal-safe.
  */
-void log_event_text(enum event event, const struct log_field *fields, const char *text);
+void log_event_text(struct event event, const struct log_field *fields, const char *text);
 
 /* Writes number in decimal and a NUL.  Returns where the NUL is, as stpcpy(3) does. */
 char *log_put_number(char *at, uint64_t number);
@@ -103,13 +92,15 @@ void log_flush(int timeout_ms);
  */
 void log_make_printable(char *text);
 
-#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                           \
-	do {                                                     \
-		if (log_enabled(LOG_LEVEL_DEBUG))                \
-			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
+/* A line that is no event, and one that costs nothing but a comparison unless it is written. */
+#define LOG_LINE(level, ...) log_event((struct event){ level, NULL, NULL }, NULL, __VA_ARGS__)
+#define log_error(...) LOG_LINE(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) LOG_LINE(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...) LOG_LINE(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)                                          \
+	do {                                                    \
+		if (log_enabled(LOG_LEVEL_DEBUG))               \
+			LOG_LINE(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 #endif

@@ -1,34 +1,35 @@
 /*
- * writer: writes to a descriptor that may block, so that no other thread waits.
+ * writer: writes lines to stderr, so that no thread waits for their reader.
  *
- * A file on a server that is gone, or another user's terminal that nobody reads,
- * blocks write(2), and there is no way to ask before.  So lines go into a pipe of
- * our own, which never blocks, and one thread copies them from there.  While it
- * is blocked, the pipe fills, and further lines are lost.
- *
- * There is one writer.  writer_open() and writer_start() are main's; any thread,
- * also a signal handler, may write to the pipe and call the others.
+ * There is one.  writer_open() and writer_start() are main's; any thread, also a signal
+ * handler, may call the others.
  */
 #ifndef ECHOD_WRITER_H
 #define ECHOD_WRITER_H
 
-/*
- * Makes the pipe, whose lines are to be written to the descriptor `to`.  Returns
- * its end to write to, which does not block, for lines of up to PIPE_BUF bytes;
- * or -errno.
- */
-int writer_open(int to);
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 /*
- * Starts the thread, which first calls begin(); does nothing if there is no
- * pipe.  Until then lines stay in the pipe.  0 or -errno.
+ * Prepares for a stderr of that mode, see fstat(2).  Returns how many bytes a line can
+ * have, at most `size`.  Without it lines are written with write(2), which may wait.
+ */
+size_t writer_open(mode_t mode, size_t size);
+
+/* Writes a line; false if it is lost, as stderr takes no more. */
+bool writer_write(const char *line, size_t size);
+
+/*
+ * If stderr needs a thread, starts it, which first calls begin(); until then lines are
+ * kept.  0 or -errno.
  */
 int writer_start(void (*begin)(void));
 
 /* Waits until all lines are written, but not longer than half a second. */
 void writer_flush(void);
 
-/* How many lines write(2) refused since the last call. */
+/* How many lines the thread could not write since the last call. */
 unsigned long writer_lost(void);
 
 #endif

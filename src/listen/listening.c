@@ -9,7 +9,7 @@
 #include "systemd/notify.h"
 
 /* A record about one address, whose text is put between the two others. */
-static void log_address(enum event event, const char *what, const struct address *address,
+static void log_address(struct event event, const char *what, const struct address *address,
 			const char *more)
 {
 	char text[ADDRESS_TEXT];

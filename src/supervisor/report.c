@@ -69,13 +69,12 @@ static void put_all(struct report *r, const struct acceptor *acceptor, const str
 		put_worker(r, &workers[i]);
 }
 
-void report_counters(enum event event, const struct acceptor *acceptor,
+void report_counters(struct event event, const char *title, const struct acceptor *acceptor,
 		     const struct worker *workers, unsigned n)
 {
 	static struct report r; /* too large for the stack */
 
 	r.n_fields = r.size = 0;
 	put_all(&r, acceptor, workers, n);
-	log_event(event, r.fields, "%scounters:%s", event == EVENT_STOPPED ? "stopped, " : "",
-		  r.line);
+	log_event(event, r.fields, "%s:%s", title, r.line);
 }

@@ -9,8 +9,8 @@
 #include "base/event.h"
 #include "reactor/acceptor.h"
 
-/* Logs EVENT_COUNTERS or EVENT_STOPPED, in one line and, but for the workers' own, as fields. */
-void report_counters(enum event event, const struct acceptor *acceptor,
+/* Logs an event with all counters behind the title, and, but for the workers' own, as fields. */
+void report_counters(struct event event, const char *title, const struct acceptor *acceptor,
 		     const struct worker *workers, unsigned n);
 
 #endif

@@ -246,7 +246,7 @@ static void stop(struct server *s, bool hurried)
 			give_up(s);
 	}
 	reactor_join(r);
-	report_counters(EVENT_STOPPED, &r->acceptor, r->workers, r->n_workers);
+	report_counters(EVENT_STOPPED, "stopped, counters", &r->acceptor, r->workers, r->n_workers);
 }
 
 /* Gives everything to the next process. */

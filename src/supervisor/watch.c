@@ -40,8 +40,8 @@ static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
 		signal = signals_next(w->signal_fd);
 	notify_retry();
 	if (signal == SIGUSR1)
-		report_counters(EVENT_COUNTERS, &w->reactor->acceptor, w->reactor->workers,
-				w->reactor->n_workers);
+		report_counters(EVENT_COUNTERS, "counters", &w->reactor->acceptor,
+				w->reactor->workers, w->reactor->n_workers);
 	return signal;
 }
 

@@ -234,7 +234,7 @@ static const char *kept(const char *rest)
 {
 	static char record[8192];
 
-	snprintf(record, sizeof(record), KEPT "%s", event_kinds[EVENT_OPTION_KEPT].id, rest);
+	snprintf(record, sizeof(record), KEPT "%s", EVENT_OPTION_KEPT.id, rest);
 	return record;
 }
 
@@ -387,7 +387,7 @@ TEST(log, journal_hangs)
 		 "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=lines_lost\nECHOD_LINES=2\n"
 		 "MESSAGE=2 log lines lost: nobody read them\n"
 		 "PRIORITY=6\n" ECHOD "MESSAGE=next\n",
-		 event_kinds[EVENT_LINES_LOST].id);
+		 EVENT_LINES_LOST.id);
 	check_journal(expected);
 	log_info("next");
 	check_journal("PRIORITY=6\n" ECHOD "MESSAGE=next\n");
@@ -449,7 +449,7 @@ TEST(log, levels)
 	for (int set = 0; set < 4; set++) {
 		log_set_level(levels[set]);
 		for (int level = 0; level < 4; level++) {
-			log_write(levels[level], "x");
+			LOG_LINE(levels[level], "x");
 			cr_expect_eq(*heard(in) != '\0', level <= set);
 			cr_expect_eq(log_enabled(levels[level]), level <= set);
 		}
