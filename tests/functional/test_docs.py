@@ -483,6 +483,14 @@ class Manual(harness.Test):
         self.assertEqual(titles[:7], ["NAME", "SYNOPSIS", "DESCRIPTION", "TROUBLESHOOTING", "SERVICE",
                                       "RESTART", "SIGNALS"])
 
+    def test_symptoms(self):
+        """each symptom in TROUBLESHOOTING has what to look at and what to do"""
+        symptoms = section(page("echod.8"), "TROUBLESHOOTING").split(".Ss ")[0]
+        entries = re.split(r"^\.It ", re.sub(r"^\.It Li status.*\n", "", symptoms, flags=re.M), flags=re.M)[1:]
+        self.assertGreater(len(entries), 10)
+        for entry in entries:
+            self.assertRegex(entry, re.compile(r"^\.Sy Look\n.*^\.Sy \\&[Dd]o\b", re.M | re.S))
+
     @harness.needs("ss", "ps")
     def test_troubleshooting(self):
         """the commands of echod(8) that list connections, listeners and threads show them"""
