@@ -1,8 +1,5 @@
 #include "listen/activation.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -31,59 +28,27 @@ static bool begins_with(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static int set_nonblocking(int fd)
+/* Returns NULL, or why the descriptor is not taken; as all that follow. */
+static const char *add_listener(struct listeners *set, int fd, bool stored)
 {
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
-}
-
-static bool is_tcp(int fd)
-{
-	int protocol = 0;
-	socklen_t size = sizeof(protocol);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-	       (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
-}
-
-/* Returns NULL, or why the descriptor is not taken.  What has been shut down listens no more. */
-static const char *add_listener(struct listeners *set, int fd)
-{
-	if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) <= 0 || !is_tcp(fd))
-		return "it is not a listening TCP socket";
-	if (set->n == CONF_LISTEN_MAX)
-		return "there are too many";
-	if (set_nonblocking(fd) < 0 || listener_take(&set->at[set->n], fd) < 0)
-		return "it cannot be made non-blocking";
-	set->n++;
-	return NULL;
-}
-
-/*
- * A listener of our predecessor, which stands for one that we would open now.
- * If its name is not one of ours it is stored again, under one that is.
- */
-static const char *add_stored(struct listeners *set, int fd, const char *name)
-{
-	int number = fdstore_number(name, FDSTORE_LISTENER);
 	const char *trouble;
 
-	for (size_t i = 0; i < set->n; i++)
-		if (number >= 0 && set->at[i].stored == number)
-			return "there is another one";
-	trouble = add_listener(set, fd);
-	if (trouble)
-		return trouble;
-	trouble = listener_differs(fd);
-	if (trouble) {
-		set->n--;
-		return trouble;
-	}
-	set->at[set->n - 1].stored = number;
-	if (number < 0)
+	if (set->n == CONF_LISTEN_MAX)
+		return "there are too many";
+	trouble = listener_take(&set->at[set->n], fd, stored);
+	if (!trouble)
+		set->n++;
+	return trouble;
+}
+
+/* A listener of our predecessor; those under a name of 0.1.0 are stored again under ours. */
+static const char *add_stored(struct activation *a, int fd, const char *name)
+{
+	const char *trouble = add_listener(&a->stored, fd, true);
+
+	if (!trouble && strcmp(name, FDSTORE_LISTENER) != 0)
 		fdstore_remove(name, -1);
-	return NULL;
+	return trouble;
 }
 
 static const char *add_carrier(struct activation *a, int fd, const char *name)
@@ -94,31 +59,24 @@ static const char *add_carrier(struct activation *a, int fd, const char *name)
 		return "it is not one of ours";
 	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 0) <= 0)
 		return "it is not what carries connections";
-	if (set_nonblocking(fd) < 0)
-		return "it cannot be made non-blocking";
 	a->carriers[i] = fd;
-	return NULL;
-}
-
-static const char *add_state(struct activation *a, int fd)
-{
-	if (a->state >= 0)
-		return "there is another one";
-	a->state = fd;
 	return NULL;
 }
 
 static const char *add(struct activation *a, int fd, const char *name)
 {
 	if (!begins_with(name, FDSTORE_PREFIX))
-		return add_listener(&a->passed, fd);
+		return add_listener(&a->passed, fd, false);
 	if (begins_with(name, FDSTORE_LISTENER))
-		return add_stored(&a->stored, fd, name);
+		return add_stored(a, fd, name);
 	if (begins_with(name, FDSTORE_CARRIER))
 		return add_carrier(a, fd, name);
-	if (strcmp(name, FDSTORE_STATE) == 0)
-		return add_state(a, fd);
-	return "its name is unknown";
+	if (strcmp(name, FDSTORE_STATE) != 0)
+		return "its name is unknown";
+	if (a->state >= 0)
+		return "there is another one";
+	a->state = fd;
+	return NULL;
 }
 
 static void log_refusal(int fd, const char *name, const char *why)

@@ -1,21 +1,21 @@
 /*
  * activation: the descriptors that the service manager passed at the start,
  * see sd_listen_fds(3): listeners of a socket unit, and what a predecessor of
- * this process left in its file descriptor store, see fdstore.h.
+ * this process left in the file descriptor store, see systemd/fdstore.h.
  *
- * Nothing of it is trusted: each descriptor is checked, and closed with a
- * warning if it is not what it should be.  Main thread only.
+ * None of it is trusted: each descriptor is checked, and closed with a warning
+ * if it is not what it should be.  Main thread only.
  */
 #ifndef ECHOD_ACTIVATION_H
 #define ECHOD_ACTIVATION_H
 
-#include "listen/listeners.h"
+#include "listen/listener.h"
 
 #define ACTIVATION_CARRIERS 16
 
 struct activation {
 	struct listeners passed;	   /* of a socket unit */
-	struct listeners stored;	   /* of our predecessor, to be used by address */
+	struct listeners stored;	   /* of a predecessor, to be used by address */
 	bool refused;			   /* others of it, which notify_barrier() sees closed */
 	int state;			   /* its state, or -1 */
 	int carriers[ACTIVATION_CARRIERS]; /* its connections, in this order; or -1 */
@@ -23,13 +23,13 @@ struct activation {
 
 /*
  * To be called before anything else opens a descriptor: a wrong count would
- * claim what is not the manager's.  Says nothing yet.
+ * claim what the manager did not pass.  Logs nothing yet.
  */
 void activation_receive(void);
 
 /*
- * Sorts what was received, all non-blocking and close-on-exec.  The caller
- * owns all descriptors in *a.  Logs what it closes.
+ * Sorts what was received, all close-on-exec, listeners non-blocking too.  The
+ * caller owns all descriptors in *a.  Logs what it closes.
  */
 void activation_sort(struct activation *a);
 

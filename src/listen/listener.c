@@ -1,131 +1,111 @@
 /*
  * What a connection inherits (sk_clone() in the kernel copies the socket) and
- * what would break a promise is set on every listener, for whoever made one may
- * have set it otherwise.  What an administrator can want of a socket unit stays
- * (congestion control, mark, priority, type of service, device, pacing, segment
- * size, intervals of keepalive, deferred accept, busy polling, filters), and so
- * do timeouts, which mean nothing where nothing blocks.
+ * what would break a promise is set on every listener, because the process that
+ * made it may have set it otherwise.  What an administrator can want of a socket
+ * unit stays (congestion control, mark, priority, type of service, device,
+ * pacing, segment size, intervals of keepalive, deferred accept, busy polling,
+ * filters), and so do timeouts, which mean nothing where nothing blocks.
  *
- * Linux says of a listener that does not listen any more what it says of a
- * socket that never did: accept(2) fails with EINVAL, epoll reports EPOLLHUP
- * for ever, and SO_ACCEPTCONN is 0.  listen(2) must not be called then: a
- * destroyed one would accept connections again that are shut down at once.
+ * Linux says of a listener that was shut down what it says of a socket that
+ * never listened: accept(2) fails with EINVAL, epoll reports EPOLLHUP for ever,
+ * and SO_ACCEPTCONN is 0.  listen(2) must not be called then: a destroyed one
+ * would accept connections again that are shut down at once.
  */
 #include "listen/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/socket.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#include "conf/settings.h"
+#define AS_IT_IS INT_MIN
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72
-#endif
-#ifndef SOCK_SNDBUF_LOCK
-#define SOCK_SNDBUF_LOCK 1
-#define SOCK_RCVBUF_LOCK 2
-#endif
-
-static const struct {
+struct socket_option {
 	int level, name, value;
-} relied_on[] = {
+};
+
+static const struct socket_option relied_on[] = {
 	/* urgent bytes are data too */
 	{ SOL_SOCKET, SO_OOBINLINE, 1 },
 	/* each byte makes the socket readable */
 	{ SOL_SOCKET, SO_RCVLOWAT, 1 },
 	/* MSG_PEEK begins with the next byte */
 	{ SOL_SOCKET, SO_PEEK_OFF, -1 },
-	/* or the kernel queues a report of each packet, which nobody reads, and wakes us */
+	/* or the kernel queues a report of each packet, which is never read, and wakes us */
 	{ SOL_SOCKET, SO_TIMESTAMPING, 0 },
 	/* an echo is sent at once; TCP_NODELAY does not undo this one */
 	{ IPPROTO_TCP, TCP_CORK, 0 },
 	/* stall_timeout decides how long an echo may wait */
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, 0 },
-	/* below 0, what ended in order with a FIN is reset after it */
+	/* below 0, a connection that ended with a FIN is reset after it */
 	{ IPPROTO_TCP, TCP_LINGER2, 0 },
-	/* an ICMP message, which anyone can send, does not end a connection */
+	/* an ICMP message, which any host can send, does not end a connection */
 	{ IPPROTO_IP, IP_RECVERR, 0 },
 	{ IPPROTO_IPV6, IPV6_RECVERR, 0 },
 };
-
-static int set(int fd, int level, int name, int64_t value)
-{
-	int v = (int)value;
-
-	return setsockopt(fd, level, name, &v, sizeof(v)) < 0 ? -errno : 0;
-}
 
 static bool get(int fd, int name, void *value, socklen_t size)
 {
 	return getsockopt(fd, SOL_SOCKET, name, value, &size) == 0;
 }
 
-/* The kernel, or MPTCP, may not have an option, which then cannot be set wrongly either. */
-static int set_if_known(int fd, int level, int name, int value)
+/* An option that the kernel, or its MPTCP, does not have cannot be wrong either. */
+static int set(int fd, int level, int name, int value)
 {
-	int r = set(fd, level, name, value);
-
-	return r == -ENOPROTOOPT || r == -EOPNOTSUPP ? 0 : r;
+	if (value == AS_IT_IS || setsockopt(fd, level, name, &value, sizeof(value)) == 0 ||
+	    errno == ENOPROTOOPT || errno == EOPNOTSUPP)
+		return 0;
+	return -errno;
 }
 
-static int set_relied_on(int fd)
+static int set_all(int fd, const struct socket_option *options, size_t n)
 {
-	/* close(2) neither resets nor waits */
-	static const struct linger off;
-	int r = setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off)) < 0 ? -errno : 0;
+	int r = 0;
 
-	for (size_t i = 0; i < sizeof(relied_on) / sizeof(relied_on[0]) && r == 0; i++)
-		r = set_if_known(fd, relied_on[i].level, relied_on[i].name, relied_on[i].value);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = set(fd, options[i].level, options[i].name, options[i].value);
 	return r;
 }
 
-static int set_keepalive(int fd, int64_t seconds)
+static int unless_0(int64_t value)
 {
-	int r = set(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0);
-
-	if (r == 0 && seconds > 0) /* MPTCP has it in newer kernels only */
-		r = set_if_known(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
-	return r;
+	return value ? (int)value : AS_IT_IS;
 }
 
-/* Without a size the kernel adapts the buffer to each connection. */
-static int set_buffer(int fd, int name, int64_t size)
+static int set_configured(int fd, const struct conf *conf)
 {
-	return size ? set(fd, SOL_SOCKET, name, size) : 0;
-}
+	const struct socket_option configured[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, (int)conf->tcp_nodelay },
+		{ SOL_SOCKET, SO_KEEPALIVE, conf->tcp_keepalive > 0 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, unless_0(conf->tcp_keepalive) },
+		/* without a size the kernel adapts the buffer to each connection */
+		{ SOL_SOCKET, SO_RCVBUF, unless_0(conf->receive_buffer) },
+		{ SOL_SOCKET, SO_SNDBUF, unless_0(conf->send_buffer) },
+	};
 
-/*
- * With TCP Fast Open a client is served before its address is proven: its
- * cookie may be old, or not be asked for.  listen(2) can turn it on (the sysctl
- * net.ipv4.tcp_fastopen).
- */
-static int listen_on(int fd, int64_t backlog)
-{
-	if (listen(fd, (int)backlog) < 0)
-		return -errno;
-	return set_if_known(fd, IPPROTO_TCP, TCP_FASTOPEN, 0);
+	return set_all(fd, configured, sizeof(configured) / sizeof(configured[0]));
 }
 
 int listener_configure(const struct listener *listener, const struct conf *conf)
 {
+	static const struct linger no_linger; /* close(2) neither resets nor waits */
 	int fd = listener->fd;
-	int r = set_relied_on(fd);
+	int r = set_all(fd, relied_on, sizeof(relied_on) / sizeof(relied_on[0]));
 
 	if (r == 0)
-		r = set(fd, IPPROTO_TCP, TCP_NODELAY, conf->tcp_nodelay);
-	if (r == 0)
-		r = set_keepalive(fd, conf->tcp_keepalive);
-	if (r == 0)
-		r = set_buffer(fd, SO_RCVBUF, conf->receive_buffer);
-	if (r == 0)
-		r = set_buffer(fd, SO_SNDBUF, conf->send_buffer);
-	if (r == 0) /* again: the new backlog */
-		r = listen_on(fd, conf->backlog);
-	return r;
+		r = set_configured(fd, conf);
+	if (r < 0)
+		return r;
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &no_linger, sizeof(no_linger)) < 0 ||
+	    listen(fd, (int)conf->backlog) < 0)
+		return -errno;
+	/*
+	 * With TCP Fast Open a client is served before its address is proven.
+	 * listen(2) can turn it on (the sysctl net.ipv4.tcp_fastopen).
+	 */
+	return set(fd, IPPROTO_TCP, TCP_FASTOPEN, 0);
 }
 
 /* Makes the size automatic if it is not, beginning with that of a new socket. */
@@ -173,68 +153,28 @@ static int find_bound(struct listener *listener)
 	return getsockname(listener->fd, &bound->any, &bound->size) < 0 ? -errno : 0;
 }
 
-/* Before listen(2), for the window scale follows the buffers. */
-static int prepare(struct listener *listener, const struct address *resolved,
-		   const struct conf *conf)
-{
-	int r = bind_to(listener->fd, resolved);
-
-	if (r == 0)
-		r = listener_configure(listener, conf);
-	if (r == 0)
-		r = find_bound(listener);
-	return r;
-}
-
-int listener_open(struct listener *listener, const struct address *address, const struct conf *conf)
+int listener_open(struct listener *listener, const struct address *address, unsigned port,
+		  const struct conf *conf)
 {
 	struct address resolved;
 	int r = address_resolve(address, &resolved);
 
 	if (r < 0)
 		return r;
-	*listener = (struct listener){ .address = *address, .stored = -1 };
+	address_set_port(&resolved, port);
+	*listener = (struct listener){ .address = *address };
 	listener->fd =
 		socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener->fd < 0)
 		return -errno;
-	r = prepare(listener, &resolved, conf);
-	if (r < 0) {
-		close(listener->fd);
-		listener->fd = -1;
-	}
-	return r;
-}
-
-int listener_open_again(struct listener *listener, const struct listener *failed,
-			const struct conf *conf)
-{
-	struct address address = failed->address;
-	int r;
-
-	address_set_port(&address, address_port(&failed->bound));
-	r = listener_open(listener, &address, conf);
+	r = bind_to(listener->fd, &resolved);
+	if (r == 0) /* with all options before listen(2): the window scale follows the buffers */
+		r = listener_configure(listener, conf);
 	if (r == 0)
-		listener->address = failed->address;
+		r = find_bound(listener);
+	if (r < 0)
+		close(listener->fd);
 	return r;
-}
-
-int listener_take(struct listener *listener, int fd)
-{
-	int r;
-
-	*listener = (struct listener){ .fd = fd, .stored = -1 };
-	r = find_bound(listener);
-	listener->address = listener->bound;
-	return r;
-}
-
-bool listener_is_alive(const struct listener *listener)
-{
-	int listens = 0;
-
-	return listener->fd >= 0 &&
-	       (!get(listener->fd, SO_ACCEPTCONN, &listens, sizeof(listens)) || listens);
 }
 
 /* True if both have the same value of an option of so many bytes, or none. */
@@ -245,21 +185,44 @@ static bool agree(int a, int b, int name, socklen_t size)
 	return !get(a, name, &x, size) || !get(b, name, &y, size) || x == y;
 }
 
-const char *listener_differs(int fd)
+/* Why a socket that a predecessor made is not what we would make now; or NULL. */
+static const char *differs(const struct listener *listener)
 {
+	int now = socket(listener->bound.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *why = NULL;
-	int family = AF_INET, now;
 
-	(void)get(fd, SO_DOMAIN, &family, sizeof(family));
-	now = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (now < 0)
 		return NULL; /* opening one would fail as well */
-	if (!agree(fd, now, SO_NETNS_COOKIE, sizeof(uint64_t)))
+	if (!agree(listener->fd, now, SO_NETNS_COOKIE, sizeof(uint64_t)))
 		why = "it belongs to another network namespace";
-	else if (!agree(fd, now, SO_PROTOCOL, sizeof(int)))
+	else if (!agree(listener->fd, now, SO_PROTOCOL, sizeof(int)))
 		why = "it is of another protocol than new ones, of TCP and MPTCP";
 	close(now);
 	return why;
+}
+
+const char *listener_take(struct listener *listener, int fd, bool stored)
+{
+	int listens = 0, protocol = 0, family = 0;
+
+	(void)get(fd, SO_ACCEPTCONN, &listens, sizeof(listens));
+	(void)get(fd, SO_PROTOCOL, &protocol, sizeof(protocol));
+	(void)get(fd, SO_DOMAIN, &family, sizeof(family));
+	*listener = (struct listener){ .fd = fd };
+	if (!listens || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) ||
+	    (family != AF_INET && family != AF_INET6) || find_bound(listener) < 0)
+		return "it is not a listening TCP socket";
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); /* fails for no socket */
+	listener->address = listener->bound;
+	return stored ? differs(listener) : NULL;
+}
+
+bool listener_is_alive(const struct listener *listener)
+{
+	int listens = 0;
+
+	return listener->fd >= 0 &&
+	       (!get(listener->fd, SO_ACCEPTCONN, &listens, sizeof(listens)) || listens);
 }
 
 int listener_queue(const struct listener *listener)

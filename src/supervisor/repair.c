@@ -19,33 +19,33 @@ static void log_failure(const struct listener *listener, const char *why, const 
 }
 
 /* True if there were any. */
-static bool lose_ended(struct listening *l)
+static bool lose_ended(struct listeners *set, const struct conf *conf)
 {
 	bool lost = false;
 
-	for (size_t i = l->set.n; i-- > 0;) {
-		struct listener *listener = &l->set.at[i];
+	for (size_t i = set->n; i-- > 0;) {
+		struct listener *listener = &set->at[i];
 
 		if (listener->fd < 0 || listener_is_alive(listener))
 			continue;
 		log_failure(listener, "it was shut down by another process",
-			    l->passed ? "restart the socket unit that passed it" :
-					"opening it again");
-		listening_lose(l, i);
+			    set->passed ? "restart the socket unit that passed it" :
+					  "opening it again");
+		listen_lose(set, i, conf);
 		lost = true;
 	}
 	return lost;
 }
 
 /* True if there is one that could not be opened; whether any could, in *recovered. */
-static bool recover(struct listening *l, const struct conf *conf, bool *recovered)
+static bool recover(struct listeners *set, const struct conf *conf, bool *recovered)
 {
 	bool failed = false;
 
-	for (size_t i = 0; i < l->set.n; i++) {
-		if (l->set.at[i].fd >= 0)
+	for (size_t i = 0; i < set->n && !set->passed; i++) {
+		if (set->at[i].fd >= 0)
 			continue;
-		if (listening_recover(l, i, conf) == 0)
+		if (listen_recover(set, i, conf) == 0)
 			*recovered = true;
 		else
 			failed = true;
@@ -66,24 +66,24 @@ static void schedule(struct repair *r)
 	r->next = now + r->delay;
 }
 
-static void log_refusal(const struct listening *l, struct repair_failure failure)
+static void log_refusal(const struct listeners *set, struct repair_failure failure)
 {
-	for (size_t i = 0; i < l->set.n; i++)
-		if (l->set.at[i].fd == failure.fd)
-			log_failure(&l->set.at[i], strerrordesc_np(failure.error),
+	for (size_t i = 0; i < set->n; i++)
+		if (set->at[i].fd == failure.fd)
+			log_failure(&set->at[i], strerrordesc_np(failure.error),
 				    "clients wait in its queue, trying again soon");
 }
 
-bool repair_run(struct repair *r, struct listening *l, const struct conf *conf,
+bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf,
 		struct repair_failure failure)
 {
-	bool lost = lose_ended(l), recovered = false;
+	bool lost = lose_ended(set, conf), recovered = false;
 	bool again = failure.error && !lost;
 
 	if (again)
-		log_refusal(l, failure);
+		log_refusal(set, failure);
 	r->next = 0;
-	if (recover(l, conf, &recovered) || again)
+	if (recover(set, conf, &recovered) || again)
 		schedule(r);
 	return lost || recovered || !failure.error;
 }

@@ -13,7 +13,7 @@
 #ifndef ECHOD_REPAIR_H
 #define ECHOD_REPAIR_H
 
-#include "listen/listening.h"
+#include "listen/listen.h"
 
 /* When the acceptor has not taken over what the last repair gave it. */
 #define REPAIR_SOON_MS 100
@@ -34,7 +34,7 @@ struct repair_failure {
  * Does what can be done, and logs it.  True if the set has changed, or is to be
  * given to the acceptor again.
  */
-bool repair_run(struct repair *r, struct listening *l, const struct conf *conf,
+bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf,
 		struct repair_failure failure);
 
 /* Has it called again in so many milliseconds, if there is something to look at. */

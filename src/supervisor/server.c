@@ -35,7 +35,7 @@
 #include "base/signals.h"
 #include "base/trace.h"
 #include "base/writer.h"
-#include "listen/listening.h"
+#include "listen/listen.h"
 #include "reactor/reactor.h"
 #include "restart/handover.h"
 #include "restart/rescue.h"
@@ -62,7 +62,7 @@ struct server {
 	const struct conf_source *source;
 	uint32_t descriptors; /* how many we may have */
 	int signal_fd;
-	struct listening listening;
+	struct listeners listeners;
 	struct repair repair;
 	struct reactor reactor;
 	struct watch watch;
@@ -86,7 +86,7 @@ static int64_t max_connections(const struct server *s)
 {
 	int64_t room = (int64_t)s->descriptors - DESCRIPTORS_OWN -
 		       DESCRIPTORS_OF_WORKER * (int64_t)s->reactor.n_workers -
-		       (int64_t)s->listening.set.n;
+		       (int64_t)s->listeners.n;
 
 	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
 									   room;
@@ -109,14 +109,13 @@ static void apply(struct server *s)
 	rescue_allow(s->conf.hand_over);
 }
 
-static void hand_listeners_over(struct server *s)
+static void set_listeners(struct server *s)
 {
-	const struct listeners *listeners = &s->listening.set;
 	struct acceptor_set set = { .n = 0 };
 
-	for (size_t i = 0; i < listeners->n; i++)
-		if (listeners->at[i].fd >= 0)
-			set.fds[set.n++] = listeners->at[i].fd;
+	for (size_t i = 0; i < s->listeners.n; i++)
+		if (s->listeners.at[i].fd >= 0)
+			set.fds[set.n++] = s->listeners.at[i].fd;
 	reactor_listen(&s->reactor, &set);
 }
 
@@ -141,8 +140,8 @@ static void adopt_configuration(struct server *s, const struct conf *next,
 	bool could_hand_over = may_hand_over(s);
 
 	s->conf = *next;
-	listening_adopt(&s->listening, next, listeners);
-	hand_listeners_over(s); /* the acceptor closes those that are gone */
+	listen_adopt(&s->listeners, next, listeners);
+	set_listeners(s); /* the acceptor closes those that are gone */
 	apply(s);
 	if (!may_hand_over(s))
 		watch_cancel(&s->watch);
@@ -187,9 +186,9 @@ static void repair(struct server *s)
 		repair_soon(&s->repair, REPAIR_SOON_MS);
 		return;
 	}
-	if (repair_run(&s->repair, &s->listening, &s->conf, failure))
-		hand_listeners_over(s);
-	s->watch.pulse.remark = listening_remark(&s->listening);
+	if (repair_run(&s->repair, &s->listeners, &s->conf, failure))
+		set_listeners(s);
+	s->watch.pulse.remark = listen_remark(&s->listeners);
 	notify_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
 }
 
@@ -220,7 +219,7 @@ static void reload(struct server *s)
 		return;
 	}
 	conf_keep_fixed(&next, &s->conf, log_kept);
-	if (listening_prepare(&s->listening, &next, &listeners) < 0) {
+	if (listen_prepare(&s->listeners, &next, &listeners) < 0) {
 		log_event(EVENT_RELOAD_REFUSED,
 			  FIELDS(FIELD("ECHOD_ERROR", "an address cannot be opened")),
 			  "reload refused, all stays as it was");
@@ -229,9 +228,9 @@ static void reload(struct server *s)
 	}
 	adopt_configuration(s, &next, &listeners);
 	log_event(EVENT_RELOADED, NULL, "reloaded");
-	if (listening_remark(&s->listening))
+	if (listen_remark(&s->listeners))
 		repair_soon(&s->repair, 0);
-	say_ready(s, listening_remark(&s->listening));
+	say_ready(s, listen_remark(&s->listeners));
 }
 
 static void stop(struct server *s, bool hurried)
@@ -239,7 +238,7 @@ static void stop(struct server *s, bool hurried)
 	struct reactor *r = &s->reactor;
 
 	log_event(EVENT_STOPPING, NULL, "stopping");
-	listening_forget(&s->listening);
+	listen_forget();
 	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, true)) {
 		reactor_abort(r);
 		if (!watch_end(&s->watch, ABORT_MS, false))
@@ -375,16 +374,16 @@ int server_start(struct server **server, const struct conf *conf,
 	log_set_level((enum log_level)conf->log_level);
 	privileges_check();
 	activation_sort(&activation);
-	r = listening_start(&s->listening, &activation, conf, options->only_passed);
+	r = listen_start(&s->listeners, &activation, conf, options->only_passed);
 	if (r < 0)
 		goto fail;
 	r = start(s, &activation, options->trace);
 	if (r < 0) {
 		log_start_failure(-r);
-		listeners_close(&s->listening.set, NULL);
+		listen_close(&s->listeners);
 		goto fail;
 	}
-	hand_listeners_over(s); /* they are the acceptor's now */
+	set_listeners(s); /* they are the acceptor's now */
 	log_event(EVENT_READY,
 		  FIELDS(FIELD_NUMBER("ECHOD_WORKERS", s->reactor.n_workers),
 			 FIELD_NUMBER("ECHOD_MAX_CONNECTIONS", max_connections(s))),

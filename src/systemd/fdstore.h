@@ -16,9 +16,9 @@
 #define ECHOD_FDSTORE_H
 
 #define FDSTORE_PREFIX "stored."
-#define FDSTORE_LISTENER FDSTORE_PREFIX "listener."
-#define FDSTORE_CARRIER FDSTORE_PREFIX "carrier." /* see fdpass.h */
-#define FDSTORE_STATE FDSTORE_PREFIX "state"	  /* see state.h */
+#define FDSTORE_LISTENER FDSTORE_PREFIX "listener" /* all; 0.1.0 put an address behind it */
+#define FDSTORE_CARRIER FDSTORE_PREFIX "carrier."  /* see fdpass.h */
+#define FDSTORE_STATE FDSTORE_PREFIX "state"	   /* see state.h */
 
 /* Stores a duplicate of fd; the same one twice is stored once.  0 or -errno. */
 int fdstore_add(const char *kind, int number, int fd);

@@ -127,7 +127,7 @@ class Manager:
         """Where the listeners in the store are bound, in the order of the store."""
         with contextlib.ExitStack() as stack:
             some = [stack.enter_context(socket.socket(fileno=os.dup(s.fd))) for s in self.store
-                    if s.name.startswith("stored.listener.")]
+                    if s.name.startswith("stored.listener")]
             return [s.getsockname()[:2] for s in some]
 
     def stored_ports(self):
@@ -135,7 +135,7 @@ class Manager:
 
     def stored_at(self, port):
         """The stored listener that is bound to this port."""
-        listeners = [s for s in self.store if s.name.startswith("stored.listener.")]
+        listeners = [s for s in self.store if s.name.startswith("stored.listener")]
         return listeners[self.stored_ports().index(port)]
 
     def told(self, key):

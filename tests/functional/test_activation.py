@@ -101,7 +101,7 @@ class Activation(harness.Test):
     def test_wrong_stored(self):
         """what is under the names of our own store, and is not ours, is closed with a warning"""
         names = ("stored.state", "stored.carrier.0", "stored.carrier.1x", "stored.carrier.",
-                 "stored.carrier.16", "stored.carrier.-1", "stored.", "stored.new", "stored.listener.")
+                 "stored.carrier.16", "stored.carrier.-1", "stored.", "stored.new", "stored.listener")
         for what, wrong in self.wrong_ones().items():
             for name in names:
                 with self.subTest(what, name=name):

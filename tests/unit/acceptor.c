@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "helper.h"
-#include "listen/listeners.h"
+#include "listen/listener.h"
 
 static struct connections connections;
 static struct limiter limiter;
@@ -65,7 +65,7 @@ static int open_with_client(struct acceptor_set *set)
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	cr_assert_eq(address_parse(&address, "127.0.0.1:0"), 0);
-	cr_assert_eq(listener_open(&listener, &address, &conf), 0);
+	cr_assert_eq(listener_open(&listener, &address, address_port(&address), &conf), 0);
 	bound = listener.bound;
 	cr_assert_eq(connect(client, &bound.any, bound.size), 0);
 	*set = (struct acceptor_set){ .fds = { listener.fd }, .n = 1 };

@@ -19,7 +19,7 @@
 #include "echoc/target.h"
 #include "failing.h"
 #include "helper.h"
-#include "listen/listeners.h"
+#include "listen/listener.h"
 #include "reactor/acceptor.h"
 
 static struct target target;
@@ -61,7 +61,7 @@ static void begin(void)
 	const char *reason;
 	char name[ADDRESS_TEXT];
 
-	cr_assert_eq(listener_open(&listener, &address, &conf), 0);
+	cr_assert_eq(listener_open(&listener, &address, address_port(&address), &conf), 0);
 	address = listener.bound;
 	service = fork();
 	cr_assert_geq(service, 0);
@@ -148,7 +148,7 @@ TEST(client, second_address)
 	struct conf conf = { .backlog = 1 };
 	struct listener listener;
 
-	cr_assert_eq(listener_open(&listener, &nobody, &conf), 0);
+	cr_assert_eq(listener_open(&listener, &nobody, address_port(&nobody), &conf), 0);
 	target.addresses[1] = listener.bound;
 	close(listener.fd);
 	nobody = target.addresses[1];

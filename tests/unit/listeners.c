@@ -1,8 +1,8 @@
 /*
- * listener and listeners.  All bind to port 0 of the loopback, so that any
+ * listener and listen.  All bind to port 0 of the loopback, so that any
  * number of these tests can run at a time.
  */
-#include "listen/listeners.h"
+#include "listen/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +30,7 @@
 
 static struct conf conf;
 static const struct listeners none;
+static const struct activation nothing;
 
 static void begin(void)
 {
@@ -38,6 +39,7 @@ static void begin(void)
 
 	cr_assert_eq(conf_load(&conf, &source, &problems), 0);
 	conf.n_listen = 0;
+	helper_catch(STDERR_FILENO);
 }
 
 TestSuite(listeners, .init = begin, .timeout = HELPER_TIMEOUT);
@@ -51,7 +53,7 @@ static struct listener open_one(const char *text)
 {
 	struct address address = helper_address(text);
 	struct listener listener;
-	int r = listener_open(&listener, &address, &conf);
+	int r = listener_open(&listener, &address, address_port(&address), &conf);
 
 	if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
 		cr_skip_test("%s is not available", text);
@@ -237,7 +239,8 @@ TEST(listeners, opened_again)
 	cr_assert(listener_is_alive(&listener));
 	shutdown(listener.fd, SHUT_RDWR);
 	cr_assert_not(listener_is_alive(&listener));
-	cr_assert_eq(listener_open_again(&again, &listener, &conf), 0);
+	cr_assert_eq(listener_open(&again, &listener.address, address_port(&listener.bound), &conf),
+		     0);
 	cr_assert(listener_is_alive(&again));
 	cr_assert(address_equal(&again.bound, &listener.bound));
 	cr_assert(address_equal(&again.address, &listener.address));
@@ -340,7 +343,7 @@ TEST(listeners, address_in_use)
 	struct address address;
 
 	address = first.bound;
-	cr_assert_eq(listener_open(&second, &address, &conf), -EADDRINUSE);
+	cr_assert_eq(listener_open(&second, &address, address_port(&address), &conf), -EADDRINUSE);
 	cr_assert_eq(helper_count_descriptors(), before);
 	close(first.fd);
 }
@@ -356,7 +359,7 @@ TEST(listeners, no_descriptors)
 	none_left = limit;
 	none_left.rlim_cur = 0;
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none_left), 0);
-	cr_assert_eq(listener_open(&listener, &address, &conf), -EMFILE);
+	cr_assert_eq(listener_open(&listener, &address, address_port(&address), &conf), -EMFILE);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
@@ -365,24 +368,20 @@ TEST(listeners, open)
 {
 	unsigned before = helper_count_descriptors();
 	struct listeners set;
-	struct address failed, real;
+	struct address real;
 
 	listen_on("127.0.0.1:0");
 	listen_on("127.0.0.2:0");
 	listen_on("127.0.0.3:0");
-	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_prepare(&none, &conf, &set), 0);
 	cr_assert_eq(set.n, 3);
 	cr_assert_eq(helper_count_descriptors(), before + 3);
 	for (size_t i = 0; i < 3; i++) {
 		cr_expect(address_equal(&set.at[i].address, &conf.listen[i]));
-		cr_expect(listeners_find(&set, &conf.listen[i]));
 		real = set.at[i].bound;
 		cr_expect_eq(real.v4.sin_addr.s_addr, conf.listen[i].v4.sin_addr.s_addr);
 	}
-	failed = helper_address("127.0.0.4:0");
-	cr_assert_not(listeners_find(&set, &failed));
-	cr_assert_not(listeners_find(&none, &failed));
-	listeners_close(&set, NULL);
+	listen_close(&set);
 	cr_assert_eq(helper_count_descriptors(), before);
 }
 
@@ -390,29 +389,23 @@ TEST(listeners, open)
 TEST(listeners, old_ones_are_kept)
 {
 	struct listeners old, set;
-	struct address failed;
 	unsigned before;
 
 	listen_on("127.0.0.1:0");
 	listen_on("127.0.0.2:0");
-	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_start(&old, &nothing, &conf, false), 0);
 	before = helper_count_descriptors();
 	conf.n_listen = 0;
 	listen_on("127.0.0.3:0");
 	listen_on("127.0.0.2:0");
-	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(listen_prepare(&old, &conf, &set), 0);
 	cr_assert_eq(set.n, 2);
 	cr_assert_eq(old.n, 2);
 	cr_assert_eq(helper_count_descriptors(), before + 1);
 	cr_assert_eq(set.at[1].fd, old.at[1].fd);
 	cr_assert_neq(set.at[0].fd, old.at[0].fd);
-	listeners_close(&old, &set);
-	cr_assert_eq(helper_count_descriptors(), before);
-	cr_assert_lt(fcntl(old.at[0].fd, F_GETFD), 0);
-	cr_assert_geq(fcntl(old.at[1].fd, F_GETFD), 0);
-	listeners_close(&set, &set);
-	cr_assert_eq(helper_count_descriptors(), before);
-	listeners_close(&set, NULL);
+	close(old.at[0].fd);
+	listen_close(&set);
 	cr_assert_eq(helper_count_descriptors(), before - 2);
 }
 
@@ -420,19 +413,25 @@ TEST(listeners, old_ones_are_kept)
 TEST(listeners, nothing_changes)
 {
 	struct listeners old, set;
-	struct address failed;
 
 	listen_on("127.0.0.1:0");
 	listen_on("127.0.0.2:0");
-	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
-	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(listen_start(&old, &nothing, &conf, false), 0);
+	cr_assert_eq(listen_prepare(&old, &conf, &set), 0);
 	cr_assert_eq(set.n, old.n);
 	for (size_t i = 0; i < set.n; i++)
 		cr_assert_eq(set.at[i].fd, old.at[i].fd);
-	listeners_close(&old, &set);
-	for (size_t i = 0; i < set.n; i++)
-		cr_assert_geq(fcntl(set.at[i].fd, F_GETFD), 0);
-	listeners_close(&set, NULL);
+	listen_close(&set);
+}
+
+/* The log has named the address on which it was not possible to listen. */
+static void check_bind_failure(const struct address *address)
+{
+	char text[ADDRESS_TEXT], expected[ADDRESS_TEXT + 32];
+
+	snprintf(expected, sizeof(expected),
+		 "cannot listen on %s: ", address_format(address, text));
+	cr_assert(strstr(helper_caught(), expected));
 }
 
 /* If one cannot be opened it is named, and only what was open before is. */
@@ -440,21 +439,21 @@ TEST(listeners, failure)
 {
 	struct listener other = open_one("127.0.0.1:0");
 	struct listeners old, set;
-	struct address used, failed;
+	struct address used;
 	unsigned before;
 
 	listen_on("127.0.0.2:0");
-	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_start(&old, &nothing, &conf, false), 0);
 	before = helper_count_descriptors();
 	listen_on("127.0.0.3:0");
 	used = other.bound;
 	conf.listen[conf.n_listen++] = used;
 	listen_on("127.0.0.4:0");
-	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), -EADDRINUSE);
-	cr_assert(address_equal(&failed, &used));
+	cr_assert_eq(listen_prepare(&old, &conf, &set), -EADDRINUSE);
+	check_bind_failure(&used);
 	cr_assert_eq(helper_count_descriptors(), before);
 	cr_assert_geq(fcntl(old.at[0].fd, F_GETFD), 0);
-	listeners_close(&old, NULL);
+	listen_close(&old);
 	close(other.fd);
 }
 
@@ -463,12 +462,11 @@ TEST(listeners, failure_of_ipv6)
 {
 	struct listener other = open_one("[::1]:0");
 	struct listeners set;
-	struct address failed;
 
 	listen_on("127.0.0.1:0");
 	conf.listen[conf.n_listen++] = other.bound;
-	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EADDRINUSE);
-	cr_assert(address_equal(&failed, &conf.listen[1]));
+	cr_assert_eq(listen_prepare(&none, &conf, &set), -EADDRINUSE);
+	check_bind_failure(&conf.listen[1]);
 	close(other.fd);
 }
 
@@ -496,60 +494,57 @@ static void remove_ipv6(void)
 TEST(listeners, no_ipv6)
 {
 	struct listeners set;
-	struct address failed;
 
 	remove_ipv6();
 	listen_on("[::1]:0");
 	listen_on("127.0.0.1:0");
 	listen_on("[::]:0");
-	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_prepare(&none, &conf, &set), 0);
 	cr_assert_eq(set.n, 1);
 	cr_assert(address_equal(&set.at[0].address, &conf.listen[1]));
-	cr_assert_not(listeners_find(&set, &conf.listen[0]));
-	listeners_close(&set, NULL);
+	listen_close(&set);
 }
 
 /* If none remains that is an error, and says which is missing. */
 TEST(listeners, nothing_but_ipv6)
 {
 	struct listeners set;
-	struct address failed;
 
 	remove_ipv6();
 	listen_on("[::1]:0");
-	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), -EAFNOSUPPORT);
+	cr_assert_eq(listen_prepare(&none, &conf, &set), -EAFNOSUPPORT);
 	cr_assert_eq(set.n, 0);
-	cr_assert(address_equal(&failed, &conf.listen[0]));
+	check_bind_failure(&conf.listen[0]);
 }
 
 /* Each stored listener is for one address: of its port first, else of any port. [F53] */
 TEST(listeners, claim)
 {
-	struct listeners stored, rest;
-	struct address failed;
+	static struct activation activation;
+	struct listeners set, *stored = &activation.stored;
+	struct listener other;
 
 	listen_on("127.0.0.1:0");
 	listen_on("127.0.0.2:0");
 	listen_on("127.0.0.3:0");
-	cr_assert_eq(listeners_open(&stored, &none, &conf, &failed), 0);
-	listeners_open(&rest, &none, &conf, &failed);
-	stored.at[stored.n++] = rest.at[0]; /* two at one address */
-	close(rest.at[1].fd);
-	close(rest.at[2].fd);
+	cr_assert_eq(listen_start(stored, &nothing, &conf, false), 0);
+	other = stored->at[stored->n++] = open_one("127.0.0.1:0"); /* two at one address */
 	conf.n_listen = 0;
 	listen_on("127.0.0.1:0");
-	conf.listen[conf.n_listen++] = stored.at[0].bound;
-	conf.listen[conf.n_listen++] = stored.at[2].bound;
+	conf.listen[conf.n_listen++] = stored->at[0].bound;
+	conf.listen[conf.n_listen++] = stored->at[2].bound;
 	listen_on("127.0.0.4:0");
-	listeners_claim(&stored, &conf, &rest);
-	cr_assert_eq(stored.n, 3);
-	cr_assert_eq(rest.n, 1);
-	cr_expect_eq(rest.at[0].bound.v4.sin_addr.s_addr, htonl(INADDR_LOOPBACK + 1));
-	for (size_t i = 0; i < 3; i++)
-		cr_expect(listeners_find(&stored, &conf.listen[i]));
-	cr_expect_not(listeners_find(&stored, &conf.listen[3]));
-	listeners_close(&stored, NULL);
-	listeners_close(&rest, NULL);
+	cr_assert_eq(listen_start(&set, &activation, &conf, false), 0);
+	cr_assert_eq(set.n, 4);
+	cr_expect_eq(set.at[0].fd, other.fd);
+	cr_expect_eq(set.at[1].fd, stored->at[0].fd);
+	cr_expect_eq(set.at[2].fd, stored->at[2].fd);
+	for (size_t i = 0; i < 4; i++)
+		cr_expect(address_equal(&set.at[i].address, &conf.listen[i]));
+	cr_expect_neq(address_port(&set.at[3].bound), 0);
+	cr_expect_eq(fcntl(stored->at[1].fd, F_GETFD),
+		     set.at[3].fd == stored->at[1].fd ? FD_CLOEXEC : -1);
+	listen_close(&set);
 }
 
 /* At a reload one that was shut down is opened again, or waits, and refuses nothing. [F52] */
@@ -557,21 +552,21 @@ TEST(listeners, ended_ones_are_replaced)
 {
 	struct listeners old, set;
 	struct listener other;
-	struct address failed;
 
 	listen_on("127.0.0.1:0");
-	cr_assert_eq(listeners_open(&old, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_start(&old, &nothing, &conf, false), 0);
 	shutdown(old.at[0].fd, SHUT_RDWR);
-	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	cr_assert_eq(listen_prepare(&old, &conf, &set), 0);
 	cr_assert_neq(set.at[0].fd, old.at[0].fd);
 	cr_assert(address_equal(&set.at[0].bound, &old.at[0].bound));
-	listeners_close(&set, &old);
-	cr_assert_eq(listener_open(&other, &old.at[0].bound, &conf), 0);
-	cr_assert_eq(listeners_open(&set, &old, &conf, &failed), 0);
+	close(set.at[0].fd);
+	cr_assert_eq(listener_open(&other, &old.at[0].bound, address_port(&old.at[0].bound), &conf),
+		     0);
+	cr_assert_eq(listen_prepare(&old, &conf, &set), 0);
 	cr_assert_eq(set.n, 1);
 	cr_assert_eq(set.at[0].fd, -1);
-	listeners_close(&set, NULL);
-	listeners_close(&old, NULL);
+	listen_close(&set);
+	listen_close(&old);
 	close(other.fd);
 }
 
@@ -580,15 +575,14 @@ TEST(listeners, as_many_as_possible)
 {
 	unsigned before = helper_count_descriptors();
 	struct listeners set;
-	struct address failed;
 
 	for (uint32_t i = 0; i < CONF_LISTEN_MAX; i++) {
 		listen_on("127.0.0.1:0");
 		conf.listen[i].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
 	}
-	cr_assert_eq(listeners_open(&set, &none, &conf, &failed), 0);
+	cr_assert_eq(listen_prepare(&none, &conf, &set), 0);
 	cr_assert_eq(set.n, CONF_LISTEN_MAX);
 	cr_assert_eq(helper_count_descriptors(), before + CONF_LISTEN_MAX);
-	listeners_close(&set, NULL);
+	listen_close(&set);
 	cr_assert_eq(helper_count_descriptors(), before);
 }
