@@ -38,6 +38,7 @@ unit_tests = \
 	tests/unit/limiter \
 	tests/unit/listeners \
 	tests/unit/log \
+	tests/unit/loop \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/pulse \
@@ -61,6 +62,7 @@ tests_unit_job_SOURCES = tests/unit/job.c $(unit_helper)
 tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
 tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
 tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
+tests_unit_loop_SOURCES = tests/unit/loop.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)

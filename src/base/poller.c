@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@ int poller_init(struct poller *p, const char *name, bool trace)
 
 	p->name = name;
 	p->trace = trace;
-	p->asked = p->answered = 0;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (p->epoll_fd < 0 || p->wake_fd < 0)
@@ -56,11 +54,8 @@ void poller_remove(const struct poller *p, int fd)
 
 int poller_wait(struct poller *p, struct epoll_event *events, int max, int timeout_ms)
 {
-	int n;
+	int n = epoll_wait(p->epoll_fd, events, max, timeout_ms);
 
-	atomic_store_explicit(&p->answered, atomic_load_explicit(&p->asked, memory_order_relaxed),
-			      memory_order_relaxed);
-	n = epoll_wait(p->epoll_fd, events, max, timeout_ms);
 	assert(n >= 0 || errno == EINTR); /* its other errors are mistakes of ours */
 	if (n < 0)
 		return 0;
@@ -73,18 +68,6 @@ void poller_wake(const struct poller *p)
 {
 	/* It fails only if the count is at its maximum: awake is awake. */
 	(void)eventfd_write(p->wake_fd, 1);
-}
-
-void poller_ask(struct poller *p)
-{
-	atomic_fetch_add_explicit(&p->asked, 1, memory_order_relaxed);
-	poller_wake(p);
-}
-
-bool poller_has_answered(const struct poller *p)
-{
-	return atomic_load_explicit(&p->answered, memory_order_relaxed) ==
-	       atomic_load_explicit(&p->asked, memory_order_relaxed);
 }
 
 bool poller_is_wake(const struct poller *p, const struct epoll_event *event)

@@ -2,7 +2,7 @@
  * poller: an epoll instance, and an eventfd in it by which others wake the
  * thread that waits there.
  *
- * poller_add(), poller_wake() and the asking may be called by any thread while the poller
+ * poller_add() and poller_wake() may be called by any thread while the poller
  * exists, the rest only by the thread that owns it.
  */
 #ifndef ECHOD_POLLER_H
@@ -17,8 +17,6 @@ struct poller {
 	int wake_fd;
 	const char *name; /* the thread's, for the trace */
 	bool trace;	  /* see trace.h */
-
-	_Atomic unsigned asked, answered; /* see poller_ask() */
 };
 
 /* 0 or -errno; after an error there is nothing to undo.  Keeps name. */
@@ -41,15 +39,6 @@ int poller_wait(struct poller *p, struct epoll_event *events, int max, int timeo
 
 /* Makes the wait return. */
 void poller_wake(const struct poller *p);
-
-/*
- * Asks the owner for a sign of life: a thread that sleeps wakes up, and whoever
- * comes to wait again has answered.
- */
-void poller_ask(struct poller *p);
-
-/* True if the owner has answered all that it was asked. */
-bool poller_has_answered(const struct poller *p);
 
 /* True, once for each time it was woken, if the event is not of an added fd. */
 bool poller_is_wake(const struct poller *p, const struct epoll_event *event);

@@ -28,14 +28,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/confine.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "base/thread.h"
 
 /* Connections from one listener before the others have their turn. */
 #define ROUND 64
@@ -46,14 +43,12 @@ int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
 {
 	memset(a, 0, sizeof(*a));
 	a->config = *config;
-	a->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	a->taken_over = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-	return poller_init(&a->poller, "acceptor", config->trace);
+	return loop_init(&a->loop, "acceptor", config->main_fd, config->trace);
 }
 
 void acceptor_deinit(struct acceptor *a)
 {
-	poller_deinit(&a->poller);
+	loop_deinit(&a->loop);
 }
 
 static bool contains(const struct acceptor_set *set, int fd)
@@ -78,7 +73,7 @@ static void refuse(struct acceptor *a, int fd, const struct address *peer, enum 
 }
 
 /* Gives an admitted socket to the next worker.  0 or -errno. */
-static int hand_off(struct acceptor *a, int fd, struct source *source)
+static int dispatch(struct acceptor *a, int fd, struct source *source)
 {
 	struct connection *c = connections_at(a->config.connections, (uint32_t)fd);
 	struct worker *w = &a->config.workers[a->next];
@@ -97,7 +92,7 @@ static int hand_off(struct acceptor *a, int fd, struct source *source)
 	return r;
 }
 
-static void welcome(struct acceptor *a, int fd, const struct address *peer)
+static void admit(struct acceptor *a, int fd, const struct address *peer)
 {
 	struct source *source;
 	char text[ADDRESS_TEXT];
@@ -114,7 +109,7 @@ static void welcome(struct acceptor *a, int fd, const struct address *peer)
 	}
 	log_debug("acceptor: %s is descriptor %d, for worker/%u", address_format(peer, text), fd,
 		  a->next);
-	if (hand_off(a, fd, source) < 0) {
+	if (dispatch(a, fd, source) < 0) {
 		limiter_release(a->config.limiter, source);
 		refuse(a, fd, peer, REFUSED_RESOURCES);
 	}
@@ -160,7 +155,7 @@ static int accept_some(struct acceptor *a, int listener, size_t max)
 		int fd = accept4(listener, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
-			welcome(a, fd, &peer);
+			admit(a, fd, &peer);
 		else if (!concerns_one_connection(errno) || ++failed == max)
 			return -errno;
 	}
@@ -169,9 +164,9 @@ static int accept_some(struct acceptor *a, int listener, size_t max)
 
 static void give_up(struct acceptor *a, int listener, int error)
 {
-	poller_remove(&a->poller, listener);
+	poller_remove(&a->loop.poller, listener);
 	atomic_store(&a->failure, (uint64_t)(uint32_t)listener << 32 | (uint32_t)error);
-	(void)eventfd_write(a->config.failed_fd, 1);
+	loop_wake_main(&a->loop);
 }
 
 bool acceptor_has_failed(const struct acceptor *a)
@@ -203,7 +198,7 @@ static void log_pause(struct acceptor *a, int error)
 
 static void pause_accepting(struct acceptor *a, int error)
 {
-	struct pollfd p = { .fd = a->poller.wake_fd, .events = POLLIN };
+	struct pollfd p = { .fd = a->loop.poller.wake_fd, .events = POLLIN };
 
 	counter_increment(&a->pauses);
 	log_pause(a, error);
@@ -217,7 +212,7 @@ static void retire(struct acceptor *a, int listener)
 
 	if (r < 0 && r != -EAGAIN && r != -EINVAL) /* it was shut down, and has no queue */
 		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
-	poller_remove(&a->poller, listener); /* fdstore.h may hold it, too */
+	poller_remove(&a->loop.poller, listener); /* fdstore.h may hold it, too */
 	close(listener);
 }
 
@@ -227,7 +222,7 @@ static int watch_all(struct acceptor *a)
 	int result = 0;
 
 	for (size_t i = 0; i < a->set.n; i++) {
-		int r = poller_add(&a->poller, a->set.fds[i], EPOLLIN);
+		int r = poller_add(&a->loop.poller, a->set.fds[i], EPOLLIN);
 
 		if (r < 0 && r != -EEXIST)
 			result = r;
@@ -236,27 +231,32 @@ static int watch_all(struct acceptor *a)
 	return result;
 }
 
-/* Makes the set what main wants it to be.  Returns false if main wants the end. */
-static bool obey(struct acceptor *a)
+static void take_set(struct acceptor *a)
 {
 	struct acceptor_set old = a->set;
-	bool stop, leave;
 
-	pthread_mutex_lock(&a->lock);
 	a->set = a->wanted;
-	stop = a->stop;
-	leave = a->leave;
-	a->pending = false;
-	pthread_cond_signal(&a->taken_over);
-	pthread_mutex_unlock(&a->lock);
-	if (leave)
-		return false;
-	(void)eventfd_write(a->config.done_fd, 1); /* main may wait for it */
+	atomic_store_explicit(&a->pending, false, memory_order_release);
+	loop_wake_main(&a->loop); /* it may wait for this */
 	a->unwatched = true;
 	for (size_t i = 0; i < old.n; i++)
 		if (!contains(&a->set, old.fds[i]))
 			retire(a, old.fds[i]);
-	return !stop;
+}
+
+/* Does what main wants.  Returns false if that is the end. */
+static bool obey(struct acceptor *a)
+{
+	enum loop_command command =
+		loop_commanded(&a->loop); /* before a set, which may be the last */
+
+	if (command == FREEZE) /* a set that is pending is void: others have its listeners too */
+		return false;
+	if (!acceptor_is_settled(a))
+		take_set(a);
+	for (size_t i = 0; command == DRAIN && i < a->set.n; i++)
+		retire(a, a->set.fds[i]);
+	return command == RUN;
 }
 
 /* Serves one batch of events.  Returns false if main wants the end. */
@@ -264,7 +264,7 @@ static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];
 	int timeout = a->unwatched ? 0 : refusals_patience(&a->refusals, clock_ns());
-	int n = poller_wait(&a->poller, events, CONF_LISTEN_MAX + 1, timeout);
+	int n = loop_wait(&a->loop, events, CONF_LISTEN_MAX + 1, timeout);
 	bool woken = false;
 	int trouble = 0;
 
@@ -272,7 +272,7 @@ static bool serve_batch(struct acceptor *a)
 	for (int i = 0; i < n; i++) {
 		int r;
 
-		if (poller_is_wake(&a->poller, &events[i])) {
+		if (poller_is_wake(&a->loop.poller, &events[i])) {
 			woken = true; /* not yet: it may close what the batch names */
 			continue;
 		}
@@ -294,72 +294,26 @@ static bool serve_batch(struct acceptor *a)
 	return true;
 }
 
-static void *run(void *arg)
+static void run(void *arg)
 {
-	struct acceptor *a = arg;
-
-	pthread_setname_np(pthread_self(), "acceptor");
-	confine_enter(CALLS_OF_IO, "acceptor");
-	while (serve_batch(a))
+	while (serve_batch(arg))
 		;
-	atomic_store_explicit(&a->ended, true, memory_order_release);
-	(void)eventfd_write(a->config.done_fd, 1);
-	return NULL;
 }
 
 int acceptor_start(struct acceptor *a)
 {
-	return thread_start(&a->thread, run, a);
-}
-
-static void tell(struct acceptor *a, const struct acceptor_set *set, bool stop)
-{
-	pthread_mutex_lock(&a->lock);
-	while (a->pending) /* a listener that was only in that set would be lost */
-		pthread_cond_wait(&a->taken_over, &a->lock);
-	a->wanted = *set;
-	a->stop = stop;
-	a->pending = true;
-	pthread_mutex_unlock(&a->lock);
-	poller_wake(&a->poller);
+	return loop_start(&a->loop, run, a);
 }
 
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set)
 {
-	tell(a, set, false);
+	assert(acceptor_is_settled(a)); /* a listener that was only in that set would be lost */
+	a->wanted = *set;
+	atomic_store_explicit(&a->pending, true, memory_order_release);
+	poller_wake(&a->loop.poller);
 }
 
-void acceptor_stop(struct acceptor *a)
+bool acceptor_is_settled(const struct acceptor *a)
 {
-	static const struct acceptor_set nothing;
-
-	tell(a, &nothing, true);
-}
-
-bool acceptor_is_settled(struct acceptor *a)
-{
-	bool pending;
-
-	pthread_mutex_lock(&a->lock);
-	pending = a->pending;
-	pthread_mutex_unlock(&a->lock);
-	return !pending;
-}
-
-void acceptor_leave(struct acceptor *a)
-{
-	pthread_mutex_lock(&a->lock);
-	a->leave = true; /* a set that is pending is void: others have its listeners too */
-	pthread_mutex_unlock(&a->lock);
-	poller_wake(&a->poller);
-}
-
-bool acceptor_has_ended(const struct acceptor *a)
-{
-	return atomic_load_explicit(&a->ended, memory_order_acquire);
-}
-
-void acceptor_join(struct acceptor *a)
-{
-	pthread_join(a->thread, NULL);
+	return !atomic_load_explicit(&a->pending, memory_order_acquire);
 }

@@ -3,19 +3,20 @@
  * in turn.
  *
  * Life: acceptor_init(), acceptor_start(), acceptor_listen() as often as the
- * listeners change, acceptor_stop() or acceptor_leave(), acceptor_deinit(), all by main.
+ * listeners change, a command by loop.h, acceptor_deinit(), all by main.  DRAIN has it
+ * serve what waits in the queues, close the listeners, and end; FREEZE has it end at
+ * once, and what waits in the queues stays there, and the listeners stay open.
  */
 #ifndef ECHOD_ACCEPTOR_H
 #define ECHOD_ACCEPTOR_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "base/counters.h"
-#include "base/poller.h"
 #include "conf/settings.h"
 #include "reactor/connections.h"
 #include "reactor/limiter.h"
+#include "reactor/loop.h"
 #include "reactor/refusals.h"
 #include "reactor/worker.h"
 
@@ -25,9 +26,8 @@ struct acceptor_config {
 	unsigned n_workers;
 	const struct connections *connections;
 	struct limiter *limiter;
-	int done_fd;   /* an eventfd, which is written when the thread has ended */
-	int failed_fd; /* and one for when a listener has failed, see acceptor_failure() */
-	bool trace;    /* see trace.h */
+	int main_fd; /* an eventfd that wakes main: see acceptor_failure(), acceptor_is_settled() */
+	bool trace;  /* see trace.h */
 };
 
 /* Descriptors of listeners. */
@@ -38,21 +38,16 @@ struct acceptor_set {
 
 struct acceptor {
 	struct acceptor_config config; /* constant */
-	pthread_t thread;
-	struct poller poller; /* woken to look at wanted and stop */
+	struct loop loop;
 
-	pthread_mutex_t lock; /* guards the next five */
-	pthread_cond_t taken_over;
+	/* from main to the acceptor, if it is pending; else main may write it */
 	struct acceptor_set wanted;
-	bool stop;
-	bool leave;
-	bool pending; /* wanted and stop have not been taken over yet */
+	_Atomic bool pending;
 
 	/* the acceptor writes, anyone reads */
 	counter refused[REFUSALS];
 	counter pauses;
 	_Atomic uint64_t failure; /* see acceptor_failure(), which resets it */
-	_Atomic bool ended;	  /* its last word */
 
 	/* the acceptor's alone */
 	struct acceptor_set set; /* in the epoll instance, unless... */
@@ -72,8 +67,7 @@ int acceptor_start(struct acceptor *a);
 /*
  * Gives the acceptor the listeners that it shall have from now on; they become
  * its own to close.  Of those that it had and that are not in the set it
- * serves what waits in their queues, and closes them.  Returns at once, unless
- * it has not taken over the set before this one yet.
+ * serves what waits in their queues, and closes them.  It must be settled.
  */
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
 
@@ -86,21 +80,7 @@ void acceptor_listen(struct acceptor *a, const struct acceptor_set *set);
 int acceptor_failure(struct acceptor *a, int *fd);
 bool acceptor_has_failed(const struct acceptor *a);
 
-/*
- * Has the thread end at once; what waits in the queues stays there, and the
- * listeners stay open.  acceptor_join() is to be called when it has ended.
- */
-void acceptor_leave(struct acceptor *a);
-bool acceptor_has_ended(const struct acceptor *a);
-void acceptor_join(struct acceptor *a);
-
-/*
- * Has the thread serve what waits in the queues, close the listeners, and end.
- * Returns as acceptor_listen(); acceptor_join() is to be called when it has ended.
- */
-void acceptor_stop(struct acceptor *a);
-
-/* True if the last set was taken over.  done_fd becomes readable when it is. */
-bool acceptor_is_settled(struct acceptor *a);
+/* True if the last set was taken over: main_fd becomes readable, and another may be given. */
+bool acceptor_is_settled(const struct acceptor *a);
 
 #endif

@@ -11,12 +11,11 @@
 #include "base/cpus.h"
 
 /*
- * How long to wait for a thread to halt: for one that is stuck, as it has not
- * answered a beat of the watchdog for as long as we wait for others, and for
- * those.  On a starved machine a round can take seconds.
+ * How long to wait for a thread to halt.  On a starved machine a round can take
+ * seconds; one that has owed a heartbeat for so long is stuck, and gets less.
  */
-#define GRACE_MS 200
-#define FREEZE_MS 4000
+#define HALT_MS 4000
+#define HALT_STUCK_MS 200
 
 static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool trace)
 {
@@ -25,7 +24,7 @@ static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool 
 		.connections = &r->connections,
 		.limiter = &r->limiter,
 		.started = &r->started,
-		.done_fd = r->done_fd,
+		.main_fd = r->main_fd,
 		.trace = trace,
 	};
 
@@ -46,8 +45,7 @@ static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool 
 static int init_acceptor(struct reactor *r, bool trace)
 {
 	struct acceptor_config config = {
-		.done_fd = r->done_fd,
-		.failed_fd = r->failed_fd,
+		.main_fd = r->main_fd,
 		.workers = r->workers,
 		.n_workers = r->n_workers,
 		.connections = &r->connections,
@@ -64,11 +62,8 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 
 	memset(r, 0, sizeof(*r));
 	sem_init(&r->started, 0, 0);
-	r->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->done_fd < 0)
-		return -errno;
-	r->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->failed_fd < 0)
+	r->main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->main_fd < 0)
 		return -errno;
 	e = connections_init(&r->connections, descriptors);
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
@@ -90,10 +85,8 @@ void reactor_deinit(struct reactor *r)
 	free(r->workers);
 	limiter_deinit(&r->limiter);
 	connections_deinit(&r->connections);
-	if (r->done_fd > 0)
-		close(r->done_fd);
-	if (r->failed_fd > 0)
-		close(r->failed_fd);
+	if (r->main_fd > 0)
+		close(r->main_fd);
 	sem_destroy(&r->started);
 }
 
@@ -127,46 +120,52 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
 		worker_set(&r->workers[i], &settings);
 }
 
-int reactor_start(struct reactor *r)
+/* Waits until the acceptor or a worker has news, for some ms at most. */
+static void wait_for_news(struct reactor *r, int64_t timeout_ms)
 {
-	int e = 0;
+	struct pollfd p = { .fd = r->main_fd, .events = POLLIN };
 
-	while (r->n_running < r->n_workers && e == 0) {
-		e = worker_start(&r->workers[r->n_running]);
-		if (e == 0)
-			r->n_running++;
-	}
-	for (unsigned i = 0; i < r->n_running; i++)
-		while (sem_wait(&r->started) < 0)
-			continue; /* a debugger's interruption */
-	if (e == 0)
-		e = acceptor_start(&r->acceptor);
-	if (e == 0) {
-		r->accepting = true;
-		return 0;
-	}
-	reactor_abort(r); /* nobody could be waited for, of those that were taken over */
-	reactor_join(r);
-	return e;
+	(void)poll(&p, 1, (int)timeout_ms);
+	reactor_heard(r);
 }
 
-void reactor_listen(struct reactor *r, const struct acceptor_set *set)
-{
-	acceptor_listen(&r->acceptor, set);
-}
-
-bool reactor_has_failed(struct reactor *r)
+void reactor_heard(struct reactor *r)
 {
 	eventfd_t ignored;
 
-	/* Before the look: what fails since then is told again. */
-	(void)eventfd_read(r->failed_fd, &ignored);
-	return acceptor_has_failed(&r->acceptor);
+	(void)eventfd_read(r->main_fd, &ignored);
 }
 
-int reactor_failure(struct reactor *r, int *fd)
+/* The acceptor's, then the workers'. */
+static const struct loop *loop_at(const struct reactor *r, unsigned i)
 {
-	return acceptor_failure(&r->acceptor, fd);
+	return i == 0 ? &r->acceptor.loop : &r->workers[i - 1].loop;
+}
+
+static void command_workers(struct reactor *r, enum loop_command command)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		loop_command(&r->workers[i].loop, command);
+}
+
+int reactor_start(struct reactor *r)
+{
+	unsigned n = 0;
+	int e = 0;
+
+	while (n < r->n_workers && e == 0) {
+		e = worker_start(&r->workers[n]);
+		n += e == 0;
+	}
+	while (n > 0)
+		n -= sem_wait(&r->started) == 0; /* else it was a debugger's interruption */
+	if (e == 0)
+		e = acceptor_start(&r->acceptor);
+	if (e < 0) { /* no draining: clients of a predecessor would have to be waited for */
+		command_workers(r, ABORT);
+		reactor_join(r);
+	}
+	return e;
 }
 
 uint64_t reactor_open(const struct reactor *r)
@@ -180,134 +179,80 @@ uint64_t reactor_open(const struct reactor *r)
 
 void reactor_ask(struct reactor *r)
 {
-	atomic_store_explicit(&r->asked, clock_ms(), memory_order_relaxed);
-	poller_ask(&r->acceptor.poller);
+	loop_ask(&r->acceptor.loop);
 	for (unsigned i = 0; i < r->n_workers; i++)
-		poller_ask(&r->workers[i].poller);
+		loop_ask(&r->workers[i].loop);
 }
 
 const char *reactor_unanswered(const struct reactor *r, unsigned *i)
 {
-	for (; *i <= r->n_workers; ++*i) {
-		const struct poller *p = *i ? &r->workers[*i - 1].poller : &r->acceptor.poller;
+	while (*i <= r->n_workers) {
+		const struct loop *l = loop_at(r, (*i)++);
 
-		if (!poller_has_answered(p)) {
-			++*i;
-			return p->name;
-		}
+		if (loop_asked(l))
+			return l->name;
 	}
 	return NULL;
 }
 
-static unsigned count_alive(const struct reactor *r)
+bool reactor_settle(struct reactor *r)
 {
-	unsigned n = 0;
+	int64_t left, deadline = clock_ms() + HALT_MS;
 
-	for (unsigned i = 0; i < r->n_running; i++)
-		n += !worker_has_ended(&r->workers[i]);
-	return n;
+	while (!acceptor_is_settled(&r->acceptor) && (left = deadline - clock_ms()) > 0)
+		wait_for_news(r, left);
+	return acceptor_is_settled(&r->acceptor);
 }
 
-static bool workers_are_gone(struct reactor *r)
+bool reactor_stop(struct reactor *r, bool hurried)
 {
-	return count_alive(r) == 0;
-}
-
-static bool acceptor_is_gone(struct reactor *r)
-{
-	return acceptor_has_ended(&r->acceptor);
-}
-
-/* Who was asked only now may be busy, or wait for a CPU. */
-static bool is_stuck(const struct reactor *r, const struct poller *p)
-{
-	int64_t asked = atomic_load_explicit(&r->asked, memory_order_relaxed);
-
-	return !poller_has_answered(p) && clock_ms() - asked > FREEZE_MS;
-}
-
-/* Nobody is left who could still come to a halt. */
-static bool acceptor_is_hopeless(struct reactor *r)
-{
-	return acceptor_is_gone(r) || is_stuck(r, &r->acceptor.poller);
-}
-
-static bool workers_are_hopeless(struct reactor *r)
-{
-	for (unsigned i = 0; i < r->n_running; i++)
-		if (!worker_has_ended(&r->workers[i]) && !is_stuck(r, &r->workers[i].poller))
+	reactor_heard(r);
+	loop_command(&r->acceptor.loop, DRAIN);
+	if (loop_is_running(&r->acceptor.loop))
+		return false;
+	command_workers(r, hurried ? ABORT : DRAIN);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (loop_is_running(&r->workers[i].loop))
 			return false;
 	return true;
 }
 
-/* Waits until it is so, or time is up.  True if it is so. */
-static bool wait_until(struct reactor *r, bool (*is_so)(struct reactor *), int timeout_ms)
+/* A thread that was asked only now may be busy, or wait for a CPU. */
+static bool is_stuck(const struct loop *l)
 {
-	struct pollfd p = { .fd = r->done_fd, .events = POLLIN };
-	int64_t deadline = clock_ms() + timeout_ms;
-	bool done;
+	int64_t asked = loop_asked(l);
 
-	while (!(done = is_so(r)) && clock_ms() < deadline) {
-		eventfd_t ignored;
+	return asked && clock_ms() - asked > HALT_MS;
+}
 
-		(void)poll(&p, 1, (int)(deadline - clock_ms()) + 1);
-		(void)eventfd_read(r->done_fd, &ignored);
+/* Waits for threads to end, from the first of loop_at() to the last.  Returns how many have not. */
+static unsigned wait_for_end(struct reactor *r, unsigned first, unsigned last)
+{
+	int64_t begin = clock_ms();
+
+	for (;;) {
+		unsigned running = 0, stuck = 0;
+		int64_t left;
+
+		for (unsigned i = first; i <= last; i++) {
+			running += loop_is_running(loop_at(r, i));
+			stuck += loop_is_running(loop_at(r, i)) && is_stuck(loop_at(r, i));
+		}
+		left = begin + (running > stuck ? HALT_MS : HALT_STUCK_MS) - clock_ms();
+		if (running == 0 || left <= 0)
+			return running;
+		wait_for_news(r, left);
 	}
-	return done;
 }
 
 unsigned reactor_freeze(struct reactor *r)
 {
-	if (r->accepting) {
-		acceptor_leave(&r->acceptor);
-		if (!wait_until(r, acceptor_is_gone, GRACE_MS))
-			wait_until(r, acceptor_is_hopeless, FREEZE_MS);
-		r->accepting = !acceptor_is_gone(r);
-		if (!r->accepting)
-			acceptor_join(&r->acceptor);
-	}
-	for (unsigned i = 0; i < r->n_running; i++)
-		worker_freeze(&r->workers[i]);
-	if (!wait_until(r, workers_are_gone, GRACE_MS))
-		wait_until(r, workers_are_hopeless, FREEZE_MS);
-	return count_alive(r) + r->accepting;
-}
+	unsigned n;
 
-static bool acceptor_has_its_set(struct reactor *r)
-{
-	return acceptor_is_settled(&r->acceptor);
-}
-
-bool reactor_settle(struct reactor *r)
-{
-	return wait_until(r, acceptor_has_its_set, FREEZE_MS);
-}
-
-/* The acceptor has ended: `accepted` stands still. */
-static void end_workers(struct reactor *r)
-{
-	for (unsigned i = 0; i < r->n_running; i++)
-		if (r->hurried)
-			worker_abort(&r->workers[i]);
-		else
-			worker_drain(&r->workers[i]);
-}
-
-bool reactor_stop(struct reactor *r)
-{
-	eventfd_t ignored;
-
-	(void)eventfd_read(r->done_fd, &ignored);
-	if (r->accepting && !r->stopping && acceptor_is_settled(&r->acceptor)) {
-		acceptor_stop(&r->acceptor);
-		r->stopping = true;
-	}
-	if (r->accepting && acceptor_has_ended(&r->acceptor)) {
-		acceptor_join(&r->acceptor);
-		r->accepting = false;
-		end_workers(r);
-	}
-	return !r->accepting && count_alive(r) == 0;
+	loop_command(&r->acceptor.loop, FREEZE);
+	n = wait_for_end(r, 0, 0);
+	command_workers(r, FREEZE); /* not before: they would miss what it still dispatches */
+	return n + wait_for_end(r, 1, r->n_workers);
 }
 
 void reactor_reset_all(const struct reactor *r)
@@ -318,16 +263,9 @@ void reactor_reset_all(const struct reactor *r)
 			connection_reset_on_close((int)fd);
 }
 
-void reactor_abort(struct reactor *r)
-{
-	r->hurried = true;
-	if (!r->accepting)
-		end_workers(r);
-}
-
 void reactor_join(struct reactor *r)
 {
-	for (unsigned i = 0; i < r->n_running; i++)
-		worker_join(&r->workers[i]);
-	r->n_running = 0;
+	loop_join(&r->acceptor.loop);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		loop_join(&r->workers[i].loop);
 }

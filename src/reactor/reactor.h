@@ -1,14 +1,14 @@
 /*
  * reactor: the acceptor and the workers, and what they share, as one.
  *
- * Life: reactor_init(), reactor_set(), reactor_start(), reactor_listen();
- * reactor_set() and reactor_listen() again at each reload; reactor_stop(),
- * perhaps reactor_abort(), reactor_join(), reactor_deinit().  Main thread only.
+ * Life: reactor_init(), reactor_set(), reactor_start(), acceptor_listen();
+ * reactor_set() and acceptor_listen() again at each reload; reactor_stop(),
+ * reactor_join(), reactor_deinit().  Main thread only.
  */
 #ifndef ECHOD_REACTOR_H
 #define ECHOD_REACTOR_H
 
-#include <stdatomic.h>
+#include <semaphore.h>
 #include <stdint.h>
 
 #include "reactor/acceptor.h"
@@ -21,15 +21,9 @@ struct reactor {
 	struct limiter limiter;
 	struct acceptor acceptor;
 	struct worker *workers;
-	unsigned n_workers;    /* that are initialized */
-	unsigned n_running;    /* that have a thread */
-	bool accepting;	       /* the acceptor has a thread */
-	bool stopping;	       /* and was told to end */
-	bool hurried;	       /* workers do not drain when it has ended, but close */
-	sem_t started;	       /* posted by each worker when it serves */
-	int failed_fd;	       /* readable when a listener has failed: call reactor_has_failed() */
-	int done_fd;	       /* readable when a thread has ended: call reactor_has_ended() */
-	_Atomic int64_t asked; /* by main: when, in ms, by reactor_ask() */
+	unsigned n_workers; /* that are initialized */
+	sem_t started;	    /* posted by each worker when it serves */
+	int main_fd;	    /* readable when a thread has news: see reactor_heard() */
 };
 
 /*
@@ -50,19 +44,16 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
  */
 int reactor_start(struct reactor *r);
 
-/* Gives the acceptor its listeners, see acceptor_listen(). */
-void reactor_listen(struct reactor *r, const struct acceptor_set *set);
-
-/* True if reactor_failure() has one to tell. */
-bool reactor_has_failed(struct reactor *r);
-
-/* The listener that failed last, see acceptor_failure(). */
-int reactor_failure(struct reactor *r, int *fd);
+/*
+ * Takes note of news, before main looks at what it may be: a listener has failed
+ * (acceptor_failure()), a set of listeners was taken over, or a thread has ended.
+ */
+void reactor_heard(struct reactor *r);
 
 /* Connections that are open now. */
 uint64_t reactor_open(const struct reactor *r);
 
-/* Asks every thread for a sign of life. */
+/* Asks every thread for a heartbeat. */
 void reactor_ask(struct reactor *r);
 
 /* The name of a thread that has not answered yet, the first from *i on; or NULL. */
@@ -72,18 +63,18 @@ const char *reactor_unanswered(const struct reactor *r, unsigned *i);
 bool reactor_settle(struct reactor *r);
 
 /*
- * Stops in order: the acceptor serves its queues and ends, then the workers drain.
- * Never waits: goes as far as it can, and is to be called again when done_fd is
- * readable, until it returns true.  Then all threads have ended.
+ * Shuts down gracefully: the acceptor serves its queues and ends, then the workers
+ * drain, or, if hurried, close everything.  Never waits: goes as far as it can, and is
+ * to be called again when main_fd is readable, until it returns true.  Then all
+ * threads have ended.
  */
-bool reactor_stop(struct reactor *r);
+bool reactor_stop(struct reactor *r, bool hurried);
 
 /*
- * Ends all threads where they stand, for a successor: nothing is accepted, sent
- * or closed any more.  Waits some seconds, or only a moment for who has left
- * reactor_ask() unanswered as long.  Who does not come to a halt is stuck, and
- * what it owns is not to be touched: workers that have not ended, and the
- * acceptor while the reactor is `accepting`.
+ * Ends all threads where they are, for a successor: nothing is accepted, sent
+ * or closed any more.  Waits some seconds, or only a moment for threads that have
+ * owed a heartbeat for as long.  A thread that does not end is stuck, and what it
+ * owns is not to be touched.
  *
  * Returns how many are stuck.  If it is 0, reactor_join() must follow; else
  * neither that nor reactor_deinit() may.
@@ -94,10 +85,7 @@ unsigned reactor_freeze(struct reactor *r);
  * echo. */
 void reactor_reset_all(const struct reactor *r);
 
-/* Has the workers close everything, and end; if the acceptor still runs, when it has ended. */
-void reactor_abort(struct reactor *r);
-
-/* Waits for the workers' threads, after reactor_stop() or reactor_freeze(). */
+/* Waits for the threads that were started, after reactor_stop() or reactor_freeze(). */
 void reactor_join(struct reactor *r);
 
 #endif

@@ -30,14 +30,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/confine.h"
 #include "base/log.h"
 #include "base/probe.h"
-#include "base/thread.h"
 
 /* Events in a batch: enough that the wait costs each echo little. */
 #ifndef BATCH /* a test has few connections */
@@ -47,26 +44,25 @@
 /* What a worker watches in every socket. */
 #define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-enum order { SERVE, DRAIN, ABORT, FREEZE };
-
 int worker_init(struct worker *w, const struct worker_config *config)
 {
+	char name[sizeof(w->loop.name)];
 	int r;
 
 	memset(w, 0, sizeof(*w));
 	w->config = *config;
-	snprintf(w->name, sizeof(w->name), "worker/%u", config->number);
+	snprintf(name, sizeof(name), "worker/%u", config->number);
 	w->clients.connections = w->clients.timeouts.connections = config->connections;
 	w->clients.limiter = config->limiter;
-	w->clients.name = w->name;
+	w->clients.name = w->loop.name;
 	w->clients.number = config->number;
-	r = poller_init(&w->poller, w->name, config->trace);
+	r = loop_init(&w->loop, name, config->main_fd, config->trace);
 	if (r < 0)
 		return r;
 	w->clients.echo.size = config->buffer_size;
 	w->clients.echo.buffer = malloc(config->buffer_size);
 	if (!w->clients.echo.buffer) {
-		poller_deinit(&w->poller);
+		loop_deinit(&w->loop);
 		return -ENOMEM;
 	}
 	conduit_init(&w->clients.echo.conduit);
@@ -75,7 +71,7 @@ int worker_init(struct worker *w, const struct worker_config *config)
 
 void worker_deinit(struct worker *w)
 {
-	poller_deinit(&w->poller);
+	loop_deinit(&w->loop);
 	conduit_deinit(&w->clients.echo.conduit);
 	free(w->clients.echo.buffer);
 	w->clients.echo.buffer = NULL;
@@ -86,7 +82,7 @@ void worker_set(struct worker *w, const struct worker_settings *settings)
 	atomic_store(&w->clients.timeouts.idle_ms, settings->idle_timeout * 1000);
 	atomic_store(&w->clients.timeouts.stall_ms, settings->stall_timeout * 1000);
 	atomic_store(&w->pending_memory, (size_t)settings->pending_memory);
-	poller_wake(&w->poller);
+	poller_wake(&w->loop.poller);
 }
 
 static void own(const struct worker *w, struct connection *c)
@@ -103,7 +99,7 @@ int worker_adopt(struct worker *w, int fd)
 
 	own(w, c);
 	counter_increment(&w->accepted); /* before it can be closed and counted as such */
-	r = poller_add(&w->poller, fd, EVENTS);
+	r = poller_add(&w->loop.poller, fd, EVENTS);
 	if (r < 0) {
 		counter_set(&w->accepted, counter_get(&w->accepted) - 1);
 		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
@@ -123,16 +119,17 @@ uint64_t worker_open(const struct worker *w)
 static void collect(struct worker *w, const struct epoll_event *events, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (!poller_is_wake(&w->poller, &events[i])) /* obey() comes after each batch */
+		if (!poller_is_wake(&w->loop.poller,
+				    &events[i])) /* obey() comes after each batch */
 			clients_hear(&w->clients, events[i].data.fd, events[i].events);
 }
 
 static void obey(struct worker *w)
 {
-	int order = atomic_load(&w->order);
+	enum loop_command order = loop_commanded(&w->loop);
 
 	w->clients.echo.budget = atomic_load(&w->pending_memory);
-	if (order == DRAIN && w->obeyed == SERVE)
+	if (order == DRAIN && w->obeyed == RUN)
 		clients_drain(&w->clients);
 	if (order == ABORT)
 		clients_end_all(&w->clients);
@@ -151,7 +148,7 @@ static void watch_all(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head, next; i; i = next) {
 		struct connection *c = connections_at(w->config.connections, i);
-		int r = poller_add(&w->poller, (int)i, EVENTS);
+		int r = poller_add(&w->loop.poller, (int)i, EVENTS);
 
 		next = c->younger;
 		if (c->pending)
@@ -187,59 +184,27 @@ static void pass_round(struct worker *w, const struct epoll_event *events, int n
 
 static bool is_done(const struct worker *w)
 {
-	return w->obeyed == FREEZE || (w->obeyed != SERVE && worker_open(w) == 0);
+	return w->obeyed == FREEZE || (w->obeyed != RUN && worker_open(w) == 0);
 }
 
-static void *run(void *arg)
+static void run(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event events[BATCH];
 
-	pthread_setname_np(pthread_self(), w->name);
 	timeouts_tick(&w->clients.timeouts);
 	watch_all(w, &w->clients.timeouts.idle);
 	watch_all(w, &w->clients.timeouts.stalled);
-	confine_enter(CALLS_OF_IO, w->name);
 	sem_post(w->config.started);
 	obey(w);
 	while (!is_done(w)) {
-		int n = poller_wait(&w->poller, events, BATCH, clients_patience(&w->clients));
+		int n = loop_wait(&w->loop, events, BATCH, clients_patience(&w->clients));
 
 		pass_round(w, events, n);
 	}
-	atomic_store_explicit(&w->ended, true, memory_order_release);
-	(void)eventfd_write(w->config.done_fd, 1);
-	poller_unwatch_all(&w->poller); /* it takes its time, which others need not wait for */
-	return NULL;
 }
 
 int worker_start(struct worker *w)
 {
-	return thread_start(&w->thread, run, w);
-}
-
-static void give_order(struct worker *w, int order)
-{
-	atomic_store(&w->order, order);
-	poller_wake(&w->poller);
-}
-
-void worker_drain(struct worker *w)
-{
-	give_order(w, DRAIN);
-}
-
-void worker_freeze(struct worker *w)
-{
-	give_order(w, FREEZE);
-}
-
-void worker_abort(struct worker *w)
-{
-	give_order(w, ABORT);
-}
-
-void worker_join(struct worker *w)
-{
-	pthread_join(w->thread, NULL);
+	return loop_start(&w->loop, run, w);
 }

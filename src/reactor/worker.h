@@ -1,20 +1,20 @@
 /*
  * worker: a thread with an epoll instance of its own, which echoes.
  *
- * Life: worker_init(), perhaps worker_resume(), worker_start(), then either
- * worker_drain() and perhaps worker_abort(), or worker_freeze(); worker_join(),
- * worker_deinit(), all by main.  Between start and drain the acceptor gives it
- * connections with worker_adopt().
+ * Life: worker_init(), perhaps worker_resume(), worker_start(), commands by loop.h,
+ * worker_deinit(), all by main.  Until the first command the acceptor dispatches
+ * connections to it with worker_adopt(); when the acceptor has ended, DRAIN has it echo
+ * what has arrived, send FIN to every client, and end when all have answered; ABORT
+ * close everything and end; FREEZE end with all connections and records as they are.
  */
 #ifndef ECHOD_WORKER_H
 #define ECHOD_WORKER_H
 
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
 
-#include "base/poller.h"
 #include "reactor/clients.h"
+#include "reactor/loop.h"
 
 /* How a worker is set up; the pointers must outlive it. */
 struct worker_config {
@@ -23,7 +23,7 @@ struct worker_config {
 	const struct connections *connections;
 	struct limiter *limiter;
 	sem_t *started; /* posted when the thread serves all that it has */
-	int done_fd;	/* an eventfd, which is written when the thread has ended */
+	int main_fd;	/* an eventfd, which is written when the thread has ended */
 	bool trace;	/* see trace.h */
 };
 
@@ -36,19 +36,12 @@ struct worker_settings {
 
 struct worker {
 	_Alignas(64) struct worker_config config; /* constant */
-	char name[16];
-	pthread_t thread;
-	struct poller poller; /* woken to look at order and settings */
-
-	/* main writes, the worker reads */
-	_Atomic int order;
-	_Atomic size_t pending_memory;
-
-	_Atomic bool ended; /* the worker's last word: what it owned is anyone's to read */
-	counter accepted;   /* the acceptor writes: connections given to it */
+	struct loop loop;
+	_Atomic size_t pending_memory; /* main writes, the worker reads */
+	counter accepted;	       /* the acceptor writes: connections given to it */
 
 	struct clients clients;
-	int obeyed; /* the worker's alone: the order that it is following */
+	enum loop_command obeyed; /* the worker's alone: the command that it follows */
 };
 
 /* 0 or -errno; after an error there is nothing to undo. */
@@ -76,30 +69,6 @@ int worker_adopt(struct worker *w, int fd);
  * in the order of `since`.
  */
 void worker_resume(struct worker *w, int fd);
-
-/*
- * main, once the acceptor has ended: end after this round, with every
- * connection and its record as they are, for a successor.
- */
-void worker_freeze(struct worker *w);
-
-/*
- * main, once the acceptor has ended: echo what has arrived, send FIN to
- * everyone, and end when all have answered.
- */
-void worker_drain(struct worker *w);
-
-/* main, after worker_drain(): close everything and end. */
-void worker_abort(struct worker *w);
-
-/* main: waits for the thread to end. */
-void worker_join(struct worker *w);
-
-/* Any thread: true if the thread has come to its end. */
-static inline bool worker_has_ended(const struct worker *w)
-{
-	return atomic_load_explicit(&w->ended, memory_order_acquire);
-}
 
 /* Any thread: connections that it has now. */
 uint64_t worker_open(const struct worker *w);

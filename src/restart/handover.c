@@ -53,7 +53,7 @@ static uint32_t collect(const struct reactor *r, int *fds, uint64_t open)
 	for (uint32_t fd = 0; fd < r->connections.size && open > 0; fd++) {
 		struct connection *c = connections_at(&r->connections, fd);
 		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
-		bool halted = owner > 0 && worker_has_ended(&r->workers[owner - 1]);
+		bool halted = owner > 0 && loop_has_ended(&r->workers[owner - 1].loop);
 
 		if (owner == 0)
 			continue;

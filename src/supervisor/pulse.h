@@ -3,7 +3,7 @@
  * is alive, and how many connections there are.
  *
  * Asleep is healthy, stuck is not.  At each beat the acceptor and every worker
- * are asked to come round (poller_ask()); the watchdog is fed at the next beat,
+ * are asked to come round (loop_ask()); the watchdog is fed at the next beat,
  * and only if all have answered.  A beat is a quarter of the watchdog's time,
  * so that one late answer does no harm.
  *

@@ -25,8 +25,9 @@ static void put(struct report *r, const char *name, const char *suffix, uint64_t
 static void put_worker(struct report *r, const struct worker *w)
 {
 	r->size += (size_t)snprintf(r->line + r->size, sizeof(r->line) - r->size,
-				    " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, w->name, worker_open(w),
-				    counter_get(&w->accepted), counter_get(&w->clients.echoed));
+				    " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, w->loop.name,
+				    worker_open(w), counter_get(&w->accepted),
+				    counter_get(&w->clients.echoed));
 }
 
 static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closing reason)

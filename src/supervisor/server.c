@@ -116,7 +116,7 @@ static void set_listeners(struct server *s)
 	for (size_t i = 0; i < s->listeners.n; i++)
 		if (s->listeners.at[i].fd >= 0)
 			set.fds[set.n++] = s->listeners.at[i].fd;
-	reactor_listen(&s->reactor, &set);
+	acceptor_listen(&s->reactor.acceptor, &set);
 }
 
 /* Whether connections can go to the next process. */
@@ -179,7 +179,7 @@ static void repair(struct server *s)
 	struct repair_failure failure;
 	char text[128];
 
-	failure.error = reactor_failure(&s->reactor, &failure.fd);
+	failure.error = acceptor_failure(&s->reactor.acceptor, &failure.fd);
 	if (!failure.error && repair_wait(&s->repair) != 0)
 		return;
 	if (!acceptor_is_settled(&s->reactor.acceptor)) { /* it would make us wait */
@@ -239,11 +239,9 @@ static void stop(struct server *s, bool hurried)
 
 	log_event(EVENT_STOPPING, NULL, "stopping");
 	listen_forget();
-	if (hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, true)) {
-		reactor_abort(r);
-		if (!watch_end(&s->watch, ABORT_MS, false))
-			give_up(s);
-	}
+	hurried = hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, false);
+	if (hurried && !watch_end(&s->watch, ABORT_MS, true))
+		give_up(s);
 	reactor_join(r);
 	report_counters(EVENT_STOPPED, "stopped, counters", &r->acceptor, r->workers, r->n_workers);
 }

@@ -97,13 +97,15 @@ int watch_signal(struct watch *w, int timeout_ms)
 	int64_t left = timeout_ms;
 
 	for (;;) {
-		int signal = attend(w, w->reactor->failed_fd, (int)left);
+		int signal;
 
+		reactor_heard(w->reactor);
+		if (acceptor_has_failed(&w->reactor->acceptor))
+			return 0;
+		signal = attend(w, w->reactor->main_fd, (int)left);
 		hear_answer(w);
 		if (signal == SIGHUP || ends(signal))
 			return signal;
-		if (reactor_has_failed(w->reactor))
-			return 0;
 		if (timeout_ms < 0)
 			continue;
 		left = deadline - clock_ms();
@@ -130,16 +132,16 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 	return answer == JOB_RESTART && !*hurried;
 }
 
-bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry)
+bool watch_end(struct watch *w, int64_t timeout_ms, bool hurried)
 {
 	int64_t deadline = clock_ms() + timeout_ms;
 
-	while (!reactor_stop(w->reactor)) {
+	while (!reactor_stop(w->reactor, hurried)) {
 		int64_t left = deadline - clock_ms();
 
 		if (left <= 0)
 			return false;
-		if (ends(wait_for_signal(w, w->reactor->done_fd, (int)left)) && may_hurry)
+		if (ends(wait_for_signal(w, w->reactor->main_fd, (int)left)) && !hurried)
 			return false;
 	}
 	return true;

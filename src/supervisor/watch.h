@@ -31,7 +31,7 @@ void watch_start(struct watch *w, struct reactor *reactor, int signal_fd);
 
 /*
  * Waits for SIGHUP, SIGTERM or SIGINT, and returns it; or 0, if a listener has
- * failed, see reactor_failure(), or so many milliseconds are over (-1: never).
+ * failed, see acceptor_failure(), or so many milliseconds are over (-1: never).
  */
 int watch_signal(struct watch *w, int timeout_ms);
 
@@ -49,10 +49,10 @@ void watch_ask_ahead(struct watch *w);
 bool watch_is_restart(struct watch *w, bool *hurried);
 
 /*
- * Stops the reactor and waits until all threads have ended, with no heartbeat.
- * False if that takes longer, or, if it may be hurried, at a signal to end.
+ * Stops the reactor as reactor_stop(), and waits until all threads have ended, with no
+ * heartbeat.  False if that takes longer, or, unless hurried, at a signal to end.
  */
-bool watch_end(struct watch *w, int64_t timeout_ms, bool may_hurry);
+bool watch_end(struct watch *w, int64_t timeout_ms, bool hurried);
 
 /* Drops the question of watch_ask_ahead(), if there is one.  Also for a watch that is all zero. */
 void watch_cancel(struct watch *w);

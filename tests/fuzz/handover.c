@@ -342,7 +342,7 @@ static void start(struct reactor *r, unsigned choice)
 		abort();
 	reactor_set(r, &conf, DESCRIPTORS);
 	for (unsigned i = 0; i < r->n_workers; i++)
-		r->workers[i].ended = true;
+		r->workers[i].loop.ended = true;
 }
 
 /* Closes what a reactor has, without a word. */

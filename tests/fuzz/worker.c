@@ -213,7 +213,7 @@ static int fuzz_close(int fd)
 	fuzz_check(c->owner == 0 && !c->adopted && !c->ready && !c->stalled && !c->finished);
 	fuzz_check(!c->pending && !c->source && c->older == 0 && c->younger == 0);
 	fuzz_check(!c->parting && c->owed == 0);
-	fuzz_check(sockets[fd].reset || sockets[fd].unacknowledged == 0 || w.order == ABORT);
+	fuzz_check(sockets[fd].reset || sockets[fd].unacknowledged == 0 || w.loop.command == ABORT);
 	forget(fd);
 	memset(&sockets[fd], 0, sizeof(sockets[fd]));
 	n_open--;
@@ -383,7 +383,7 @@ static void step(void)
 	switch (what % 8) {
 	case 0:
 	case 1:
-		if (!sockets[fd].open && w.order == SERVE)
+		if (!sockets[fd].open && w.loop.command == RUN)
 			open_socket(fd, false);
 		break;
 	case 2:
@@ -392,7 +392,7 @@ static void step(void)
 		break;
 	case 3:
 		if (what >= 0xf8)
-			w.order = w.order == SERVE ? DRAIN : ABORT;
+			w.loop.command = w.loop.command == RUN ? DRAIN : ABORT;
 		break;
 	default:
 		one_round();
@@ -416,7 +416,7 @@ static void begin(const uint8_t *data, size_t size)
 	w.config.connections = w.clients.connections = w.clients.timeouts.connections =
 		&connections;
 	w.config.limiter = w.clients.limiter = &limiter;
-	w.poller.wake_fd = -1;
+	w.loop.poller.wake_fd = -1;
 	for (unsigned n = tape_next(&tape) % 6; n > 0; n--) {
 		now += tape_next(&tape);
 		open_socket((int)n, true);
@@ -432,7 +432,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	begin(data, size);
 	while (tape.at < tape.end)
 		step();
-	w.order = w.order == SERVE ? DRAIN : w.order;
+	w.loop.command = w.loop.command == RUN ? DRAIN : w.loop.command;
 	ending = true;
 	for (int rounds = 0; !is_done(&w); rounds++) {
 		fuzz_check(rounds < 10 * RECORDS);

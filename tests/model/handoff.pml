@@ -11,17 +11,17 @@
  *   s[].watcher, .edge      an epoll instance, edge-triggered: its registration and its ready list
  *   wake[]                  the eventfd of a poller (poller.c)
  *   r[]                     the table (table.h): owner, what the acceptor fills, what the worker does
- *   accept_one()            accept_some(), welcome() and hand_off() in acceptor.c,
+ *   accept_one()            accept_some(), admit() and dispatch() in acceptor.c,
  *                           worker_adopt() in worker.c, limiter_admit() in limiter.c
- *   acceptor                run(), serve_batch(), obey() and retire() in acceptor.c
+ *   acceptor                serve_batch(), obey(), take_set() and retire() in acceptor.c
  *   collect()               collect() in worker.c, clients_hear() and adopt() in clients.c
  *   serve_ready()           clients_serve(), serve(), part() and finish() in clients.c
  *   expire()                clients_expire() in clients.c
  *   end_connection()        clients_end() in clients.c, limiter_release() in limiter.c
  *   worker                  run(), is_done() and obey() in worker.c
- *   tell()                  tell() in acceptor.c
- *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_stop(),
- *                           end_workers() and reactor_abort() in reactor.c
+ *   set_listeners()         acceptor_listen() in acceptor.c
+ *   give_order()            loop_command() in loop.c
+ *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_stop() in reactor.c
  *   freeze()                reactor_freeze() in reactor.c, collect() in handover.c
  *
  * What must hold, whoever is how fast:
@@ -66,7 +66,7 @@
 
 #define BIT(n) (1 << (n))
 
-mtype = { SERVE, DRAIN, ABORT, FREEZE };
+mtype = { RUN, DRAIN, ABORT, FREEZE };
 
 /* The kernel. */
 
@@ -89,7 +89,7 @@ byte file[FDS];	     /* the connection behind a descriptor; 0: the number is fre
 chan queue[2] = [CONNS] of { byte };
 bool listening[2], drained[2];
 bool wake[WORKERS + 1];
-bool bell; /* the reactor's done_fd */
+bool bell; /* the reactor's main_fd */
 
 /* What the threads share. */
 
@@ -102,10 +102,10 @@ typedef record {
 record r[FDS];
 byte accepted[WORKERS], closed[WORKERS];
 byte admitted; /* the limiter's open */
-mtype order[WORKERS] = SERVE;
+mtype order[WORKERS + 1] = RUN;
 bool ended[WORKERS], acceptor_ended;
 byte wanted; /* listeners, as bits */
-bool stopping, leaving, pending;
+bool pending;
 
 byte asked; /* how many clients have connected */
 bool over;  /* main has ended */
@@ -151,7 +151,7 @@ inline admit()
 #endif
 }
 
-inline hand_off()
+inline dispatch()
 {
 	if
 	:: add();
@@ -191,7 +191,7 @@ inline accept_one(l)
 	if
 	:: eagain
 	:: atomic { !eagain && admitted >= MAX -> refuse() }
-	:: d_step { !eagain && admitted < MAX -> admit() }; hand_off()
+	:: d_step { !eagain && admitted < MAX -> admit() }; dispatch()
 	fi
 }
 
@@ -229,28 +229,47 @@ inline retire(l)
 	fi
 }
 
+inline take_set()
+{
+	d_step {
+		old = set;
+		set = wanted;
+		pending = false
+	};
+	retire(0);
+	retire(1);
+	old = 0
+}
+
 inline obey_main()
 {
 	if
-	:: d_step { /* the eventfd, and the lock */
-		woken ->
+	:: woken ->
+	   d_step { /* the eventfd */
 		woken = false;
-		wake[ACCEPTOR] = false;
-		old = set;
-		set = wanted;
-		stop_now = stopping;
-		leave_now = leaving;
-		pending = false
+		wake[ACCEPTOR] = false
 	   };
+#ifndef BUG_SET_BEFORE_ORDER
+	   command = order[ACCEPTOR];
+#endif
 	   if
-	   :: leave_now -> break
+	   :: command == FREEZE -> break
 	   :: else
 	   fi;
-	   retire(0);
-	   retire(1);
-	   old = 0;
 	   if
-	   :: stop_now -> break
+	   :: pending -> take_set()
+	   :: else
+	   fi;
+#ifdef BUG_SET_BEFORE_ORDER
+	   command = order[ACCEPTOR];
+#endif
+	   if
+	   :: command == DRAIN ->
+	      d_step { old = set; set = 0 };
+	      retire(0);
+	      retire(1);
+	      old = 0;
+	      break
 	   :: else
 	   fi
 	:: else
@@ -273,7 +292,8 @@ inline accept_batch()
 proctype acceptor()
 {
 	byte set, old, batch, fd, c, next;
-	bool woken, retiring, eagain, stop_now, leave_now;
+	bool woken, retiring, eagain;
+	mtype command = RUN;
 
 	do
 	:: d_step { /* epoll_wait(2), level-triggered */
@@ -304,7 +324,7 @@ proctype acceptor()
 #endif
 
 #define HAS_WORK (ready || wake[me] || HAS_EVENTS)
-#define IS_DONE (obeyed == FREEZE || (obeyed != SERVE && accepted[me] <= closed[me]))
+#define IS_DONE (obeyed == FREEZE || (obeyed != RUN && accepted[me] <= closed[me]))
 
 inline epoll_wait()
 {
@@ -341,7 +361,7 @@ inline collect()
 				:: !r[i].adopted -> adopt()
 				:: else
 				fi;
-				ready = ready | (((reads & BIT(i)) || obeyed != SERVE) -> BIT(i) : 0)
+				ready = ready | (((reads & BIT(i)) || obeyed != RUN) -> BIT(i) : 0)
 			:: else
 			fi
 		};
@@ -413,7 +433,7 @@ inline obey()
 {
 	d_step {
 #ifndef BUG_IDLE_NOT_DRAINED
-		ready = ((order[me] == DRAIN && obeyed == SERVE) -> ready | mine : ready);
+		ready = ((order[me] == DRAIN && obeyed == RUN) -> ready | mine : ready);
 #endif
 		obeyed = order[me];
 		ready = (obeyed == ABORT -> 0 : ready);
@@ -502,7 +522,7 @@ inline expire()
 proctype worker(byte me)
 {
 	byte batch, reads, ready, mine, round, fd, c, i;
-	mtype obeyed = SERVE;
+	mtype obeyed = RUN;
 	bool woken, at_end, at_eagain;
 
 	do
@@ -550,14 +570,13 @@ proctype worker(byte me)
 
 /* Main. */
 
-inline tell(listeners, last)
+inline set_listeners(listeners)
 {
 	d_step {
 #ifndef BUG_TELL_UNTAKEN
 		!pending ->
 #endif
 		wanted = listeners;
-		stopping = last;
 		pending = true
 	};
 	wake[ACCEPTOR] = true
@@ -610,7 +629,7 @@ inline check_end()
 
 inline stop()
 {
-	tell(0, true);
+	give_order(ACCEPTOR, DRAIN);
 #ifndef BUG_DRAIN_BEFORE_ACCEPTOR_ENDED
 	acceptor_ended;
 #endif
@@ -646,8 +665,7 @@ inline collect_all()
 /* What waits in the queues is the successor's to accept. */
 inline freeze()
 {
-	leaving = true;
-	wake[ACCEPTOR] = true;
+	give_order(ACCEPTOR, FREEZE);
 #ifndef BUG_FREEZE_BEFORE_ACCEPTOR_ENDED
 	acceptor_ended;
 #endif
@@ -663,8 +681,8 @@ inline reload()
 {
 	listening[1] = true;
 	if
-	:: tell(BIT(1), false)
-	:: tell(BIT(0) | BIT(1), false)
+	:: set_listeners(BIT(1))
+	:: set_listeners(BIT(0) | BIT(1))
 	fi
 }
 
@@ -730,7 +748,7 @@ init {
 #endif
 		skip
 	};
-	tell(BIT(0), false);
+	set_listeners(BIT(0));
 #ifdef RELOAD
 	reload();
 #endif

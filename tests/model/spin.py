@@ -62,6 +62,7 @@ BUGS = [
     Bug("OBEY_BEFORE_BATCH", ("CONNS=2", "RELOAD"), "listening"),
     Bug("CLOSE_UNSERVED", ("CONNS=2", "RELOAD"), "late"),
     Bug("TELL_UNTAKEN", ("CONNS=2", "RELOAD"), "listening"),
+    Bug("SET_BEFORE_ORDER", ("CONNS=2", "RELOAD"), "listening"),
     Bug("FREEZE_BEFORE_ACCEPTOR_ENDED", ("CONNS=2", "HAND_OVER"), "file[i]==0"),
     Bug("COLLECT_BEFORE_ENDED", ("CONNS=2", "HAND_OVER"), "open==0"),
     Bug("ADOPTED_ONLY", ("CONNS=3", "HAND_OVER"), "file[i]==0"),

@@ -40,7 +40,7 @@ static void begin(void)
 		.workers = &worker, .n_workers = 1, .connections = &connections, .limiter = &limiter
 	};
 
-	w.done_fd = a.done_fd = eventfd(0, EFD_CLOEXEC);
+	w.main_fd = a.main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &w), 0);
@@ -49,7 +49,7 @@ static void begin(void)
 
 static void end(void)
 {
-	close(worker.config.done_fd);
+	close(worker.config.main_fd);
 	acceptor_deinit(&acceptor);
 	worker_deinit(&worker);
 	limiter_deinit(&limiter);
@@ -73,12 +73,12 @@ static int open_with_client(struct acceptor_set *set)
 }
 
 /* The next event of the worker's epoll instance is that of a new connection. */
-static void check_handed_over(void)
+static void check_dispatched(void)
 {
 	struct epoll_event event;
 	struct connection *c;
 
-	cr_assert_eq(epoll_wait(worker.poller.epoll_fd, &event, 1, 10000), 1);
+	cr_assert_eq(epoll_wait(worker.loop.poller.epoll_fd, &event, 1, 10000), 1);
 	cr_assert(event.events & EPOLLOUT);
 	c = connections_at(&connections, (uint32_t)event.data.fd);
 	cr_assert_neq(atomic_load(&c->owner), 0);
@@ -88,11 +88,11 @@ static void check_handed_over(void)
 
 static void stop(void)
 {
-	acceptor_stop(&acceptor);
-	acceptor_join(&acceptor);
+	loop_command(&acceptor.loop, DRAIN);
+	loop_join(&acceptor.loop);
 }
 
-/* Who waits in a queue is handed over although the stop comes before the acceptor has run. */
+/* Who waits in a queue is dispatched although the stop comes before the acceptor has run. */
 Test(acceptor, stop_right_after_listen)
 {
 	for (int i = 0; i < 300; i++) {
@@ -104,11 +104,26 @@ Test(acceptor, stop_right_after_listen)
 		cr_assert_eq(acceptor_start(&acceptor), 0);
 		acceptor_listen(&acceptor, &set);
 		stop();
-		check_handed_over();
+		check_dispatched();
 		cr_assert_lt(fcntl(set.fds[0], F_GETFD), 0, "the listener is still open");
 		close(client);
 		end();
 	}
+}
+
+/* Waits for main's eventfd, and takes note of it. */
+static void hear(void)
+{
+	eventfd_t ignored;
+
+	helper_wait(acceptor.config.main_fd, POLLIN);
+	(void)eventfd_read(acceptor.config.main_fd, &ignored);
+}
+
+static void settle(void)
+{
+	while (!acceptor_is_settled(&acceptor))
+		hear();
 }
 
 /* The same for a listener that a second set removes at once. */
@@ -122,16 +137,18 @@ Test(acceptor, listener_that_is_replaced_at_once)
 		struct acceptor_set set;
 		int client = open_with_client(&set);
 
+		settle();
 		acceptor_listen(&acceptor, &set);
+		settle();
 		acceptor_listen(&acceptor, &nothing);
-		check_handed_over();
+		check_dispatched();
 		close(client);
 	}
 	stop();
 	end();
 }
 
-/* If accept(2) fails so once, the client is handed over after that many pauses. */
+/* If accept(2) fails so once, the client is dispatched after that many pauses. */
 static void check_error(int error, unsigned pauses)
 {
 	struct acceptor_set set;
@@ -142,7 +159,7 @@ static void check_error(int error, unsigned pauses)
 	error_of_accept = error;
 	cr_assert_eq(acceptor_start(&acceptor), 0);
 	acceptor_listen(&acceptor, &set);
-	check_handed_over();
+	check_dispatched();
 	stop();
 	cr_assert_eq(counter_get(&acceptor.pauses), pauses, "%s", strerror(error));
 	close(client);
@@ -180,23 +197,21 @@ Test(acceptor, errors_of_one_listener)
 		int client, failed;
 
 		begin();
-		acceptor.config.failed_fd = eventfd(0, EFD_CLOEXEC);
 		client = open_with_client(&set);
 		error_of_accept = errors[i];
 		cr_assert_eq(acceptor_start(&acceptor), 0);
 		acceptor_listen(&acceptor, &set);
-		helper_wait(acceptor.config.failed_fd, POLLIN);
+		while (!acceptor_has_failed(&acceptor))
+			hear();
 		cr_assert_eq(acceptor_failure(&acceptor, &failed), errors[i]);
 		cr_assert_eq(failed, set.fds[0]);
 		cr_assert_eq(acceptor_failure(&acceptor, &failed), 0);
 		cr_assert_eq(counter_get(&acceptor.pauses), 0);
 		cr_assert_eq(counter_get(&worker.accepted), 0);
 		acceptor_listen(&acceptor, &set);
-		check_handed_over();
-		acceptor_stop(&acceptor);
-		acceptor_join(&acceptor);
+		check_dispatched();
+		stop();
 		close(client);
-		close(acceptor.config.failed_fd);
 		end();
 	}
 }
@@ -252,7 +267,7 @@ Test(acceptor, descriptor_beyond_the_table)
 Test(acceptor, hand_off_that_fails)
 {
 	begin();
-	poller_unwatch_all(&worker.poller);
+	poller_unwatch_all(&worker.loop.poller);
 	check_refused();
 	end();
 }

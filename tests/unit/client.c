@@ -43,7 +43,7 @@ static void serve(struct listener *listener)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	w.started = &started;
-	w.done_fd = a.done_fd = eventfd(0, EFD_CLOEXEC);
+	w.main_fd = a.main_fd = eventfd(0, EFD_CLOEXEC);
 	if (connections_init(&connections, 1024) < 0 || limiter_init(&limiter, 1024) < 0 ||
 	    worker_init(&worker, &w) < 0 || acceptor_init(&acceptor, &a) < 0 ||
 	    worker_start(&worker) < 0 || acceptor_start(&acceptor) < 0)

@@ -79,9 +79,9 @@ static void answer(void)
 {
 	struct epoll_event events[4];
 
-	poller_wait(&reactor.acceptor.poller, events, 4, 0);
+	loop_wait(&reactor.acceptor.loop, events, 4, 0);
 	for (unsigned i = 0; i < reactor.n_workers; i++)
-		poller_wait(&reactor.workers[i].poller, events, 4, 0);
+		loop_wait(&reactor.workers[i].loop, events, 4, 0);
 }
 
 /* The watchdog is fed four times in the time that it allows. */

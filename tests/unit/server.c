@@ -356,9 +356,8 @@ TEST(server, take_over)
 		cr_assert_eq(open, t.carried);
 		cr_assert(failed || (t.lost == 0 && status == 0));
 		if (status == 0) {
-			reactor_abort(&r);
-			while (!reactor_stop(&r))
-				helper_wait(r.done_fd, POLLIN);
+			while (!reactor_stop(&r, true))
+				helper_wait(r.main_fd, POLLIN);
 			reactor_join(&r);
 		}
 		reactor_deinit(&r);

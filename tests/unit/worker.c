@@ -38,7 +38,7 @@ static void begin(void)
 					.started = &started };
 	struct worker_settings settings = { .pending_memory = 1 << 20 };
 
-	config.done_fd = eventfd(0, EFD_CLOEXEC);
+	config.main_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(sem_init(&started, 0, 0), 0);
 	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
@@ -50,10 +50,10 @@ static void begin(void)
 
 static void end(void)
 {
-	worker_drain(&worker);
-	worker_abort(&worker);
-	worker_join(&worker);
-	close(worker.config.done_fd);
+	loop_command(&worker.loop, DRAIN);
+	loop_command(&worker.loop, ABORT);
+	loop_join(&worker.loop);
+	close(worker.config.main_fd);
 	worker_deinit(&worker);
 	limiter_deinit(&limiter);
 	connections_deinit(&connections);

@@ -1,0 +1,119 @@
+/*
+ * What the threads of the reactor have in common: commands, heartbeats, the end.
+ */
+#include "reactor/loop.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+static struct loop loop;
+static int main_fd;
+static _Atomic int rounds;
+
+static void begin(void)
+{
+	main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	cr_assert_geq(main_fd, 0);
+	cr_assert_eq(loop_init(&loop, "test", main_fd, false), 0);
+}
+
+static void end(void)
+{
+	loop_join(&loop);
+	loop_deinit(&loop);
+	close(main_fd);
+}
+
+TestSuite(loop, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+
+/* Waits for a wake-up and takes it. */
+static void wait_for_wake(void)
+{
+	struct epoll_event event;
+
+	cr_assert_eq(loop_wait(&loop, &event, 1, -1), 1);
+	cr_assert(poller_is_wake(&loop.poller, &event));
+}
+
+static void check_silence(void)
+{
+	struct epoll_event event;
+
+	cr_assert_eq(loop_wait(&loop, &event, 1, 0), 0);
+}
+
+/* No heartbeat is due at first; one that is asked for is, until the thread comes to wait. */
+TEST(loop, heartbeat)
+{
+	cr_assert_eq(loop_asked(&loop), 0);
+	check_silence();
+	loop_ask(&loop);
+	cr_assert_gt(loop_asked(&loop), 0);
+	wait_for_wake(); /* it wakes, and does so by coming here */
+	cr_assert_eq(loop_asked(&loop), 0);
+	check_silence();
+}
+
+/* One heartbeat answers all questions before it, and none after it. */
+TEST(loop, heartbeat_again)
+{
+	for (int i = 0; i < 3; i++)
+		loop_ask(&loop);
+	wait_for_wake();
+	cr_assert_eq(loop_asked(&loop), 0);
+	loop_ask(&loop);
+	cr_assert_neq(loop_asked(&loop), 0);
+	wait_for_wake();
+	cr_assert_eq(loop_asked(&loop), 0);
+}
+
+/* A command wakes the thread, and holds until another replaces it; the same again is none. */
+TEST(loop, command)
+{
+	cr_assert_eq(loop_commanded(&loop), RUN);
+	loop_command(&loop, DRAIN);
+	wait_for_wake();
+	cr_assert_eq(loop_commanded(&loop), DRAIN);
+	loop_command(&loop, DRAIN);
+	check_silence();
+	loop_command(&loop, ABORT);
+	wait_for_wake();
+	cr_assert_eq(loop_commanded(&loop), ABORT);
+}
+
+static void count_rounds(void *arg)
+{
+	struct loop *l = arg;
+	char name[16];
+
+	cr_assert_eq(pthread_getname_np(pthread_self(), name, sizeof(name)), 0);
+	cr_assert_str_eq(name, "test");
+	while (loop_commanded(l) == RUN) {
+		wait_for_wake();
+		rounds++;
+	}
+}
+
+/* A thread that sleeps answers, obeys, and says when it has ended. */
+TEST(loop, life)
+{
+	eventfd_t ignored;
+
+	cr_assert_not(loop_is_running(&loop));
+	cr_assert_eq(loop_start(&loop, count_rounds, &loop), 0);
+	cr_assert(loop_is_running(&loop));
+	loop_ask(&loop);
+	while (loop_asked(&loop) || rounds == 0)
+		usleep(1000);
+	cr_assert_lt(eventfd_read(main_fd, &ignored), 0, "it has ended, or has news");
+	loop_command(&loop, FREEZE);
+	helper_wait(main_fd, POLLIN);
+	cr_assert(loop_has_ended(&loop));
+	cr_assert_not(loop_is_running(&loop));
+	loop_join(&loop);
+	loop_join(&loop);
+}
