@@ -91,6 +91,37 @@ def host_and_port(text):
     return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words)), int(port, 16)
 
 
+# States of a socket, as linux/tcp_states.h numbers them.
+ESTABLISHED, FIN_WAIT1, TIME_WAIT, LAST_ACK, LISTEN, CLOSING = 1, 4, 6, 9, 10, 11
+
+
+class Socket(typing.NamedTuple):
+    """A TCP socket of the kernel, whether or not a process has it."""
+    state: int
+    send_queue: int
+    receive_queue: int
+    inode: str  # "0": no process has it (any more)
+    address: tuple  # host and port
+    peer: str
+    peer_port: int
+
+
+def sockets(port=None, table="/proc/net/tcp"):
+    """The sockets in a table of the kernel, with this local port or all; those that listen come first."""
+    with open(table) as f:
+        next(f)
+        for fields in map(str.split, f):
+            if port is None or fields[1].endswith(f":{port:04X}"):
+                queues = (int(n, 16) for n in fields[4].split(":"))
+                yield Socket(int(fields[3], 16), *queues, fields[9], host_and_port(fields[1]),
+                             *host_and_port(fields[2]))
+
+
+def connections(port):
+    """The kernel's connections with this local port, but TIME_WAIT."""
+    return [s for s in sockets(port) if s.state not in (LISTEN, TIME_WAIT)]
+
+
 class Server:
     """A process (self.pid) that serves on self.port of this machine."""
 
@@ -112,36 +143,24 @@ class Server:
             raise
         return s
 
-    def wait_arrived(self, connections, size, port=None):
+    def wait_arrived(self, n, size, port=None):
         """Waits until so many connections hold exactly size unread bytes in this machine's kernel.
 
         connect() and send() return to a client before its last packets have reached the
         other side's socket, even on loopback.
         """
-        end = f":{port or self.port:04X}"
-
         def arrived():
-            with open("/proc/net/tcp") as f:
-                rows = [line.split() for line in f.readlines()[1:]]
-            held = [int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(end) and r[3] == "01"]
-            return held.count(size) == connections
-        wait_until(arrived, f"{connections} connections with {size} bytes")
+            held = [s.receive_queue for s in connections(port or self.port) if s.state == ESTABLISHED]
+            return held.count(size) == n
+        wait_until(arrived, f"{n} connections with {size} bytes")
 
     def in_kernel(self):
-        """What the kernel has of our connections, also of those that we have closed.
-
-        A list of (state, bytes in the send queue), the state as in /proc/net/tcp.
-        """
-        with open("/proc/net/tcp") as f:
-            rows = [line.split() for line in f.readlines()[1:]]
-        return [(r[3], int(r[4].split(":")[0], 16)) for r in rows
-                if r[1].endswith(f":{self.port:04X}") and r[3] not in ("0A", "06")]
+        """What the kernel has of our connections, also of those that we have closed."""
+        return connections(self.port)
 
     def unread(self):
         """Bytes in the receive queues of our connections."""
-        with open("/proc/net/tcp") as f:
-            rows = [line.split() for line in f.readlines()[1:]]
-        return sum(int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(f":{self.port:04X}") and r[3] != "0A")
+        return sum(s.receive_queue for s in self.in_kernel())
 
     def serves(self, **options):
         """True if a fresh connection is echoed, False if it is reset."""
@@ -200,13 +219,17 @@ class Server:
         """The (host, port) of each listening socket that it has, by its name in files()."""
         files, found = set(self.files()), {}
         for table in ("tcp", "tcp6"):
-            with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.pid}/net/{table}") as f:
-                next(f)
+            with contextlib.suppress(FileNotFoundError):
                 # they are the first ones; behind them may be tens of thousands in TIME_WAIT
-                for fields in itertools.takewhile(lambda fields: fields[3] == "0A", map(str.split, f)):
-                    if f"socket:[{fields[9]}]" in files:
-                        found[f"socket:[{fields[9]}]"] = host_and_port(fields[1])
+                for s in itertools.takewhile(lambda s: s.state == LISTEN,
+                                             sockets(table=f"/proc/{self.pid}/net/{table}")):
+                    if f"socket:[{s.inode}]" in files:
+                        found[f"socket:[{s.inode}]"] = s.address
         return found
+
+    def wait_listening(self):
+        """Waits until it listens, whether or not its log says so; then self.port is there."""
+        self.port = wait_until(self.listeners, "a listener").popitem()[1][1]
 
     def holdings(self):
         """How many descriptors of each kind it has beside its listeners."""

@@ -11,40 +11,13 @@ import signal
 import socket
 import subprocess
 import threading
-import typing
 
 import harness
-from harness import ECHOC
+from harness import CLOSING, ECHOC, FIN_WAIT1, LAST_ACK
 
 TALKERS = 600  # on one worker: more than the 512 events of a batch
 PAUSE = 0.02  # seconds at most, between two acts: attackers of one machine must not starve what they attack
 TALKER, ATTACKER = "127.0.0.2", "127.0.0.66"
-
-# States of a socket, as linux/tcp_states.h numbers them.
-FIN_WAIT1, TIME_WAIT, LAST_ACK, LISTEN, CLOSING = 4, 6, 9, 10, 11
-
-
-class Row(typing.NamedTuple):
-    """A connection of the kernel."""
-    state: int
-    send_queue: int
-    receive_queue: int
-    inode: str  # "0" of one that has no process (any more)
-    peer: str
-    port: int  # the peer's
-
-
-def sockets(port):
-    """The kernel's connections with this local port, with a process or without, but TIME_WAIT."""
-    found = []
-    with open("/proc/net/tcp") as f:
-        next(f)
-        for fields in map(str.split, f):
-            state = int(fields[3], 16)
-            if fields[1].endswith(f":{port:04X}") and state not in (LISTEN, TIME_WAIT):
-                send, receive = (int(n, 16) for n in fields[4].split(":"))
-                found.append(Row(state, send, receive, fields[9], *harness.host_and_port(fields[2])))
-    return found
 
 
 def holds(row):
@@ -61,7 +34,7 @@ def held(port, source=None):
     The kernel's list is not of one instant: some come and some go while it is read, and one can be there twice.
     Those that two readings have were all there between the two.
     """
-    first, second = ({row[3:]: row for row in sockets(port) if holds(row)} for _ in range(2))
+    first, second = ({row[3:]: row for row in harness.connections(port) if holds(row)} for _ in range(2))
     return [row for key, row in second.items() if key in first and source in (None, row.peer)]
 
 

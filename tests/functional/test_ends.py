@@ -11,10 +11,9 @@ import time
 
 import harness
 import siege
-from harness import ECHOC, Echod, fill
+from harness import ECHOC, FIN_WAIT1, LAST_ACK, Echod, fill
 from test_shim import Shimmed
 
-LAST_ACK = "09"
 SIZE = 200000  # more than a small receive buffer takes, and less than the kernel's send buffer
 
 
@@ -35,7 +34,7 @@ class Unread(harness.Test):
                 contextlib.ExitStack() as stack:
             s = self.client(stack, d)
             s.shutdown(socket.SHUT_WR)
-            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            harness.wait_until(lambda: LAST_ACK in [s.state for s in d.in_kernel()], "our FIN")
             self.assertRefused(d)
             counters = d.counters()
             self.assertEqual((counters["open"], counters["closed_client"]), (1, 0))
@@ -58,7 +57,7 @@ class Unread(harness.Test):
                 # one more is about to be closed, whose place was given away, and one to be refused
                 self.assertLessEqual(len(siege.held(d.port)), most + 2)
             d.wait_open(0)
-            self.assertEqual([held for _, held in d.in_kernel() if held > 0], [])
+            self.assertEqual([s for s in d.in_kernel() if s.send_queue > 0], [])
             for s in clients:
                 with self.assertRaises(ConnectionError):
                     harness.read_to_end(s)
@@ -68,7 +67,7 @@ class Unread(harness.Test):
         conf = "workers = 1\nidle_timeout = 1\nstall_timeout = "
         with Echod(conf=conf + "0\n") as d, contextlib.ExitStack() as stack:
             reads, does_not = self.client(stack, d), self.client(stack, d)
-            harness.wait_until(lambda: len([1 for state, _ in d.in_kernel() if state == "04"]) == 2, "FIN of both")
+            harness.wait_until(lambda: [s.state for s in d.in_kernel()].count(FIN_WAIT1) == 2, "FIN of both")
             self.assertEqual(d.counters()["open"], 2)
             self.assertEqual(harness.read_to_end(reads), bytes(SIZE))
             d.wait_counter("closed_idle_timeout", 1)
@@ -83,7 +82,7 @@ class Unread(harness.Test):
         with Echod("-o", "workers=1", "-o", "stall_timeout=0") as d, contextlib.ExitStack() as stack:
             s = self.client(stack, d)
             s.shutdown(socket.SHUT_WR)
-            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            harness.wait_until(lambda: LAST_ACK in [s.state for s in d.in_kernel()], "our FIN")
             harness.reset(s)
             self.assertEqual(d.wait_open(0) and d.counters()["closed_error"], 1)
 
@@ -92,12 +91,11 @@ class Unread(harness.Test):
         with Echod("-o", "workers=1", "-o", "shutdown_timeout=1") as d, contextlib.ExitStack() as stack:
             s = self.client(stack, d)
             s.shutdown(socket.SHUT_WR)
-            harness.wait_until(lambda: LAST_ACK in [state for state, _ in d.in_kernel()], "our FIN")
+            harness.wait_until(lambda: LAST_ACK in [s.state for s in d.in_kernel()], "our FIN")
             d.signal(signal.SIGTERM)
             self.assertEqual(d.wait_exit(), 0)
             d.wait_log("closed_shutdown=1")
             self.assertEqual(harness.read_to_end(s), bytes(SIZE))
-
 
 class Again(harness.Test):
     def test_at_once(self):
@@ -109,7 +107,6 @@ class Again(harness.Test):
                     self.assertEchoes(s)
                     s.shutdown(socket.SHUT_WR)
                     self.assertEnds(s)
-
 
 class Busy(harness.Test):
     """A worker whose batches are always full."""
@@ -164,7 +161,6 @@ class Busy(harness.Test):
             load.kill()
             d.wait_open(0)
 
-
 class Stop(harness.Test):
     def test_streams_go_on(self):
         """streams that go on get the echo of what had arrived, then a FIN, long before shutdown_timeout [F37 P15]"""
@@ -188,7 +184,6 @@ class Stop(harness.Test):
             self.assertEqual(d.wait_exit(), 0)
             self.assertIn(f"echoed={received} ", d.log())
 
-
 class Splice(harness.Test):
     @harness.needs_strace
     def test_refused(self):
@@ -203,7 +198,6 @@ class Splice(harness.Test):
                         self.assertTrue(harness.echo(s, data) == data)
                 self.assertEqual(d.log().count("splice(2) is refused"), 1)
                 self.assertEqual(d.counters()["closed_error"], 0)
-
 
 if __name__ == "__main__":
     harness.main()

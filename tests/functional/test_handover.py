@@ -594,7 +594,7 @@ class Memory(HandOver):
             c.send(200000)  # which the daemon's kernel takes, but not the client's
             if finish:
                 c.s.shutdown(socket.SHUT_WR)
-            harness.wait_until(lambda: {"04", "09"} & {state for state, _ in d.in_kernel()}, "our FIN")
+            harness.wait_until(lambda: {harness.FIN_WAIT1, harness.LAST_ACK} & {s.state for s in d.in_kernel()}, "our FIN")
             m.abort()
             first, = State(m).records
             self.assertGreater(first.stalled, 1)

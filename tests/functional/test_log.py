@@ -16,35 +16,40 @@ import harness
 from harness import ECHOD, Echod
 
 
+class Unlogged(harness.Server):
+    """A daemon whose log somebody else reads, or nobody; a context that kills it."""
+
+    def __init__(self, *args, **popen):
+        self.process = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", *args], **popen)
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        try:
+            self.wait_listening()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
 class Log(harness.Test):
     def test_levels(self):
         """each level shows itself and what is graver"""
         for level, shown in (("error", ""), ("warning", "W"), ("info", "WI"), ("debug", "WID")):
             with Echod("-o", f"log_level={level}", "-o", "max_connections=1", wait=False,
                        expect=[harness.REFUSED], listen="127.0.0.1:0") as d:
-                port = harness.wait_until(lambda: self.port_of(d), "its port")
-                with d.connect(port):
-                    self.assertRefused(d, port=port)
+                d.wait_listening()
+                with d.connect():
+                    self.assertRefused(d)
                 d.stop()
                 log = d.log()
                 self.assertEqual("refused a connection" in log, "W" in shown)
                 self.assertEqual("listening on" in log, "I" in shown)
                 self.assertEqual("debug: " in log, "D" in shown)
-
-    def port_of(self, daemon):
-        """The port it listens on, by the inode of a socket of its own."""
-        inodes = set()
-        for fd in os.listdir(f"/proc/{daemon.pid}/fd"):
-            try:
-                inodes.add(os.readlink(f"/proc/{daemon.pid}/fd/{fd}"))
-            except FileNotFoundError:
-                pass
-        with open(f"/proc/{daemon.pid}/net/tcp") as f:
-            for line in f.readlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                    return int(fields[1].split(":")[1], 16)
-        return None
 
     def test_no_line_per_connection(self):
         """10,000 connections, half of them reset, and not a line for them [F34]"""
@@ -65,29 +70,31 @@ class Log(harness.Test):
             self.assertRegex(d.log(), "^echod: listening")
 
 
-class BlockedLog(harness.Test):
+class Test(harness.Test):
+    def assertEchoesMany(self, daemon, n):
+        """It echoes one connection after the other."""
+        for i in range(n):
+            with daemon.connect() as s:
+                self.assertEchoes(s, b"%d" % i)
+
+    def assertStops(self, daemon):
+        daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(daemon.process.wait(harness.DEADLINE), 0)
+
+
+class BlockedLog(Test):
     """Whatever stderr is, nobody reading it must not hold up anyone. [F51]"""
 
     def check(self, stderr, fill_it=None, **options):
         """Runs a daemon that logs at each connection into stderr that takes no more, or soon will."""
-        p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
-                              "workers=1", "-o", "log_level=debug"], stdin=subprocess.DEVNULL,
-                             stderr=stderr, **options)
-        try:
-            daemon = Reader(p)
-            port = harness.wait_until(lambda: Log.port_of(self, daemon), "its port")
+        with Unlogged("-o", "workers=1", "-o", "log_level=debug", stdin=subprocess.DEVNULL, stderr=stderr,
+                      **options) as d:
             if fill_it:
                 fill_it()
-            for i in range(2000):
-                with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
-                    self.assertEchoes(s, b"%d" % i)
+            self.assertEchoesMany(d, 2000)
             if not fill_it:
-                self.wait_blocked(daemon)
-            p.send_signal(signal.SIGTERM)
-            self.assertEqual(p.wait(harness.DEADLINE), 0)
-        finally:
-            p.kill()
-            p.wait()
+                self.wait_blocked(d)
+            self.assertStops(d)
 
     def wait_blocked(self, daemon):
         """Waits until the thread that writes sleeps, and not because there is nothing to write."""
@@ -161,72 +168,40 @@ class BlockedLog(harness.Test):
 
     def test_closed(self):
         """no stderr at all: the log goes nowhere, and above all not into a connection"""
-        p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
-                              "log_level=debug"], preexec_fn=lambda: os.closerange(0, 3))
-        try:
-            port = harness.wait_until(lambda: Log.port_of(self, Reader(p)), "its port")
-            for i in range(100):
-                with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
-                    self.assertEchoes(s, b"%d" % i)
-            p.send_signal(signal.SIGTERM)
-            self.assertEqual(p.wait(harness.DEADLINE), 0)
-        finally:
-            p.kill()
-            p.wait()
+        with Unlogged("-o", "log_level=debug", preexec_fn=lambda: os.closerange(0, 3)) as d:
+            self.assertEchoesMany(d, 100)
+            self.assertStops(d)
 
 
-class File(harness.Test):
+class File(Test):
     """A file, to which a thread of its own writes."""
 
     def test_thread(self):
         """it is confined as workers are, and has written all when the daemon ends"""
-        with tempfile.TemporaryFile("a+") as log:
-            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0"],
-                                 stdin=subprocess.DEVNULL, stderr=log)
-            try:
-                d = Reader(p)
-                tid = d.wait_thread("log")
-                harness.wait_until(lambda: Log.port_of(self, d), "its port")
-                if not backdoor.built_without():
-                    harness.wait_until(lambda: d.status("Seccomp", tid) == 2, "its filter")
-                p.send_signal(signal.SIGTERM)
-                self.assertEqual(p.wait(harness.DEADLINE), 0)
-                log.seek(0)
-                said = harness.AS_ROOT.sub("", log.read()).removeprefix("echod: warning: ")
-                self.assertRegex(said, r"\Aechod: listening on [^\0]*\nechod: stopped, counters: .*\n\Z")
-            finally:
-                p.kill()
-                p.wait()
+        with tempfile.TemporaryFile("a+") as log, Unlogged(stdin=subprocess.DEVNULL, stderr=log) as d:
+            tid = d.wait_thread("log")
+            if not backdoor.built_without():
+                harness.wait_until(lambda: d.status("Seccomp", tid) == 2, "its filter")
+            self.assertStops(d)
+            log.seek(0)
+            said = harness.AS_ROOT.sub("", log.read()).removeprefix("echod: warning: ")
+            self.assertRegex(said, r"\Aechod: listening on [^\0]*\nechod: stopped, counters: .*\n\Z")
 
     def test_at_its_limit(self):
         """a log at the limit of file sizes loses lines, which are counted and told; the daemon serves"""
-        with tempfile.TemporaryFile("a+") as log:
-            p = subprocess.Popen([ECHOD, "-c", "/dev/null", "-o", "listen=127.0.0.1:0", "-o",
-                                  "log_level=debug"], stdin=subprocess.DEVNULL, stderr=log,
-                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
-            try:
-                port = harness.wait_until(lambda: Log.port_of(self, Reader(p)), "its port")
-                for i in range(100):
-                    with socket.create_connection(("127.0.0.1", port), harness.DEADLINE) as s:
-                        self.assertEchoes(s, b"%d" % i)
-                self.assertEqual(os.fstat(log.fileno()).st_size, 4096)
-                os.ftruncate(log.fileno(), 0)  # as who rotates it by a copy
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        with tempfile.TemporaryFile("a+") as log, Unlogged("-o", "log_level=debug", stdin=subprocess.DEVNULL,
+                                                           stderr=log, preexec_fn=limit) as d:
+            self.assertEchoesMany(d, 100)
+            self.assertEqual(os.fstat(log.fileno()).st_size, 4096)
+            os.ftruncate(log.fileno(), 0)  # as who rotates it by a copy
 
-                def told():
-                    p.send_signal(signal.SIGUSR1)
-                    log.seek(0)
-                    return re.match(r"echod: warning: \d+ log lines lost: ", log.read())
-                harness.wait_until(told, "the number of lost lines")
-                p.send_signal(signal.SIGTERM)
-                self.assertEqual(p.wait(harness.DEADLINE), 0)
-            finally:
-                p.kill()
-                p.wait()
-
-
-class Reader(harness.Server):
-    def __init__(self, process):
-        self.pid = process.pid
+            def told():
+                d.process.send_signal(signal.SIGUSR1)
+                log.seek(0)
+                return re.match(r"echod: warning: \d+ log lines lost: ", log.read())
+            harness.wait_until(told, "the number of lost lines")
+            self.assertStops(d)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from harness import Echod, many
 # For all the ports of all the sources: 30,000.
 SHORT_CONNECTIONS = int(os.environ.get("SHORT_CONNECTIONS", 5000))
 
-TIME_WAIT = "06"
-
 
 @unittest.skipUnless(os.environ.get("ECHOD_NAMESPACE"), "no network namespace for us here")
 class Network(harness.Test):
@@ -35,11 +33,10 @@ class Network(harness.Test):
         with open(path, "w") as f:
             f.write(text)
 
-    def states(self, port, end=1):
-        """The states of all IPv4 sockets with that local port, or with end=2 remote port."""
-        with open("/proc/self/net/tcp") as f:
-            rows = [line.split() for line in f.readlines()[1:]]
-        return [r[3] for r in rows if harness.host_and_port(r[end])[1] == port]
+    def states(self, port):
+        """The states of all IPv4 sockets with that local port, and of those with that remote port."""
+        rows = list(harness.sockets())
+        return [r.state for r in rows if r.address[1] == port], [r.state for r in rows if r.peer_port == port]
 
     def overflows(self):
         """How often a listener's queue was too full, as the kernel counts it."""
@@ -88,14 +85,15 @@ class TimeWait(Network):
                     s.sendall(b"%d" % i)
                     self.assertEqual(s.recv(10), b"%d" % i)
             d.wait_open(0)
-            self.assertNotIn(TIME_WAIT, self.states(7))
-            self.assertGreater(self.states(7, end=2).count(TIME_WAIT), SHORT_CONNECTIONS // 2)
+            ours, theirs = self.states(7)
+            self.assertNotIn(harness.TIME_WAIT, ours)
+            self.assertGreater(theirs.count(harness.TIME_WAIT), SHORT_CONNECTIONS // 2)
             with d.connect(source="127.0.2.1") as s:
                 self.assertEchoes(s)
                 d.signal(signal.SIGTERM)
                 self.assertEnds(s)  # this time it ends first
             d.wait_exit()
-            self.assertIn(TIME_WAIT, self.states(7))
+            self.assertIn(harness.TIME_WAIT, self.states(7)[0])
         with Echod(listen="127.0.0.1:7") as d:
             self.assertServes(d, source="127.0.2.1")
 
