@@ -416,6 +416,17 @@ def is_alive(s):
         return False
 
 
+@contextlib.contextmanager
+def serving(unit, files=None):
+    """A machine with a unit that serves a client: the machine, and the client's socket."""
+    with Machine(files) as m:
+        m.systemctl("start", unit)
+        with m.connect() as s:
+            if not is_alive(s):
+                raise AssertionError("a new connection is not echoed")
+            yield m, s
+
+
 def result(load):
     """What a started "echoc load --json" found, at its end."""
     output, complaint = load.communicate(timeout=DEADLINE)

@@ -115,13 +115,10 @@ class Restart(machine.Test):
 
     def test_socket_unit(self):
         """a restart of the socket unit drops nobody either"""
-        with Machine() as m:
-            m.systemctl("start", "echod-sealed")
-            with m.connect() as s:
-                self.assertTrue(machine.is_alive(s))
-                m.systemctl("restart", "echod.socket")
-                self.assertTrue(machine.is_alive(s))
-                self.assertEchoes(m)
+        with machine.serving("echod-sealed") as (m, s):
+            m.systemctl("restart", "echod.socket")
+            self.assertTrue(machine.is_alive(s))
+            self.assertEchoes(m)
 
 
 class Bus(machine.Test):
@@ -147,32 +144,27 @@ class Bus(machine.Test):
 
     def test_no_answer(self):
         """a bus that never answers delays a stop, but neither the service manager nor clients lose patience"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                self.assertTrue(machine.is_alive(s))
-                m.signal("dbus", "STOP")
-                stop = m.start("systemctl", "stop", "echod")
-                m.wait_show("echod", "SubState", "stop-sigterm")
-                self.assertTrue(machine.is_alive(s))
-                self.assertEnds(s)
+        with machine.serving("echod") as (m, s):
+            m.signal("dbus", "STOP")
+            stop = m.start("systemctl", "stop", "echod")
+            m.wait_show("echod", "SubState", "stop-sigterm")
+            self.assertTrue(machine.is_alive(s))
+            self.assertEnds(s)
+            s.close()
             self.assertEqual(stop.communicate(timeout=harness.DEADLINE)[0], "")
             self.assertEqual(m.show("echod", "Result"), "success")
             self.assertRegex("\n".join(m.complaints()), "cannot ask .* whether this is a restart: Connection timed out")
 
     def test_reexecution(self):
         """a manager that is executed anew in the middle of a restart answers after that"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                self.assertTrue(machine.is_alive(s))
-                m.signal("dbus", "STOP")
-                m.systemctl("--no-block", "restart", "echod")
-                m.wait_show("echod", "SubState", "stop-sigterm")
-                m.systemctl("daemon-reexec")
-                m.signal("dbus", "CONT")
-                m.wait_show("echod", "SubState", "running")
-                self.assertTrue(machine.is_alive(s))
+        with machine.serving("echod") as (m, s):
+            m.signal("dbus", "STOP")
+            m.systemctl("--no-block", "restart", "echod")
+            m.wait_show("echod", "SubState", "stop-sigterm")
+            m.systemctl("daemon-reexec")
+            m.signal("dbus", "CONT")
+            m.wait_show("echod", "SubState", "running")
+            self.assertTrue(machine.is_alive(s))
 
     def test_no_store(self):
         """that a unit has no store is reported when it starts, once"""
@@ -283,13 +275,11 @@ class Versions(machine.Test):
 class Stop(machine.Test):
     def test_stop(self):
         """a stop says goodbye to all, and leaves nothing in the store"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                self.assertTrue(machine.is_alive(s))
-                self.assertNotEqual(m.show("echod", "NFileDescriptorStore"), "0")
-                stop = m.start("systemctl", "stop", "echod")
-                self.assertEnds(s)
+        with machine.serving("echod") as (m, s):
+            self.assertNotEqual(m.show("echod", "NFileDescriptorStore"), "0")
+            stop = m.start("systemctl", "stop", "echod")
+            self.assertEnds(s)
+            s.close()
             self.assertEqual(stop.communicate(timeout=harness.DEADLINE)[0], "")
             self.assertEqual(m.show("echod", "NFileDescriptorStore"), "0")
             self.assertRefuses(m)
@@ -298,12 +288,10 @@ class Stop(machine.Test):
 
     def test_switched_off(self):
         """without hand_over a restart says goodbye to all"""
-        with Machine({CONF: "hand_over = false\n"}) as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                self.assertTrue(machine.is_alive(s))
-                restart = m.start("systemctl", "restart", "echod")
-                self.assertEnds(s)
+        with machine.serving("echod", {CONF: "hand_over = false\n"}) as (m, s):
+            restart = m.start("systemctl", "restart", "echod")
+            self.assertEnds(s)
+            s.close()
             self.assertEqual(restart.communicate(timeout=harness.DEADLINE)[0], "")
             self.assertEchoes(m)
 
