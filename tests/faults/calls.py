@@ -16,6 +16,8 @@ echod makes the call, for strace does not let the kernel do what the answer says
 What asserts guard, as EBADF of epoll_wait(2), says that the program itself is wrong.
 """
 
+import os
+
 CALLS = {
     "accept4": "EAGAIN ECONNABORTED EFAULT EHOSTDOWN EHOSTUNREACH EINTR EINVAL EMFILE ENETDOWN ENETUNREACH ENFILE "
                "ENOBUFS ENOMEM ENONET ENOPROTOOPT ENOSR EOPNOTSUPP EPERM EPROTO EPROTONOSUPPORT ESOCKTNOSUPPORT "
@@ -73,10 +75,12 @@ WITHOUT_ERRORS = """
     access arch_prctl brk clock_nanosleep close execve exit exit_group fstat futex getegid geteuid getgid getpid gettid
     getuid madvise prctl rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_yield set_robust_list set_tid_address
     tgkill uname pread64 restart_syscall kill nanosleep dup3 dup2 fadvise64 gettimeofday clock_gettime
+    geteuid32 getuid32 getgid32 getegid32 fstat64 stat64 statx fadvise64_64 clock_gettime64 futex_time64 set_thread_area
+    clock_nanosleep_time64 ugetrlimit
 """.split()
 
 # By which memory comes and goes; they fail together.
-MEMORY = "brk,mmap,mprotect"
+MEMORY = "brk,mmap,mprotect" if os.uname().machine == "x86_64" else "brk,mmap2,mprotect"
 
 # An error of these may cost the connection on which it is made, and only that.
 COSTLY = {"epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto", "shutdown",
@@ -84,3 +88,11 @@ COSTLY = {"epoll_ctl", "malloc", "mmap", "mprotect", "read", "recvfrom", "sendto
 
 # Of these an error may cost a line of the log.
 LOGGING = {"sendto", "write"}
+
+# What i386 calls them, where a file's size or a user's number had fewer bits once.
+ALIASES = {
+    "_llseek": "lseek", "fcntl64": "fcntl", "mmap2": "mmap", "recv": "recvfrom", "send": "sendto",
+}
+CALLS |= {alias: CALLS[name] for alias, name in ALIASES.items()}
+COSTLY |= {alias for alias, name in ALIASES.items() if name in COSTLY}
+LOGGING |= {alias for alias, name in ALIASES.items() if name in LOGGING}

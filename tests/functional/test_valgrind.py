@@ -157,7 +157,9 @@ class Lives(harness.Test):
 
     @harness.needs("valgrind", "gcc")
     def test_threads(self):
-        """helgrind: whoever touches what threads share does it after the other, or as an atomic"""
+        """helgrind: threads touch what they share one after the other, or as an atomic"""
+        if os.uname().machine != "x86_64":
+            self.skipTest("helgrind takes atomics of 64 bits for races where a word has 32")
         with tempfile.TemporaryDirectory(prefix="echod-test-") as directory:
             shim = os.path.join(directory, "order.so")
             subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", shim,

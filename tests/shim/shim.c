@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define REAL(function) ((__typeof__(&function))dlsym(RTLD_NEXT, #function))
@@ -171,9 +172,10 @@ int close(int fd)
 	return r;
 }
 
+/* By prlimit(2), as where a limit has 32 bits this is getrlimit64(3) by another name. */
 int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 {
-	int r = REAL(getrlimit)(resource, limit);
+	int r = (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
 	unsigned most = setting("SHIM_NOFILE");
 
 	if (r == 0 && resource == RLIMIT_NOFILE && most > 0)

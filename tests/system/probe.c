@@ -112,11 +112,14 @@ static struct sockaddr_in of_machine(void)
 	};
 }
 
+/* Where packets are dropped on their way it is not told so. */
 static int connect_out(void)
 {
 	struct sockaddr_in to = of_machine();
+	struct timeval patience = { .tv_sec = 1 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	return fd < 0 ? errno : outcome(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 }
 
