@@ -105,10 +105,6 @@ class Timeouts(harness.Test):
                     self.assertEqual(harness.read_exactly(s, 5), b"hello")
 
 
-class Late(Exception):
-    """A machine that is too busy kept the test from what it had to do in time."""
-
-
 class Clock(harness.Test):
     """Started when the milliseconds of its machine's clock are about to need one bit more."""
 
@@ -119,23 +115,16 @@ class Clock(harness.Test):
         """timeouts are in time where 31 and 32 bits of milliseconds end [F40]"""
         for bits in (31, 32):
             with self.subTest(bits=bits):
-                early = 3  # seconds, for the start
-                while not self.check((1 << bits) / 1000, early):
-                    early *= 2
+                early = (3, 6, 12, 24)  # seconds, for the start
+                self.assertTrue(any(self.check((1 << bits) / 1000, e) for e in early), "always too late")
 
     def talk(self, s, clock):
-        """Echoes on the client that is to be kept; raises Late if it has had no chance to be active."""
-        silent = clock() - self.talked
-        try:
-            self.assertEchoes(s)
-        except (AssertionError, ConnectionError):
-            if silent > 1.5:
-                raise Late from None
-            raise
+        """Echoes on the client that is to be kept."""
+        self.assertEchoes(s)
         self.talked = clock()
 
     def check(self, wrap, early):
-        """Returns False if the start took too long, or the test stood still."""
+        """Returns False if the start took too long, or the test stood still for nearly a timeout."""
         offset = int(wrap - time.clock_gettime(time.CLOCK_MONOTONIC)) - early
         unshare = ("unshare", "-rT", "--monotonic", str(offset), "--boottime", str(offset))
         with Echod(*self.OPTIONS, prefix=unshare, wait=False) as d:
@@ -147,13 +136,15 @@ class Clock(harness.Test):
             if os.readlink(f"/proc/{d.pid}/ns/time") == os.readlink("/proc/self/ns/time"):
                 self.skipTest("a program that is started stays in the time of its parent here")
             clock = lambda: time.clock_gettime(time.CLOCK_MONOTONIC) + offset
+            self.talked = clock()
             try:
                 return clock() < wrap - 1 and self.check_timeouts(d, clock, wrap)
-            except Late:
+            except (AssertionError, OSError):
+                if clock() - self.talked < 1.5:
+                    raise
                 return False
 
     def check_timeouts(self, d, clock, wrap):
-        self.talked = clock()
         with d.connect() as active:
             while clock() < wrap - 1:
                 self.talk(active, clock)
