@@ -27,6 +27,11 @@ STYLE = """
   .path { fill: none; stroke: #0969da; stroke-width: 2.5 }
   .head { fill: #818b98 }
   .strong { fill: #0969da }
+  .poll { fill: none; stroke: #cf222e; stroke-width: 2.5 }
+  .select { fill: none; stroke: #bc4c00; stroke-width: 2.5 }
+  .path-name { fill: #0969da }
+  .poll-name { fill: #cf222e }
+  .select-name { fill: #bc4c00 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc }
     .small { fill: #9198a1 }
@@ -36,6 +41,11 @@ STYLE = """
     .path { stroke: #4493f8 }
     .head { fill: #656c76 }
     .strong { fill: #4493f8 }
+    .poll { stroke: #f85149 }
+    .select { stroke: #db6d28 }
+    .path-name { fill: #4493f8 }
+    .poll-name { fill: #f85149 }
+    .select-name { fill: #db6d28 }
   }
 """
 

@@ -13,15 +13,18 @@ distance of the lowest and the highest.
 """
 
 import argparse
+import math
 import os
 import re
 import statistics
-import subprocess
 import sys
 
 from measure import (CPUS, DOCS, LOAD_CPUS, SERVER_CPU, Refused, cpu_seconds, harness, idle, load,
                      machine, on, own_memory, publish, system_calls, table, tell)
 import models
+
+sys.path.append(DOCS)
+import draw  # noqa: E402
 
 SPEAKERS = 50
 SIZE = 64  # bytes of a message
@@ -166,26 +169,53 @@ def tables(results, notes, connections):
         yield f"{name}, {reason}."
 
 
-def plot(results, connections, metric, title, path):
-    """Draws the growth, one line for each server, both axes logarithmic."""
-    servers = measured(results)
-    xtics = ", ".join(f"'{n:,}' {n}" for n in connections)
-    script = [
-        "set terminal svg size 900,520 font 'sans,14' background 'white' noenhanced",
-        f"set output '{path}'", f"set title '{title}'", "set xlabel 'connections'",
-        f"set xrange [{min(connections) / 1.3}:{max(connections) * 1.3}]",
-        f"set xtics rotate by -30 ({xtics})",
-        "set logscale xy", "set grid", "set key outside right", "set linetype 9 linecolor '#a0522d'"]
-    for i, s in enumerate(servers):
-        script.append(f"$data{i} << EOD")
-        for n in connections:
-            seen = values(results.get((s, n)), metric)
-            if seen:
-                script.append(f"{n} {statistics.median(seen)}")
-        script.append("EOD")
-    script.append("plot " + ", ".join(f"$data{i} with linespoints linewidth 2 title '{s}'"
-                                      for i, s in enumerate(servers)))
-    subprocess.run(["gnuplot"], input="\n".join(script), text=True, check=True)
+def figures(text, title):
+    """A published table: {server: {connections: figure}}."""
+    head, _, *rows = (line.strip("| ").split("|") for line in
+                      re.search(rf"^\| {re.escape(title)} .*?(?=\n\n|\Z)", text, re.M | re.S).group().splitlines())
+    counts = [int(n.replace(",", "")) for n in head[1:]]
+    return {name.strip(): {n: float(cell.split()[0].replace(",", "")) for n, cell in zip(counts, cells)
+                           if cell.split()[0][0].isdigit()} for name, *cells in rows}
+
+
+# Lines in colour, from the front; the others are grey.
+COLOURS = {"echod, 1 worker": "path", "poll": "poll", "select": "select"}
+LEFT, TOP, WIDTH, HEIGHT = 80, 76, 560, 330
+
+
+def plot(text, title, path):
+    """Draws the growth of a published table, both axes logarithmic."""
+    table = figures(text, title)
+    most = max(table["poll"])
+    ratio = table["poll"][most] / table["echod, 1 worker"][most]
+    counts = sorted(table["echod, 1 worker"])
+    low, high = math.log10(counts[0]), math.log10(counts[-1])
+    seen = [math.log10(v) for row in table.values() for v in row.values()]
+    bottom, top = min(seen) - 0.1, max(seen) + 0.1
+    x = lambda n: LEFT + WIDTH * (math.log10(n) - low) / (high - low)
+    y = lambda v: TOP + HEIGHT * (top - math.log10(v)) / (top - bottom)
+    picture = draw.Picture(title, LEFT + WIDTH + 230, TOP + HEIGHT + 60)
+    picture.text(20, 26, f"With {most:,} connections poll takes {ratio:.0f} times the CPU of epoll, and select refuses them",
+                 "name", "start")
+    picture.text(20, 48, f"{title}; lower is better", "small", "start")
+    for decade in range(math.ceil(bottom), math.floor(top) + 1):
+        picture.arrows.append(f'<path class="line" opacity=".4" d="M{LEFT},{y(10**decade):g} h{WIDTH}"/>')
+        picture.text(LEFT - 8, y(10**decade) + 4, f"{10**decade:,} µs", "small", "end")
+    for n in counts:
+        picture.text(x(n), TOP + HEIGHT + 22, f"{n:,}", "small")
+    picture.text(LEFT + WIDTH / 2, TOP + HEIGHT + 44, "connections, of which 50 speak", "small")
+    for name, row in sorted(table.items(), key=lambda item: list(COLOURS)[::-1].index(item[0]) if item[0] in COLOURS else -1):
+        points = " L".join(f"{x(n):.1f},{y(v):.1f}" for n, v in sorted(row.items()))
+        picture.boxes.append(f'<path class="{COLOURS.get(name, "line")}" d="M{points}"/>')
+        end = max(row)
+        if name in COLOURS and end == most:
+            picture.text(x(end) + 8, y(row[end]) + 5, name, COLOURS[name] + "-name", "start")
+        elif name in COLOURS:
+            picture.text(x(end), y(row[end]) - 10, name, COLOURS[name] + "-name")
+    picture.text(x(counts[-1]) + 8, y(max(row[most] for name, row in table.items() if most in row and name != "poll")) - 14,
+                 "epoll, io_uring, threads", "small", "start")
+    with open(path, "w") as f:
+        f.write(picture.svg())
 
 
 def arguments():
@@ -193,6 +223,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="a minute, for a first look")
     parser.add_argument("--publish", action="store_true",
                         help="put the tables into docs/comparison.md, and the pictures beside it")
+    parser.add_argument("--redraw", action="store_true", help="only draw the pictures of docs/comparison.md again")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--seconds", type=float,
                         help="of the load at saturation; the planned one lasts twice as long")
@@ -206,8 +237,18 @@ def arguments():
     return options
 
 
+def draw_all(text, folder):
+    for metric, name in (("cost", "cost-saturated"), ("planned_cost", "cost-planned")):
+        path = os.path.join(folder, f"{name}.svg")
+        plot(text, next(t for m, t, _ in METRICS if m == metric), path)
+        print(f"\n{path}")
+
+
 def main():
     options = arguments()
+    if options.redraw:
+        with open(os.path.join(DOCS, "comparison.md")) as f:
+            return draw_all(f.read(), DOCS)
     limit = harness.raise_descriptor_limit()
     if max(options.connections) > limit - 100:
         print(f"only {limit} descriptors: fewer connections", file=sys.stderr)
@@ -219,12 +260,7 @@ def main():
     print(text)
     if options.publish:
         publish("comparison.md", "./dev compare", text)
-    folder = DOCS if options.publish else harness.BUILDDIR
-    for metric, name in (("cost", "cost-saturated"), ("planned_cost", "cost-planned")):
-        title = next(t for m, t, _ in METRICS if m == metric)
-        path = os.path.join(folder, f"{name}.svg")
-        plot(results, options.connections, metric, title, path)
-        print(f"\n{path}")
+    draw_all(text, DOCS if options.publish else harness.BUILDDIR)
 
 
 if __name__ == "__main__":
