@@ -14,18 +14,6 @@
 #include "supervisor/server.h"
 #include "systemd/notify.h"
 
-static int serve(const struct conf *conf, const struct cmdline *cmdline)
-{
-	struct server *server;
-	int status = server_start(&server, conf, &cmdline->options);
-
-	if (status != 0)
-		return status;
-	status = server_run(server);
-	server_free(server);
-	return status;
-}
-
 /* What the machine lacks now is no fault of the file, and may be there at another try. */
 static int status_of(int error)
 {
@@ -59,7 +47,8 @@ static int act(const struct cmdline *cmdline)
 		conf_print(&conf, stdout);
 		return cmdline_end_output();
 	default:
-		return serve(&conf, cmdline);
+		r = server_start(&conf, &cmdline->options);
+		return r ? r : server_run();
 	}
 }
 

@@ -41,7 +41,7 @@ unit_tests = \
 	tests/unit/loop \
 	tests/unit/option \
 	tests/unit/poller \
-	tests/unit/pulse \
+	tests/unit/watchdog \
 	tests/unit/refusals \
 	tests/unit/server \
 	tests/unit/state \
@@ -65,7 +65,7 @@ tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_loop_SOURCES = tests/unit/loop.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
-tests_unit_pulse_SOURCES = tests/unit/pulse.c $(unit_helper)
+tests_unit_watchdog_SOURCES = tests/unit/watchdog.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)

@@ -58,7 +58,7 @@ static void schedule(struct repair *r)
 {
 	int64_t now = clock_ms();
 
-	if (r->last == 0 || now > r->last + 2 * r->delay)
+	if (now > r->last + 2 * r->delay)
 		r->delay = DELAY_MS;
 	else
 		r->delay = 2 * r->delay < DELAY_MAX_MS ? 2 * r->delay : DELAY_MAX_MS;
@@ -66,38 +66,23 @@ static void schedule(struct repair *r)
 	r->next = now + r->delay;
 }
 
-static void log_refusal(const struct listeners *set, struct repair_failure failure)
+static void log_refusal(const struct listeners *set, int fd, int error)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->at[i].fd == failure.fd)
-			log_failure(&set->at[i], strerrordesc_np(failure.error),
+		if (set->at[i].fd == fd)
+			log_failure(&set->at[i], strerrordesc_np(error),
 				    "clients wait in its queue, trying again soon");
 }
 
-bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf,
-		struct repair_failure failure)
+bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf, int fd, int error)
 {
 	bool lost = lose_ended(set, conf), recovered = false;
-	bool again = failure.error && !lost;
+	bool again = error && !lost;
 
 	if (again)
-		log_refusal(set, failure);
-	r->next = 0;
+		log_refusal(set, fd, error);
+	r->next = INT64_MAX;
 	if (recover(set, conf, &recovered) || again)
 		schedule(r);
-	return lost || recovered || !failure.error;
-}
-
-void repair_soon(struct repair *r, int in_ms)
-{
-	r->next = clock_ms() + in_ms;
-}
-
-int repair_wait(const struct repair *r)
-{
-	int64_t left = r->next - clock_ms();
-
-	if (r->next == 0)
-		return -1;
-	return left > 0 ? (int)left : 0;
+	return lost || recovered || !error;
 }

@@ -15,32 +15,21 @@
 
 #include "listen/listen.h"
 
-/* When the acceptor has not taken over what the last repair gave it. */
+/* How long to wait for an acceptor that has not taken over yet what the last repair gave it. */
 #define REPAIR_SOON_MS 100
 
-/* All zero at first: nothing has failed. */
 struct repair {
-	int64_t next; /* ms: when to try again; 0: never */
-	int64_t last; /* ms: when something failed last */
+	int64_t next; /* ms of the clock: repair_run() is due; INT64_MAX: nothing has failed */
+	int64_t last; /* ms: when something failed last, or 0 */
 	int64_t delay;
 };
 
-/* The listener with this descriptor failed with this errno; or 0 and 0, to try again. */
-struct repair_failure {
-	int fd, error;
-};
-
 /*
- * Does what can be done, and logs it.  True if the set has changed, or is to be
- * given to the acceptor again.
+ * The listener with this descriptor has failed with this errno; or 0, to try
+ * again.  Does what can be done, and logs it.  True if the set has changed, or is
+ * to be given to the acceptor again.
  */
-bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf,
-		struct repair_failure failure);
-
-/* Has it called again in so many milliseconds, if there is something to look at. */
-void repair_soon(struct repair *r, int in_ms);
-
-/* In how many milliseconds to call it again, or -1. */
-int repair_wait(const struct repair *r);
+bool repair_run(struct repair *r, struct listeners *set, const struct conf *conf, int fd,
+		int error);
 
 #endif

@@ -59,7 +59,7 @@
 
 struct server {
 	struct conf conf;
-	const struct conf_source *source;
+	struct conf_source source;
 	uint32_t descriptors; /* how many we may have */
 	int signal_fd;
 	struct listeners listeners;
@@ -67,6 +67,8 @@ struct server {
 	struct reactor reactor;
 	struct watch watch;
 };
+
+static struct server server; /* not on main's stack, which may be small, see thread.c */
 
 static int exit_status(int error)
 {
@@ -151,16 +153,13 @@ static void adopt_configuration(struct server *s, const struct conf *next,
 
 static void say_ready(struct server *s, const char *remark)
 {
-	char text[128];
-
-	s->watch.pulse.remark = remark;
-	notify_ready(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+	notify_ready(watchdog_status(&s->watch.watchdog, &s->reactor, remark));
 }
 
 /* Reads the next configuration.  0, or -errno and problems. */
 static int load_again(struct server *s, struct conf *next, struct problems *problems)
 {
-	struct conf_source source = *s->source;
+	struct conf_source source = s->source;
 
 	problems_init(problems);
 	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
@@ -176,20 +175,18 @@ static int load_again(struct server *s, struct conf *next, struct problems *prob
 /* Sees to listeners that have failed, if there are any. */
 static void repair(struct server *s)
 {
-	struct repair_failure failure;
-	char text[128];
+	int fd = -1, error = acceptor_failure(&s->reactor.acceptor, &fd);
 
-	failure.error = acceptor_failure(&s->reactor.acceptor, &failure.fd);
-	if (!failure.error && repair_wait(&s->repair) != 0)
+	if (!error && clock_ms() < s->repair.next)
 		return;
 	if (!acceptor_is_settled(&s->reactor.acceptor)) { /* it would make us wait */
-		repair_soon(&s->repair, REPAIR_SOON_MS);
+		s->repair.next = clock_ms() + REPAIR_SOON_MS;
 		return;
 	}
-	if (repair_run(&s->repair, &s->listeners, &s->conf, failure))
+	if (repair_run(&s->repair, &s->listeners, &s->conf, fd, error))
 		set_listeners(s);
-	s->watch.pulse.remark = listen_remark(&s->listeners);
-	notify_status(pulse_status(&s->watch.pulse, &s->reactor, text, sizeof(text)));
+	notify_status(
+		watchdog_status(&s->watch.watchdog, &s->reactor, listen_remark(&s->listeners)));
 }
 
 /* The first problem is in the record of the reload, the others are in their own. */
@@ -229,7 +226,7 @@ static void reload(struct server *s)
 	adopt_configuration(s, &next, &listeners);
 	log_event(EVENT_RELOADED, NULL, "reloaded");
 	if (listen_remark(&s->listeners))
-		repair_soon(&s->repair, 0);
+		s->repair.next = clock_ms();
 	say_ready(s, listen_remark(&s->listeners));
 }
 
@@ -262,39 +259,38 @@ static void serve(struct server *s)
 	int signal;
 
 	do {
-		signal = watch_signal(&s->watch, repair_wait(&s->repair));
+		signal = watch_signal(&s->watch, s->repair.next);
 		repair(s);
 		if (signal == SIGHUP)
 			reload(s);
 	} while (!signal || signal == SIGHUP);
 }
 
-int server_run(struct server *s)
+static void deinit(struct server *s)
 {
-	int64_t timeout_ms;
+	watch_cancel(&s->watch);
+	reactor_deinit(&s->reactor);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+}
+
+int server_run(void)
+{
+	struct server *s = &server;
 	bool over, hurried = false;
 
 	if (may_hand_over(s))
 		watch_ask_ahead(&s->watch);
 	serve(s);
-	timeout_ms = s->conf.shutdown_timeout * 1000;
-	notify_stopping(timeout_ms + WATCH_ASKING_MS);
+	notify_stopping(s->conf.shutdown_timeout * 1000 + WATCH_ASKING_MS);
 	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
 	rescue_end(over);
 	if (over)
 		hand_over(s);
 	else
 		stop(s, hurried);
+	deinit(s);
 	return EX_OK;
-}
-
-void server_free(struct server *s)
-{
-	watch_cancel(&s->watch);
-	reactor_deinit(&s->reactor);
-	if (s->signal_fd >= 0)
-		close(s->signal_fd);
-	free(s);
 }
 
 static uint32_t raise_descriptors(const struct conf *conf)
@@ -349,26 +345,17 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	return 0;
 }
 
-static void log_start_failure(int error)
+int server_start(const struct conf *conf, const struct server_options *options)
 {
-	log_event(EVENT_START_FAILED, FIELDS(FIELD_ERRNO(error)), "cannot start: %s",
-		  strerrordesc_np(error));
-}
-
-int server_start(struct server **server, const struct conf *conf,
-		 const struct server_options *options)
-{
-	struct server *s = calloc(1, sizeof(*s));
-	static struct activation activation; /* static: main's stack may be small, see thread.c */
+	static struct activation activation; /* static as the server is */
+	struct server *s = &server;
 	int r;
 
-	if (!s) {
-		log_start_failure(ENOMEM);
-		return EX_OSERR;
-	}
+	memset(s, 0, sizeof(*s));
 	s->conf = *conf;
-	s->source = &options->source;
+	s->source = options->source;
 	s->signal_fd = -1;
+	s->repair.next = INT64_MAX;
 	log_set_level((enum log_level)conf->log_level);
 	privileges_check();
 	activation_sort(&activation);
@@ -377,7 +364,8 @@ int server_start(struct server **server, const struct conf *conf,
 		goto fail;
 	r = start(s, &activation, options->trace);
 	if (r < 0) {
-		log_start_failure(-r);
+		log_event(EVENT_START_FAILED, FIELDS(FIELD_ERRNO(-r)), "cannot start: %s",
+			  strerrordesc_np(-r));
 		listen_close(&s->listeners);
 		goto fail;
 	}
@@ -388,10 +376,9 @@ int server_start(struct server **server, const struct conf *conf,
 		  "ready: %u workers, at most %" PRId64 " connections", s->reactor.n_workers,
 		  max_connections(s));
 	say_ready(s, NULL);
-	*server = s;
 	return 0;
 fail:
 	notify_failed(r);
-	server_free(s);
+	deinit(s);
 	return exit_status(r);
 }

@@ -1,5 +1,11 @@
 /*
- * server: the life of the daemon.  Main thread only.
+ * server: the life of the daemon: start, reload, drain, stop or hand over.
+ *
+ * This folder is what main does beside the other threads, which serve; main
+ * never touches a connection.  cmdline says what to do; server starts and ends
+ * all; watch is what it waits for meanwhile; watchdog sends the heartbeat,
+ * repair opens listeners again, report logs the counters.  Only main runs here.
+ * The folder includes everything below it, and only main.c includes it.
  */
 #ifndef ECHOD_SERVER_H
 #define ECHOD_SERVER_H
@@ -8,30 +14,22 @@
 
 #include "conf/conf.h"
 
-struct server;
-
 struct server_options {
-	struct conf_source
-		source;	  /* read again at each reload; its strings must outlive the server */
-	bool only_passed; /* serve listeners that the service manager passes, open none */
-	bool trace;	  /* see trace.h */
+	struct conf_source source; /* read again at each reload; its strings must stay */
+	bool only_passed;	   /* serve listeners that the service manager passes, open none */
+	bool trace;		   /* see trace.h */
 };
 
 /*
- * Starts listening and all threads, and says READY.  conf is copied; options
- * must outlive the server.
+ * Starts listening and all threads, and says READY.  signals_block() and
+ * activation_receive() must have been called.
  *
- * signals_block() and activation_receive() must have been called.
- *
- * Returns 0, or an exit status of sysexits.h after it has logged why.
+ * Returns 0, or an exit status of sysexits.h after it has logged why; then
+ * nothing is left open or running.
  */
-int server_start(struct server **server, const struct conf *conf,
-		 const struct server_options *options);
+int server_start(const struct conf *conf, const struct server_options *options);
 
-/* Follows signals until the end.  Returns the exit status. */
-int server_run(struct server *server);
-
-/* Frees a server whose server_run() has returned. */
-void server_free(struct server *server);
+/* After the start: follows signals until the end.  Returns the exit status. */
+int server_run(void);
 
 #endif

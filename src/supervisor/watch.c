@@ -1,5 +1,6 @@
 #include "supervisor/watch.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -15,17 +16,26 @@ static bool ends(int signal)
 	return signal == SIGTERM || signal == SIGINT;
 }
 
-/* The sooner of two times to wait, of which -1 is for ever. */
-static int sooner(int a, int b)
+static int64_t sooner(int64_t a, int64_t b)
 {
-	return a < 0 || (b >= 0 && b < a) ? b : a;
+	return a < b ? a : b;
+}
+
+/* The milliseconds until then, as poll(2) takes them. */
+static int until(int64_t due)
+{
+	int64_t left = due - clock_ms();
+
+	if (due == INT64_MAX)
+		return -1;
+	return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 /*
- * Waits for a signal, and returns it; 0 if time is up, the manager has said
- * something, or, if fd is not -1, that is readable.
+ * Waits for a signal, and returns it; 0 at that time, if the manager has
+ * answered, or, if fd is not -1, that is readable.
  */
-static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
+static int wait_for_signal(struct watch *w, int fd, int64_t due)
 {
 	struct pollfd p[] = {
 		{ .fd = w->signal_fd, .events = POLLIN },
@@ -34,9 +44,9 @@ static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
 	};
 	int signal = 0;
 
-	timeout_ms = sooner(timeout_ms, job_poll(&w->job, &p[2]));
-	timeout_ms = sooner(timeout_ms, notify_retry_ms());
-	if (poll(p, 3, timeout_ms) > 0)
+	due = sooner(due, job_poll(&w->job, &p[2]));
+	due = sooner(due, notify_due());
+	if (poll(p, 3, until(due)) > 0)
 		signal = signals_next(w->signal_fd);
 	notify_retry();
 	if (signal == SIGUSR1)
@@ -46,11 +56,11 @@ static int wait_for_signal(struct watch *w, int fd, int timeout_ms)
 }
 
 /* The same while the threads serve. */
-static int attend(struct watch *w, int fd, int timeout_ms)
+static int attend(struct watch *w, int fd, int64_t due)
 {
-	int signal = wait_for_signal(w, fd, sooner(timeout_ms, pulse_wait(&w->pulse)));
+	int signal = wait_for_signal(w, fd, sooner(due, w->watchdog.next));
 
-	pulse_beat(&w->pulse, w->reactor);
+	watchdog_beat(&w->watchdog, w->reactor);
 	return signal;
 }
 
@@ -58,7 +68,7 @@ void watch_start(struct watch *w, struct reactor *reactor, int signal_fd)
 {
 	w->reactor = reactor;
 	w->signal_fd = signal_fd;
-	pulse_start(&w->pulse, reactor);
+	watchdog_start(&w->watchdog, reactor);
 }
 
 void watch_ask_ahead(struct watch *w)
@@ -91,25 +101,19 @@ static void hear_answer(struct watch *w)
 	job_cancel(&w->job);
 }
 
-int watch_signal(struct watch *w, int timeout_ms)
+int watch_signal(struct watch *w, int64_t due)
 {
-	int64_t deadline = clock_ms() + timeout_ms;
-	int64_t left = timeout_ms;
-
 	for (;;) {
 		int signal;
 
 		reactor_heard(w->reactor);
 		if (acceptor_has_failed(&w->reactor->acceptor))
 			return 0;
-		signal = attend(w, w->reactor->main_fd, (int)left);
+		signal = attend(w, w->reactor->main_fd, due);
 		hear_answer(w);
 		if (signal == SIGHUP || ends(signal))
 			return signal;
-		if (timeout_ms < 0)
-			continue;
-		left = deadline - clock_ms();
-		if (left <= 0)
+		if (clock_ms() >= due)
 			return 0;
 	}
 }
@@ -120,7 +124,7 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 
 	job_ask(&w->job, WATCH_ASKING_MS, w->answered);
 	do {
-		*hurried = ends(attend(w, -1, -1));
+		*hurried = ends(attend(w, -1, INT64_MAX));
 		answer = job_process(&w->job);
 	} while (answer == JOB_ASKING && !*hurried);
 	job_cancel(&w->job);
@@ -137,11 +141,9 @@ bool watch_end(struct watch *w, int64_t timeout_ms, bool hurried)
 	int64_t deadline = clock_ms() + timeout_ms;
 
 	while (!reactor_stop(w->reactor, hurried)) {
-		int64_t left = deadline - clock_ms();
-
-		if (left <= 0)
+		if (clock_ms() >= deadline)
 			return false;
-		if (ends(wait_for_signal(w, w->reactor->main_fd, (int)left)) && !hurried)
+		if (ends(wait_for_signal(w, w->reactor->main_fd, deadline)) && !hurried)
 			return false;
 	}
 	return true;

@@ -2,8 +2,8 @@
  * watch: what main waits for once the threads run: signals, the heartbeat, the
  * service manager's answer, and in the end the threads.
  *
- * Whatever it waits for, it goes on with the heartbeat and logs the counters at
- * SIGUSR1.  Main thread only.
+ * Whatever it waits for, it sends the heartbeat and logs the counters at
+ * SIGUSR1.  Times are in ms of the clock, INT64_MAX is never.  Main thread only.
  */
 #ifndef ECHOD_WATCH_H
 #define ECHOD_WATCH_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "reactor/reactor.h"
-#include "supervisor/pulse.h"
+#include "supervisor/watchdog.h"
 #include "systemd/job.h"
 
 /* The longest that watch_is_restart() takes. */
@@ -21,7 +21,7 @@
 struct watch {
 	struct reactor *reactor;
 	int signal_fd;
-	struct pulse pulse;
+	struct watchdog watchdog;
 	struct job job;
 	bool answered; /* the service manager has, when it was asked ahead */
 };
@@ -31,9 +31,9 @@ void watch_start(struct watch *w, struct reactor *reactor, int signal_fd);
 
 /*
  * Waits for SIGHUP, SIGTERM or SIGINT, and returns it; or 0, if a listener has
- * failed, see acceptor_failure(), or so many milliseconds are over (-1: never).
+ * failed, see acceptor_failure(), or when the time is due.
  */
-int watch_signal(struct watch *w, int timeout_ms);
+int watch_signal(struct watch *w, int64_t due);
 
 /*
  * Has the service manager say whether it could keep what we have over a restart,

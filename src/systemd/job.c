@@ -132,36 +132,45 @@ void job_ask(struct job *job, int64_t timeout_ms, bool persist)
 	job->deadline = job->again + timeout_ms;
 }
 
-int job_poll(const struct job *job, struct pollfd *p)
+int64_t job_poll(const struct job *job, struct pollfd *p)
 {
-	int64_t left = (job->bus ? job->deadline : job->again) - clock_ms();
-
 	*p = (struct pollfd){ .fd = -1 };
 	if (!is_asking(job))
-		return -1;
-	if (job->bus) {
-		p->fd = sd_bus_get_fd(job->bus);
-		p->events = (short)sd_bus_get_events(job->bus);
-	}
-	return left > 0 ? (int)left : 0;
+		return INT64_MAX;
+	if (!job->bus)
+		return job->again;
+	p->fd = sd_bus_get_fd(job->bus);
+	p->events = (short)sd_bus_get_events(job->bus);
+	return job->deadline;
+}
+
+/* Connects or goes on: all that can be done now.  Negative if that has failed. */
+static int advance(struct job *job)
+{
+	int r = 0;
+
+	if (!job->bus && clock_ms() < job->again)
+		return 0;
+	if (!job->bus)
+		r = begin(job);
+	if (r < 0)
+		return r;
+	do
+		r = sd_bus_process(job->bus, NULL);
+	while (r > 0 && is_asking(job));
+	return r;
 }
 
 int job_process(struct job *job)
 {
-	int r = 0;
+	int r;
 
 	if (!is_asking(job))
 		return job->answer;
-	if (!job->bus && clock_ms() >= job->again)
-		r = begin(job);
-	while (job->bus && is_asking(job) && r >= 0) {
-		r = sd_bus_process(job->bus, NULL);
-		if (r == 0)
-			break;
-	}
-	if (r < 0 && is_asking(job))
+	r = advance(job);
+	if (is_asking(job) && r < 0)
 		job->answer = r;
-	if (is_asking(job) && clock_ms() >= job->deadline)
+	else if (is_asking(job) && clock_ms() >= job->deadline)
 		job->answer = job->error;
 	if (is_asking(job))
 		return JOB_ASKING;

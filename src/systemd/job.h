@@ -47,10 +47,10 @@ struct job {
 void job_ask(struct job *job, int64_t timeout_ms, bool persist);
 
 /*
- * Writes what to wait for; fd is -1 if nothing is.  Returns after how many
- * milliseconds job_process() is due in any case, -1: never.
+ * Writes what to wait for; fd is -1 if nothing is.  Returns when job_process()
+ * is due in any case, in ms of the clock; INT64_MAX: never.
  */
-int job_poll(const struct job *job, struct pollfd *p);
+int64_t job_poll(const struct job *job, struct pollfd *p);
 
 /* Does what can be done now, and returns the answer: an enum job_answer, or -errno. */
 int job_process(struct job *job);

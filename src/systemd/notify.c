@@ -132,9 +132,9 @@ void notify_retry(void)
 		state[0] = '\0';
 }
 
-int notify_retry_ms(void)
+int64_t notify_due(void)
 {
-	return unsent ? RETRY_MS : -1;
+	return unsent ? clock_ms() + RETRY_MS : INT64_MAX;
 }
 
 static void send_state(void)

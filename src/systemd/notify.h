@@ -38,8 +38,8 @@ void notify_status(const char *status);
 /* Sends again the last state and status, if they were not sent yet. */
 void notify_retry(void);
 
-/* The milliseconds until that is worth a try; -1: all was sent. */
-int notify_retry_ms(void);
+/* When that is due, in ms of the clock; INT64_MAX: all was sent. */
+int64_t notify_due(void);
 
 /* The milliseconds in which a heartbeat is expected again and again; 0: none is.  Any thread. */
 int64_t notify_watchdog_ms(void);

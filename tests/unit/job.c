@@ -14,6 +14,7 @@
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "helper.h"
 
 static int listener = -1;
@@ -134,9 +135,9 @@ static int ask_bus(int64_t timeout_ms, bool persist)
 	job_ask(&m, timeout_ms, persist);
 	do {
 		struct pollfd p;
-		int wait_ms = job_poll(&m, &p);
+		int64_t left = job_poll(&m, &p) - clock_ms();
 
-		(void)poll(&p, 1, wait_ms);
+		(void)poll(&p, 1, left > 0 ? (int)left : 0);
 		answer = job_process(&m);
 	} while (answer == JOB_ASKING);
 	job_cancel(&m);
@@ -273,7 +274,7 @@ TEST(job, nothing_asked)
 	struct job m = { 0 };
 	struct pollfd p;
 
-	cr_assert_eq(job_poll(&m, &p), -1);
+	cr_assert_eq(job_poll(&m, &p), INT64_MAX);
 	cr_assert_eq(p.fd, -1);
 	cr_assert_eq(job_process(&m), JOB_ASKING);
 	job_cancel(&m);

@@ -51,13 +51,12 @@ static void begin(void)
 TestSuite(server, .init = begin, .timeout = HELPER_TIMEOUT);
 
 /* A life that is over soon: its signals wait for it. */
-static void run(struct server *server)
+static void run(void)
 {
 	kill(getpid(), SIGHUP);
 	kill(getpid(), SIGUSR1);
 	kill(getpid(), SIGTERM);
-	cr_assert_eq(server_run(server), EX_OK);
-	server_free(server);
+	cr_assert_eq(server_run(), EX_OK);
 }
 
 /* A start either succeeds or says why not, and nothing is left behind in any case. */
@@ -67,14 +66,13 @@ static void live_failing(void)
 	bool failed = true;
 
 	for (unsigned nth = 1; failed; nth++) {
-		struct server *server;
 		const char *log;
 		int status;
 
 		failing_begin(nth);
-		status = server_start(&server, &conf, &options);
+		status = server_start(&conf, &options);
 		if (status == 0)
-			run(server);
+			run();
 		failed = failing_end();
 		log = helper_caught();
 		cr_assert(status == 0 || (failed && strstr(log, "cannot")), "call %u: %d %s", nth,
@@ -270,19 +268,17 @@ static unsigned count_lost(const char *log)
 /* A daemon with clients up to its restart, in which the nth call fails.  True if one has. */
 static bool hand_over(unsigned nth, unsigned *lost)
 {
-	struct server *server;
 	bool failed;
 
 	stored = (struct activation){ .state = -1 };
 	memset(stored.carriers, 0xff, sizeof(stored.carriers)); /* -1 */
-	cr_assert_eq(server_start(&server, &conf, &options), 0);
+	cr_assert_eq(server_start(&conf, &options), 0);
 	connect_clients();
 	failing_begin_here(nth); /* workers may still look whether there is more */
 	kill(getpid(), SIGTERM);
-	cr_assert_eq(server_run(server), EX_OK);
+	cr_assert_eq(server_run(), EX_OK);
 	failed = failing_end();
 	settle_manager();
-	server_free(server);
 	close_all_tcp();
 	*lost = count_lost(helper_caught());
 	return failed;

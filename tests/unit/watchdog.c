@@ -1,4 +1,4 @@
-#include "supervisor/pulse.h"
+#include "supervisor/watchdog.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,12 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "helper.h"
 
 static struct conf conf = { .workers = 2, .buffer_size = 4096 };
 static struct reactor reactor;
-static struct pulse pulse;
+static struct watchdog watchdog;
 static int manager; /* what is told arrives there */
 static int heard;   /* and there the log */
 
@@ -56,7 +57,7 @@ static void end(void)
 	cr_assert_geq(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO), 0);
 }
 
-TestSuite(pulse, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+TestSuite(watchdog, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 /* The next thing that was told, or "". */
 static const char *told(void)
@@ -70,8 +71,8 @@ static const char *told(void)
 
 static void beat(void)
 {
-	pulse.next = 0;
-	pulse_beat(&pulse, &reactor);
+	watchdog.next = 0;
+	watchdog_beat(&watchdog, &reactor);
 }
 
 /* All threads go round once, with nothing to do. */
@@ -85,49 +86,48 @@ static void answer(void)
 }
 
 /* The watchdog is fed four times in the time that it allows. */
-TEST(pulse, interval)
+TEST(watchdog, interval)
 {
-	pulse_start(&pulse, &reactor);
-	cr_assert(pulse.watched);
-	cr_assert_eq(pulse.beat, 1000);
-	cr_assert_leq(pulse_wait(&pulse), 1000);
-	pulse.next = 0;
-	cr_assert_eq(pulse_wait(&pulse), 0);
+	watchdog_start(&watchdog, &reactor);
+	cr_assert(watchdog.fed);
+	cr_assert_eq(watchdog.interval, 1000);
+	cr_assert_leq(watchdog.next, clock_ms() + 1000);
+	watchdog.next = 0;
 	answer();
-	pulse_beat(&pulse, &reactor);
-	cr_assert_gt(pulse.next, 0);
-	cr_assert_leq(pulse_wait(&pulse), 1000);
+	watchdog_beat(&watchdog, &reactor);
+	cr_assert_gt(watchdog.next, 0);
+	cr_assert_leq(watchdog.next, clock_ms() + 1000);
 }
 
 /* Before it is due, nothing is told. */
-TEST(pulse, not_yet)
+TEST(watchdog, not_yet)
 {
-	pulse_start(&pulse, &reactor);
+	watchdog_start(&watchdog, &reactor);
 	answer();
-	pulse.next = INT64_MAX;
-	pulse_beat(&pulse, &reactor);
+	watchdog.next = INT64_MAX;
+	watchdog_beat(&watchdog, &reactor);
 	cr_assert_str_eq(told(), "");
 }
 
-/* Without a watchdog the status is looked at; without a manager there is no pulse. */
-TEST(pulse, without_a_watchdog)
+/* Without a watchdog the status is looked at; without a manager nothing is. */
+TEST(watchdog, without_a_watchdog)
 {
 	unsetenv("WATCHDOG_USEC");
-	pulse_start(&pulse, &reactor);
-	cr_assert_not(pulse.watched);
-	cr_assert_gt(pulse.beat, 0);
+	watchdog_start(&watchdog, &reactor);
+	cr_assert_not(watchdog.fed);
+	cr_assert_gt(watchdog.interval, 0);
 	beat();
 	cr_assert_eq(strstr(told(), "WATCHDOG"), NULL);
 	unsetenv("NOTIFY_SOCKET");
-	pulse_start(&pulse, &reactor);
-	cr_assert_eq(pulse_wait(&pulse), -1);
+	watchdog_start(&watchdog, &reactor);
+	cr_assert_eq(watchdog.next, INT64_MAX);
 }
 
 /* Each thread is asked anew after each feeding: one that answered once proves nothing. */
-TEST(pulse, asks_again)
+TEST(watchdog, asks_again)
 {
-	pulse_start(&pulse, &reactor);
-	pulse.told = INT64_MAX; /* no status in between */
+	watchdog_start(&watchdog, &reactor);
+	watchdog.told = INT64_MAX; /* no status in between */
 	for (int i = 0; i < 3; i++) {
 		beat();
 		cr_assert_str_eq(told(), "", "fed though nobody answered");
@@ -138,14 +138,14 @@ TEST(pulse, asks_again)
 }
 
 /* Who is stuck is named, all of them, and once until all have answered. */
-TEST(pulse, complains_once)
+TEST(watchdog, complains_once)
 {
 	const char *expected = "echod: error: watchdog: acceptor does not answer\n"
 			       "echod: error: watchdog: worker/0 does not answer\n"
 			       "echod: error: watchdog: worker/1 does not answer\n";
 	char text[1024];
 
-	pulse_start(&pulse, &reactor);
+	watchdog_start(&watchdog, &reactor);
 	for (int round = 0; round < 2; round++) {
 		ssize_t n;
 
@@ -160,15 +160,12 @@ TEST(pulse, complains_once)
 }
 
 /* The status is told when it has changed, and not more often than each five seconds. */
-TEST(pulse, status)
+TEST(watchdog, status)
 {
-	char text[128];
-
 	unsetenv("WATCHDOG_USEC");
-	pulse_start(&pulse, &reactor);
-	pulse_status(&pulse, &reactor, text, sizeof(text));
-	cr_assert_str_eq(text, "Connections: 0, refused: 0");
-	pulse.told -= 5000;
+	watchdog_start(&watchdog, &reactor);
+	cr_assert_str_eq(watchdog_status(&watchdog, &reactor, NULL), "Connections: 0, refused: 0");
+	watchdog.told -= 5000;
 	beat();
 	cr_assert_str_eq(told(), "", "nothing has changed");
 	counter_increment(&reactor.acceptor.refused[REFUSED_RESOURCES]);
@@ -176,10 +173,10 @@ TEST(pulse, status)
 	beat();
 	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 1");
 	counter_increment(&reactor.acceptor.refused[REFUSED_MAX_CONNECTIONS]);
-	pulse.told += 1000000; /* it was told just now, however slow this machine is */
+	watchdog.told += 1000000; /* it was told just now, however slow this machine is */
 	beat();
 	cr_assert_str_eq(told(), "", "too soon");
-	pulse.told -= 1000000 + 5000;
+	watchdog.told -= 1000000 + 5000;
 	beat();
 	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 2");
 }
