@@ -191,7 +191,7 @@ def threads():
         if "/echoc/" not in path:
             with open(path) as f:
                 text = f.read()
-            names |= set(re.findall(r'setname_np\(pthread_self\(\), "(\w+)"', text))
+            names |= set(re.findall(r'(?:setname_np\(pthread_self\(\)|loop_init\(\S+), "(\w+)"', text))
             names |= {f"{name}/{n}" for name in re.findall(r'"(\w+)/%u"', text) for n in (0, 1)}
     return names
 
