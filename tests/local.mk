@@ -28,7 +28,6 @@ if UNIT_TESTS
 unit_tests = \
 	tests/unit/acceptor \
 	tests/unit/address \
-	tests/unit/clients \
 	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
@@ -45,14 +44,12 @@ unit_tests = \
 	tests/unit/refusals \
 	tests/unit/server \
 	tests/unit/state \
-	tests/unit/timeouts \
 	tests/unit/trace \
 	tests/unit/worker
 
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
-tests_unit_clients_SOURCES = tests/unit/clients.c $(unit_helper)
 tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
@@ -69,7 +66,6 @@ tests_unit_watchdog_SOURCES = tests/unit/watchdog.c $(unit_helper)
 tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
-tests_unit_timeouts_SOURCES = tests/unit/timeouts.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 
@@ -77,10 +73,10 @@ tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc,--wrap=read
 
 # The clock, and what clients have acknowledged, are the test's.
-tests_unit_timeouts_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=connection_unacknowledged
+tests_unit_connections_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=connection_unacknowledged
 
-# A client who is faster than any.
-tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv
+# A client that is faster than any, and what one has acknowledged.
+tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=connection_unacknowledged
 
 # An error of accept(2), which seldom happens.
 tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4

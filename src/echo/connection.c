@@ -163,11 +163,6 @@ static int flush(struct connection *c, int fd, struct echo *echo)
 	return TURN_IDLE;
 }
 
-int connection_flush(struct connection *c, int fd, struct echo *echo)
-{
-	return c->pending ? flush(c, fd, echo) : TURN_IDLE;
-}
-
 /* Takes bytes out of the receive queue that were peeked at, and are echoed. */
 static int drop(int fd, struct echo *echo, size_t size)
 {
@@ -200,7 +195,7 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	PROBE_RECV(fd, got, peek);
 	sent = send_out(c, fd, echo->buffer, (size_t)got);
 	/* Also before an error, which may come after a part has been sent. */
-	echo->received += peek ? c->echoed - before : (uint64_t)got;
+	counter_add(&echo->received, peek ? c->echoed - before : (uint64_t)got);
 	if (sent < 0)
 		return (int)sent;
 	c->streams = got >= LARGE;
@@ -290,14 +285,14 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 	if (got <= 0)
 		return pass(c, fd, echo);
 	PROBE_RECV(fd, got, false);
-	echo->received += (uint64_t)got;
+	counter_add(&echo->received, (uint64_t)got);
 	c->streams = got >= LARGE;
 	return send_piped(c, fd, echo, (size_t)got);
 }
 
 int connection_turn(struct connection *c, int fd, struct echo *echo)
 {
-	int r = connection_flush(c, fd, echo);
+	int r = c->pending ? flush(c, fd, echo) : TURN_IDLE;
 
 	if (r != TURN_IDLE)
 		return r;
@@ -309,7 +304,8 @@ int connection_turn(struct connection *c, int fd, struct echo *echo)
 	return TURN_MORE;
 }
 
-int connection_discard(int fd, struct echo *echo)
+/* Receives and throws away.  Returns as a turn. */
+static int receive_nothing(int fd, struct echo *echo)
 {
 	for (int i = 0; i < TURN_RECEIVES; i++) {
 		ssize_t n = recv(fd, echo->buffer, echo->size, 0);
@@ -324,10 +320,30 @@ int connection_discard(int fd, struct echo *echo)
 	return TURN_MORE;
 }
 
-int connection_finish(struct connection *c, int fd)
+/* Sends our FIN, once: all that was to be echoed is given to the kernel.  0 or -errno. */
+static int finish(struct connection *c, int fd)
 {
 	c->finished = true;
 	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+int connection_last_turn(struct connection *c, int fd, struct echo *echo)
+{
+	uint64_t received = counter_get(&echo->received);
+	int r = TURN_IDLE;
+
+	if (c->finished)
+		return receive_nothing(fd, echo);
+	if (c->owed > 0)
+		r = connection_turn(c, fd, echo);
+	else if (c->pending)
+		r = flush(c, fd, echo);
+	received = counter_get(&echo->received) - received;
+	c->owed -= received < c->owed ? (uint32_t)received : c->owed;
+	if (r != TURN_IDLE)
+		return r;
+	(void)finish(c, fd);
+	return TURN_MORE; /* it may be broken, or a FIN may wait behind what was not received */
 }
 
 int connection_part(struct connection *c, int fd)
@@ -338,7 +354,7 @@ int connection_part(struct connection *c, int fd)
 		return TURN_END;
 	if (c->finished)
 		return TURN_STALLED;
-	r = connection_finish(c, fd);
+	r = finish(c, fd);
 	if (r < 0)
 		return r;
 	/* A client nearby has acknowledged our FIN, and so all before it, within the call. */

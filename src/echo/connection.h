@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/counters.h"
 #include "echo/conduit.h"
 #include "echo/saved.h"
 
@@ -52,13 +53,13 @@ struct connection {
 
 _Static_assert(sizeof(struct connection) == 64, "one cache line");
 
-/* What the connections of one worker share.  Only that worker touches it. */
+/* What the connections of one worker share.  Only that worker touches it, but for the counter. */
 struct echo {
 	unsigned char *buffer;
-	size_t size;	   /* of buffer */
-	size_t held;	   /* bytes in all pending buffers */
-	size_t budget;	   /* for held */
-	uint64_t received; /* bytes, ever */
+	size_t size;	  /* of buffer */
+	size_t held;	  /* bytes in all pending buffers */
+	size_t budget;	  /* for held */
+	counter received; /* bytes, ever; anyone reads */
 	struct conduit conduit;
 };
 
@@ -73,14 +74,11 @@ enum turn {
 /* Receives and echoes until nothing is left to do or the turn is used up. */
 int connection_turn(struct connection *c, int fd, struct echo *echo);
 
-/* Sends what is pending, and receives nothing.  As a turn, TURN_IDLE if nothing is pending. */
-int connection_flush(struct connection *c, int fd, struct echo *echo);
-
-/* Receives and throws away, for a connection that is finished.  As a turn. */
-int connection_discard(int fd, struct echo *echo);
-
-/* Sends our FIN, once: all that was to be echoed is given to the kernel.  0 or -errno. */
-int connection_finish(struct connection *c, int fd);
+/*
+ * A turn while the worker drains: echoes what is owed and sends our FIN.  After that it
+ * receives and throws away until the client's FIN has come.  Never TURN_IDLE before ours.
+ */
+int connection_last_turn(struct connection *c, int fd, struct echo *echo);
 
 /*
  * Asks whether close(2) would leave nothing to acknowledge but a FIN: TURN_END.

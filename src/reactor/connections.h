@@ -1,6 +1,6 @@
 /*
- * connections: the records of all connections, indexed by file descriptor, and
- * the lists and queues in which a worker keeps its own.
+ * connections: the records of all connections, indexed by file descriptor; the
+ * lists and queues in which a worker keeps its own; and which of them are overdue.
  *
  * The records are one anonymous mapping, as large as descriptors can get; the
  * kernel gives memory to the pages that are touched, so memory follows the
@@ -14,6 +14,7 @@
 #ifndef ECHOD_CONNECTIONS_H
 #define ECHOD_CONNECTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "echo/connection.h"
@@ -23,7 +24,7 @@ struct connections {
 	uint32_t size; /* descriptors below this one have a record */
 };
 
-/* In the order in which they were appended; linked in both directions. */
+/* Linked in both directions. */
 struct list {
 	uint32_t head, tail; /* 0: empty */
 };
@@ -31,6 +32,22 @@ struct list {
 /* First in, first out; each connection is in it once. */
 struct queue {
 	uint32_t head, tail; /* head 0: empty */
+};
+
+/*
+ * The connections of one worker, each of which is in one of two lists, in the order of
+ * its last progress.  `stalled`: bytes of ours wait for the client.  `idle`: all others.
+ */
+struct members {
+	const struct connections *all;
+	struct queue ready; /* to have a turn now */
+	struct list idle, stalled;
+
+	/* times in ms of the clock, see connections_settle() */
+	int64_t now;	  /* read once a round, after the wait */
+	int64_t settled;  /* every event up to this time has been collected */
+	int64_t mark;	  /* the time that will be settled next, */
+	uint64_t waiting; /* after as many events; 0: there is no mark */
 };
 
 /* 0, or -ENOMEM. */
@@ -49,16 +66,32 @@ static inline uint32_t connections_index(const struct connections *all, const st
 	return (uint32_t)(c - all->records);
 }
 
-/* Appends c, which is in no list. */
-void connections_append(const struct connections *all, struct list *list, struct connection *c);
+/* Puts c, which is in no list, into its list; its time is not before that of any other. */
+void connections_add(struct members *m, struct connection *c, int64_t since);
 
-/* Takes c out of the list, in which it is. */
-void connections_remove(const struct connections *all, struct list *list, struct connection *c);
+/* Takes c out of its list. */
+void connections_remove(struct members *m, struct connection *c);
 
-/* Puts c at the end of the queue, unless it is in it already. */
-void connections_enqueue(const struct connections *all, struct queue *queue, struct connection *c);
+/* c has made progress, or is stalled now, or no longer: its time begins anew. */
+void connections_restart(struct members *m, struct connection *c, bool stalled);
 
-/* Takes the first one out of the queue, which is not empty. */
-struct connection *connections_dequeue(const struct connections *all, struct queue *queue);
+/* Puts c at the end of the ready queue, unless it is in it already. */
+void connections_enqueue(struct members *m, struct connection *c);
+
+/* Takes the first one out of the ready queue, which is not empty. */
+struct connection *connections_dequeue(struct members *m);
+
+/*
+ * Reads the clock after a wait that gave n events of at most max.  If it gave all, no
+ * more than `watched` sockets are watched, those included that are being added just now.
+ */
+void connections_settle(struct members *m, int n, int max, uint64_t watched);
+
+/* The connection of m's list that has been overdue longest, or NULL.  0: no timeout. */
+struct connection *connections_overdue(const struct members *m, const struct list *list,
+				       int64_t timeout_ms);
+
+/* How many ms until one may be overdue, or is to have its turn; -1: for ever. */
+int connections_wait(const struct members *m, int64_t idle_ms, int64_t stall_ms);
 
 #endif

@@ -104,12 +104,6 @@ static int64_t per_source(const struct conf *conf, int64_t max_connections)
 void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections)
 {
 	struct limiter_settings *limits = &r->limiter.settings;
-	int64_t pending = conf->pending_memory; /* on 32 bits it may be more than there is */
-	struct worker_settings settings = {
-		.idle_timeout = conf->idle_timeout,
-		.stall_timeout = conf->stall_timeout,
-		.pending_memory = (size_t)(pending < PTRDIFF_MAX ? pending : PTRDIFF_MAX),
-	};
 
 	atomic_store(&limits->max_connections, max_connections);
 	atomic_store(&limits->per_source, per_source(conf, max_connections));
@@ -117,7 +111,7 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
 	atomic_store(&limits->rate, conf->connection_rate_per_source);
 	atomic_store(&limits->burst, conf->connection_burst_per_source);
 	for (unsigned i = 0; i < r->n_workers; i++)
-		worker_set(&r->workers[i], &settings);
+		worker_set(&r->workers[i], conf);
 }
 
 /* Waits until the acceptor or a worker has news, for some ms at most. */

@@ -1,38 +1,43 @@
 /*
- * The reactor.
+ * The life of a connection in a worker: adopted, given turns, timed out, ended.
  *
- * Each round: wait, collect the batch, obey main, give every ready connection
- * one turn, close what is overdue (clients.c).  While somebody is ready the wait
- * does not block.
+ * Each round: wait, collect the batch of events, obey main, give every ready
+ * connection one turn, end what is overdue.
  *
  * Adoption.  The acceptor fills the record and then adds the socket to this
  * worker's epoll instance: the kernel is the mailbox, and epoll_ctl(2) the
  * moment at which the record changes hands.  A fresh socket is writable, so an
  * event comes at once, and by it the worker learns of its new connection.
- * That registration is the only one, for all events, until close(2) ends it.
  *
  * Stale events cannot occur.  A descriptor is once in a batch; it is closed
  * only by this thread and after the batch was collected; and a new socket
  * with its number has a registration of its own.
  *
- * Freezing.  The thread ends between two rounds, so the records say all there is
- * to say.  A new registration reports anew what is ready, see takeover.c.
+ * Turns are bounded (connection.c).  A connection that has not seen EAGAIN goes
+ * to the end of the ready queue: no stream starves others, no edge is forgotten.
  *
- * Draining.  The acceptor has ended before, so `accepted` stands still, and the
- * thread ends when as many connections have been closed.  Those that nobody has
- * adopted yet are still in the epoll instance with their first event, and go the
- * same way as the others.
+ * Ends.  A socket that is closed while bytes of ours are unacknowledged lives on
+ * in the kernel with its send buffer, beyond every limit.  So it is closed only
+ * when its client's kernel has everything.  Until then, after our FIN, it is
+ * `parting`: it keeps its place in all limits and counts as stalled.  The last
+ * acknowledgement makes an edge, and so does an error.
+ *
+ * Stalled.  A client that does not take its echo is judged by what it has
+ * acknowledged, when its time is over.  One byte is not enough: it could keep
+ * its bytes in memory for ever at the cost of a packet a minute.
+ *
+ * Draining.  The acceptor has ended, so `accepted` stands still, and the thread
+ * ends when as many have been closed.
  */
 #include "reactor/worker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
 
@@ -44,6 +49,9 @@
 /* What a worker watches in every socket. */
 #define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
+/* Connections that a timeout may end in one round, some 15 us each. */
+#define EXPIRED 64
+
 int worker_init(struct worker *w, const struct worker_config *config)
 {
 	char name[sizeof(w->loop.name)];
@@ -51,38 +59,57 @@ int worker_init(struct worker *w, const struct worker_config *config)
 
 	memset(w, 0, sizeof(*w));
 	w->config = *config;
+	w->members.all = config->connections;
 	snprintf(name, sizeof(name), "worker/%u", config->number);
-	w->clients.connections = w->clients.timeouts.connections = config->connections;
-	w->clients.limiter = config->limiter;
-	w->clients.name = w->loop.name;
-	w->clients.number = config->number;
 	r = loop_init(&w->loop, name, config->main_fd, config->trace);
 	if (r < 0)
 		return r;
-	w->clients.echo.size = config->buffer_size;
-	w->clients.echo.buffer = malloc(config->buffer_size);
-	if (!w->clients.echo.buffer) {
+	w->echo.size = config->buffer_size;
+	w->echo.buffer = malloc(config->buffer_size);
+	if (!w->echo.buffer) {
 		loop_deinit(&w->loop);
 		return -ENOMEM;
 	}
-	conduit_init(&w->clients.echo.conduit);
+	conduit_init(&w->echo.conduit);
 	return 0;
 }
 
 void worker_deinit(struct worker *w)
 {
 	loop_deinit(&w->loop);
-	conduit_deinit(&w->clients.echo.conduit);
-	free(w->clients.echo.buffer);
-	w->clients.echo.buffer = NULL;
+	conduit_deinit(&w->echo.conduit);
+	free(w->echo.buffer);
+	w->echo.buffer = NULL;
 }
 
-void worker_set(struct worker *w, const struct worker_settings *settings)
+void worker_set(struct worker *w, const struct conf *conf)
 {
-	atomic_store(&w->clients.timeouts.idle_ms, settings->idle_timeout * 1000);
-	atomic_store(&w->clients.timeouts.stall_ms, settings->stall_timeout * 1000);
-	atomic_store(&w->pending_memory, (size_t)settings->pending_memory);
+	int64_t pending = conf->pending_memory; /* on 32 bits it may be more than there is */
+
+	atomic_store(&w->idle_ms, conf->idle_timeout * 1000);
+	atomic_store(&w->stall_ms, conf->stall_timeout * 1000);
+	atomic_store(&w->pending_memory, (size_t)(pending < PTRDIFF_MAX ? pending : PTRDIFF_MAX));
 	poller_wake(&w->loop.poller);
+}
+
+static struct connection *at(const struct worker *w, uint32_t fd)
+{
+	return connections_at(w->config.connections, fd);
+}
+
+static int fd_of(const struct worker *w, const struct connection *c)
+{
+	return (int)connections_index(w->config.connections, c);
+}
+
+uint64_t worker_open(const struct worker *w)
+{
+	uint64_t n = counter_get(&w->accepted);
+
+	/* They are not of one instant, and what was before a restart may have wrapped. */
+	for (int i = 0; i < CLOSINGS; i++)
+		n -= counter_get(&w->closed[i]);
+	return (int64_t)n > 0 ? n : 0;
 }
 
 static void own(const struct worker *w, struct connection *c)
@@ -94,7 +121,7 @@ static void own(const struct worker *w, struct connection *c)
 
 int worker_adopt(struct worker *w, int fd)
 {
-	struct connection *c = connections_at(w->config.connections, (uint32_t)fd);
+	struct connection *c = at(w, (uint32_t)fd);
 	int r;
 
 	own(w, c);
@@ -107,59 +134,205 @@ int worker_adopt(struct worker *w, int fd)
 	return r;
 }
 
-uint64_t worker_open(const struct worker *w)
+static void adopt(struct worker *w, struct connection *c, int64_t since)
 {
-	uint64_t closed = counter_get(&w->clients.closed_total);
-	uint64_t accepted = counter_get(&w->accepted);
-
-	/* They are not of one instant, and what was before a restart may have wrapped. */
-	return (int64_t)(accepted - closed) > 0 ? accepted - closed : 0;
+	c->adopted = true;
+	if (w->obeyed != RUN)
+		c->owed = connection_arrived(fd_of(w, c));
+	connections_add(&w->members, c, since);
+	PROBE_ADOPT(fd_of(w, c), w->config.number);
 }
 
-static void collect(struct worker *w, const struct epoll_event *events, int n)
+/* The first event comes only if the socket is readable or writable; its timeout runs at once. */
+void worker_resume(struct worker *w, int fd)
 {
-	for (int i = 0; i < n; i++)
-		if (!poller_is_wake(&w->loop.poller,
-				    &events[i])) /* obey() comes after each batch */
-			clients_hear(&w->clients, events[i].data.fd, events[i].events);
+	struct connection *c = at(w, (uint32_t)fd);
+
+	own(w, c);
+	adopt(w, c, c->since);
+	counter_increment(&w->accepted);
+}
+
+/*
+ * True if a connection must have a turn for this event.  While it is stalled it
+ * does not read, so what its client sends is no reason.  To others "writable"
+ * alone says nothing; all else, whatever its name, means that there is something
+ * to receive.
+ */
+static bool is_reason(const struct worker *w, const struct connection *c, uint32_t events)
+{
+	if (c->stalled)
+		return events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
+	return w->obeyed != RUN || (events & ~(uint32_t)EPOLLOUT);
+}
+
+static void collect(struct worker *w, const struct epoll_event *event)
+{
+	struct connection *c;
+
+	if (poller_is_wake(&w->loop.poller, event)) /* obey() comes after each batch */
+		return;
+	c = at(w, (uint32_t)event->data.fd);
+	if (!c->adopted)
+		adopt(w, c, w->members.now);
+	if (c->parting && (event->events & EPOLLERR))
+		c->parting = CLOSED_BY_ERROR + 1; /* nothing more will be acknowledged */
+	if (is_reason(w, c, event->events))
+		connections_enqueue(&w->members, c);
+}
+
+/* False if the client must not take this end for that of a whole echo. */
+static bool is_whole(const struct connection *c, enum closing reason)
+{
+	if (reason == CLOSED_BY_SHUTDOWN)
+		return c->finished || !c->stalled;
+	return reason != CLOSED_BY_ERROR && reason != CLOSED_STALLED;
+}
+
+/*
+ * Ends a connection that is not ready; error is an errno or 0.  The order matters:
+ * an empty record; no owner, with release; its place in the limits, so that a
+ * client that has seen the end can come again at once; then close(2), after which
+ * the acceptor may get the same descriptor and look at the same record.
+ */
+static void end(struct worker *w, struct connection *c, enum closing reason, int error)
+{
+	int fd = fd_of(w, c);
+	struct source *source = c->source;
+
+	log_debug("%s: descriptor %d closed (%s) after %llu bytes", w->loop.name, fd,
+		  error ? strerrordesc_np(error) : closing_name(reason),
+		  (unsigned long long)c->echoed);
+	if (!is_whole(c, reason))
+		connection_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
+	PROBE_CLOSE(fd, reason, error, c->echoed);
+	connections_remove(&w->members, c);
+	connection_clear(c, &w->echo);
+	atomic_store_explicit(&c->owner, 0, memory_order_release);
+	limiter_release(w->config.limiter, source);
+	counter_increment(&w->closed[reason]);
+	close(fd);
+}
+
+/* Ends a connection whose echo the kernel has: now, or when the client has it too. */
+static void part(struct worker *w, struct connection *c, enum closing reason)
+{
+	int r = reason == CLOSED_BY_ERROR ? -ECONNRESET : connection_part(c, fd_of(w, c));
+
+	if (r != TURN_STALLED) {
+		end(w, c, r < 0 ? CLOSED_BY_ERROR : reason, r < 0 ? -r : 0);
+	} else if (!c->parting) {
+		c->parting = (uint8_t)(reason + 1);
+		connections_restart(&w->members, c, true);
+	}
+}
+
+static void serve(struct worker *w, struct connection *c)
+{
+	uint64_t before = c->echoed;
+	int r;
+
+	if (c->parting) {
+		part(w, c, (enum closing)(c->parting - 1));
+		return;
+	}
+	r = w->obeyed == RUN ? connection_turn(c, fd_of(w, c), &w->echo) :
+			       connection_last_turn(c, fd_of(w, c), &w->echo);
+	counter_add(&w->echoed, c->echoed - before);
+	if (r < 0) {
+		end(w, c, CLOSED_BY_ERROR, -r);
+		return;
+	}
+	if (r == TURN_END) {
+		part(w, c, CLOSED_BY_CLIENT);
+		return;
+	}
+	if (c->stalled != (r == TURN_STALLED) || (c->echoed != before && r != TURN_STALLED))
+		connections_restart(&w->members, c, r == TURN_STALLED);
+	if (r == TURN_MORE)
+		connections_enqueue(&w->members, c);
+}
+
+/* Gives one turn to each connection that is ready now. */
+static void serve_ready(struct worker *w)
+{
+	uint32_t last =
+		w->members.ready.tail; /* those that come behind it wait for the next round */
+
+	while (w->members.ready.head) {
+		uint32_t fd = w->members.ready.head;
+
+		serve(w, connections_dequeue(&w->members));
+		if (fd == last)
+			break;
+	}
+}
+
+static int64_t get_ms(const _Atomic int64_t *ms)
+{
+	return atomic_load_explicit(ms, memory_order_relaxed);
+}
+
+/* True if a stalled client took enough since its time began. */
+static bool is_slow(const struct worker *w, const struct connection *c)
+{
+	uint32_t left = connection_unacknowledged(fd_of(w, c));
+	int64_t taken = (int64_t)(c->echoed - left - c->acknowledged);
+
+	return left == 0 || taken * 1000 >= get_ms(&w->stall_ms) * WORKER_SLOW_RATE;
+}
+
+/* Ends what is overdue, or as much of it as one round may; then the next one follows at once. */
+static void expire(struct worker *w)
+{
+	struct members *m = &w->members;
+	struct connection *c;
+
+	for (int i = 0; i < EXPIRED; i++) {
+		if ((c = connections_overdue(m, &m->idle, get_ms(&w->idle_ms))))
+			part(w, c, CLOSED_IDLE);
+		else if (!(c = connections_overdue(m, &m->stalled, get_ms(&w->stall_ms))))
+			return;
+		else if (is_slow(w, c))
+			connections_restart(m, c, true);
+		else
+			end(w, c, CLOSED_STALLED, 0);
+	}
+}
+
+static void drain(struct worker *w, const struct list *list)
+{
+	for (uint32_t i = list->head; i; i = at(w, i)->younger) {
+		at(w, i)->owed = connection_arrived((int)i);
+		connections_enqueue(&w->members, at(w, i));
+	}
+}
+
+static void end_all(struct worker *w, const struct list *list)
+{
+	w->members.ready.head = 0;
+	while (list->head)
+		end(w, at(w, list->head), CLOSED_BY_SHUTDOWN, 0);
 }
 
 static void obey(struct worker *w)
 {
-	enum loop_command order = loop_commanded(&w->loop);
+	enum loop_command command = loop_commanded(&w->loop);
 
-	w->clients.echo.budget = atomic_load(&w->pending_memory);
-	if (order == DRAIN && w->obeyed == RUN)
-		clients_drain(&w->clients);
-	if (order == ABORT)
-		clients_end_all(&w->clients);
-	w->obeyed = order;
-}
-
-void worker_resume(struct worker *w, int fd)
-{
-	own(w, connections_at(w->config.connections, (uint32_t)fd));
-	clients_resume(&w->clients, fd);
-	counter_increment(&w->accepted);
-}
-
-/* Watches what worker_resume() has put into a list; now that we run, an end may be in order. */
-static void watch_all(struct worker *w, const struct list *list)
-{
-	for (uint32_t i = list->head, next; i; i = next) {
-		struct connection *c = connections_at(w->config.connections, i);
-		int r = poller_add(&w->loop.poller, (int)i, EVENTS);
-
-		next = c->younger;
-		if (c->pending)
-			connection_finish_on_close((int)i);
-		if (r < 0)
-			clients_end(&w->clients, c, CLOSED_BY_ERROR, -r);
+	w->echo.budget = atomic_load(&w->pending_memory);
+	if (command == DRAIN && w->obeyed == RUN) {
+		drain(w, &w->members.idle);
+		drain(w, &w->members.stalled);
 	}
+	if (command == ABORT) {
+		end_all(w, &w->members.idle);
+		end_all(w, &w->members.stalled);
+	}
+	w->obeyed = command;
 }
 
-/* Says once, whichever worker was told so first, that streams cost more than they could. */
-static void report_refusal(const struct conduit *p)
+/* Says once, whichever worker found out first, that streams cost more than they could. */
+static void log_refusal(const struct conduit *p)
 {
 	static atomic_flag told = ATOMIC_FLAG_INIT;
 
@@ -170,16 +343,14 @@ static void report_refusal(const struct conduit *p)
 
 static void pass_round(struct worker *w, const struct epoll_event *events, int n)
 {
-	struct timeouts *t = &w->clients.timeouts;
-
-	timeouts_tick(t);
 	/* One that is being added is counted already; the eventfd is watched, too. */
-	timeouts_collected(t, (size_t)n, BATCH, worker_open(w) + 1);
-	collect(w, events, n);
+	connections_settle(&w->members, n, BATCH, n < BATCH ? 0 : worker_open(w) + 1);
+	for (int i = 0; i < n; i++)
+		collect(w, &events[i]);
 	obey(w);
-	clients_serve(&w->clients);
-	clients_expire(&w->clients);
-	report_refusal(&w->clients.echo.conduit);
+	serve_ready(w);
+	expire(w);
+	log_refusal(&w->echo.conduit);
 }
 
 static bool is_done(const struct worker *w)
@@ -187,21 +358,36 @@ static bool is_done(const struct worker *w)
 	return w->obeyed == FREEZE || (w->obeyed != RUN && worker_open(w) == 0);
 }
 
+/* Watches what worker_resume() has put into a list; now that we run, a FIN may end it again. */
+static void watch_all(struct worker *w, const struct list *list)
+{
+	for (uint32_t i = list->head, next; i; i = next) {
+		struct connection *c = at(w, i);
+		int r = poller_add(&w->loop.poller, (int)i, EVENTS);
+
+		next = c->younger;
+		if (c->pending)
+			connection_finish_on_close((int)i);
+		if (r < 0)
+			end(w, c, CLOSED_BY_ERROR, -r);
+	}
+}
+
 static void run(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event events[BATCH];
 
-	timeouts_tick(&w->clients.timeouts);
-	watch_all(w, &w->clients.timeouts.idle);
-	watch_all(w, &w->clients.timeouts.stalled);
+	w->members.now = clock_ms();
+	watch_all(w, &w->members.idle);
+	watch_all(w, &w->members.stalled);
 	sem_post(w->config.started);
 	obey(w);
-	while (!is_done(w)) {
-		int n = loop_wait(&w->loop, events, BATCH, clients_patience(&w->clients));
-
-		pass_round(w, events, n);
-	}
+	while (!is_done(w))
+		pass_round(w, events,
+			   loop_wait(&w->loop, events, BATCH,
+				     connections_wait(&w->members, get_ms(&w->idle_ms),
+						      get_ms(&w->stall_ms))));
 }
 
 int worker_start(struct worker *w)

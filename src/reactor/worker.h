@@ -1,11 +1,12 @@
 /*
- * worker: a thread with an epoll instance of its own, which echoes.
+ * worker: a thread that echoes, with an epoll instance of its own.
  *
- * Life: worker_init(), perhaps worker_resume(), worker_start(), commands by loop.h,
- * worker_deinit(), all by main.  Until the first command the acceptor dispatches
- * connections to it with worker_adopt(); when the acceptor has ended, DRAIN has it echo
- * what has arrived, send FIN to every client, and end when all have answered; ABORT
- * close everything and end; FREEZE end with all connections and records as they are.
+ * Life: worker_init(), perhaps worker_resume(), worker_start(), a command by
+ * loop.h, worker_deinit(), all by main.  Until the first command the acceptor
+ * dispatches connections to it with worker_adopt(); once the acceptor has ended,
+ * DRAIN has it echo what has arrived, send FIN to every client, and end when all
+ * have answered; ABORT close everything and end; FREEZE end with all connections
+ * and records as they are, for a successor.
  */
 #ifndef ECHOD_WORKER_H
 #define ECHOD_WORKER_H
@@ -13,8 +14,15 @@
 #include <semaphore.h>
 #include <stdbool.h>
 
-#include "reactor/clients.h"
+#include "base/counters.h"
+#include "conf/settings.h"
+#include "reactor/connections.h"
+#include "reactor/limiter.h"
 #include "reactor/loop.h"
+
+/* Bytes a second that a client must take, on average over stall_timeout, to be slow and not
+ * stalled. */
+#define WORKER_SLOW_RATE 500
 
 /* How a worker is set up; the pointers must outlive it. */
 struct worker_config {
@@ -23,25 +31,27 @@ struct worker_config {
 	const struct connections *connections;
 	struct limiter *limiter;
 	sem_t *started; /* posted when the thread serves all that it has */
-	int main_fd;	/* an eventfd, which is written when the thread has ended */
+	int main_fd;	/* an eventfd that wakes main when the thread has ended */
 	bool trace;	/* see trace.h */
-};
-
-/* May change at any time, see worker_set(). */
-struct worker_settings {
-	int64_t idle_timeout;  /* seconds, 0: none */
-	int64_t stall_timeout; /* seconds, 0: none */
-	size_t pending_memory; /* bytes */
 };
 
 struct worker {
 	_Alignas(64) struct worker_config config; /* constant */
 	struct loop loop;
-	_Atomic size_t pending_memory; /* main writes, the worker reads */
-	counter accepted;	       /* the acceptor writes: connections given to it */
+	counter accepted; /* the acceptor writes, anyone reads: connections dispatched to it */
 
-	struct clients clients;
-	enum loop_command obeyed; /* the worker's alone: the command that it follows */
+	/* main writes, the worker reads */
+	_Alignas(64) _Atomic int64_t idle_ms, stall_ms; /* 0: no timeout */
+	_Atomic size_t pending_memory;
+
+	/* the worker writes, anyone reads */
+	_Alignas(64) counter closed[CLOSINGS];
+	counter echoed; /* bytes; those received are counted in echo */
+
+	/* the worker's alone */
+	struct echo echo;
+	struct members members;
+	enum loop_command obeyed; /* the command that it follows */
 };
 
 /* 0 or -errno; after an error there is nothing to undo. */
@@ -54,7 +64,7 @@ void worker_deinit(struct worker *w);
 int worker_start(struct worker *w);
 
 /* main: new settings, in force at once.  Also before the start. */
-void worker_set(struct worker *w, const struct worker_settings *settings);
+void worker_set(struct worker *w, const struct conf *conf);
 
 /*
  * The acceptor: gives the worker a socket and its empty record, which has its

@@ -76,7 +76,7 @@ static size_t free_pending(struct reactor *r, int fd)
 	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
 	size_t size = c->pending ? c->pending->size : 0;
 
-	connection_forget(c, &r->workers[owner - 1].clients.echo);
+	connection_forget(c, &r->workers[owner - 1].echo);
 	return size;
 }
 

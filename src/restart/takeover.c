@@ -76,9 +76,9 @@ static bool restore(struct taking *t, const struct saved *saved, uint32_t number
 	if ((uint32_t)fd >= t->reactor->connections.size || !prepare(fd))
 		return false;
 	c = connections_at(&t->reactor->connections, (uint32_t)fd);
-	if (connection_restore(c, saved, &w->clients.echo) < 0 ||
+	if (connection_restore(c, saved, &w->echo) < 0 ||
 	    (c->pending && state_read_pending(&t->state, c->pending->data) < 0)) {
-		connection_clear(c, &w->clients.echo);
+		connection_clear(c, &w->echo);
 		return false;
 	}
 	count(t, c, fd);
@@ -112,8 +112,7 @@ static void take_socket(void *context, uint32_t number, int fd)
 static void count_lost(struct reactor *r, uint32_t lost)
 {
 	counter_add(&r->workers[0].accepted, lost);
-	counter_add(&r->workers[0].clients.closed_total, lost);
-	counter_add(&r->workers[0].clients.closed[CLOSED_BY_ERROR], lost);
+	counter_add(&r->workers[0].closed[CLOSED_BY_ERROR], lost);
 }
 
 static void take_all(struct taking *t, struct activation *a)

@@ -27,7 +27,7 @@ static void put_worker(struct report *r, const struct worker *w)
 	r->size += (size_t)snprintf(r->line + r->size, sizeof(r->line) - r->size,
 				    " %s=%" PRIu64 ",%" PRIu64 ",%" PRIu64, w->loop.name,
 				    worker_open(w), counter_get(&w->accepted),
-				    counter_get(&w->clients.echoed));
+				    counter_get(&w->echoed));
 }
 
 static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closing reason)
@@ -35,7 +35,7 @@ static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closin
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		sum += counter_get(&workers[i].clients.closed[reason]);
+		sum += counter_get(&workers[i].closed[reason]);
 	return sum;
 }
 
@@ -46,8 +46,8 @@ static void put_totals(struct report *r, const struct worker *workers, unsigned 
 	for (unsigned i = 0; i < n; i++) {
 		accepted += counter_get(&workers[i].accepted);
 		open += worker_open(&workers[i]);
-		received += counter_get(&workers[i].clients.received);
-		echoed += counter_get(&workers[i].clients.echoed);
+		received += counter_get(&workers[i].echo.received);
+		echoed += counter_get(&workers[i].echoed);
 	}
 	put(r, "ECHOD_", "accepted", accepted);
 	put(r, "ECHOD_", "open", open);

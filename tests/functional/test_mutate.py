@@ -15,7 +15,7 @@ import mutations  # noqa: E402
 EXAMPLES = """
 [caught]
 file = "src/reactor/connections.c"
-old = "queue->tail = index;"
+old = "m->ready.tail = index;"
 new = ""
 brings = "a queue that holds one"
 tests = ["unit/connections queue_order"]

@@ -309,7 +309,8 @@ static int turn(struct stream *s)
 	active = s;
 	receives = 0;
 	s->last = NOTHING;
-	r = s->c.finished ? connection_discard(fd, &echo) : connection_turn(&s->c, fd, &echo);
+	r = s->c.finished ? connection_last_turn(&s->c, fd, &echo) :
+			    connection_turn(&s->c, fd, &echo);
 	active = NULL;
 	fuzz_check(piped.size == 0 && receives <= 4);
 	if (s->c.finished) {

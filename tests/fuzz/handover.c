@@ -295,8 +295,7 @@ static void sum_list(struct sum *sum, const struct worker *w, const struct list 
 		const struct pending *p = c->pending;
 
 		check_connection(w, i, c);
-		fuzz_check(c->since >= since &&
-			   c->stalled == (list == &w->clients.timeouts.stalled));
+		fuzz_check(c->since >= since && c->stalled == (list == &w->members.stalled));
 		since = c->since;
 		sum->n++;
 		sum->echoed += c->echoed;
@@ -314,10 +313,10 @@ static struct sum sum_up(const struct reactor *r)
 
 	for (unsigned i = 0; i < r->n_workers; i++) {
 		const struct worker *w = &r->workers[i];
-		uint64_t held = w->clients.echo.held;
+		uint64_t held = w->echo.held;
 
-		sum_list(&sum, w, &w->clients.timeouts.idle, &held);
-		sum_list(&sum, w, &w->clients.timeouts.stalled, &held);
+		sum_list(&sum, w, &w->members.idle, &held);
+		sum_list(&sum, w, &w->members.stalled, &held);
 		fuzz_check(held == 0);
 	}
 	fuzz_check(reactor_open(r) == sum.n);
@@ -354,7 +353,7 @@ static void stop(struct reactor *r)
 		if (c->owner == 0)
 			continue;
 		limiter_release(&r->limiter, c->source);
-		connection_clear(c, &r->workers[c->owner - 1].clients.echo);
+		connection_clear(c, &r->workers[c->owner - 1].echo);
 		close((int)fd);
 	}
 	reactor_deinit(r);

@@ -1,6 +1,6 @@
 /*
  * A worker without its thread: rounds with events, turns and times that the
- * input chooses.  src/reactor/clients.c and src/reactor/worker.c are included, so that their
+ * input chooses.  src/reactor/connections.c and src/reactor/worker.c are included, so that their
  * inner functions can be called and what they call be replaced.
  *
  * Events wait in a list as epoll(7) has it, first in, first out, each socket
@@ -76,26 +76,39 @@ static int fuzz_turn(struct connection *c, int fd, struct echo *echo)
 		c->echoed += choice;
 		sockets[fd].unacknowledged += choice;
 	}
-	echo->received = echo->received + choice;
+	counter_add(&echo->received, choice);
 	return end_turn(fd, results[choice % 8]);
 }
 
-static int fuzz_flush(struct connection *c, int fd, struct echo *echo)
+static int fuzz_finish(struct connection *c, int fd)
 {
-	static const int results[] = { TURN_IDLE, TURN_STALLED, -EPIPE };
-
-	(void)echo;
-	fuzz_check(c->owed == 0 && !c->finished);
-	return end_turn(fd, c->stalled ? results[tape_next(&tape) % 3] : TURN_IDLE);
+	fuzz_check(is_socket(fd) && !c->finished && !sockets[fd].shut);
+	c->finished = sockets[fd].shut = true;
+	return sockets[fd].broken ? -ENOTCONN : 0;
 }
 
-static int fuzz_discard(int fd, struct echo *echo)
+/* After our FIN it throws away; before, it echoes what is owed, or sends what is pending. */
+static int fuzz_last_turn(struct connection *c, int fd, struct echo *echo)
 {
-	static const int results[] = { TURN_END, TURN_IDLE, TURN_MORE, -EPIPE };
+	static const int discards[] = { TURN_END, TURN_IDLE, TURN_MORE, -EPIPE };
+	static const int flushes[] = { TURN_IDLE, TURN_STALLED, -EPIPE };
+	int r = TURN_IDLE;
 
-	(void)echo;
-	fuzz_check(sockets[fd].shut);
-	return end_turn(fd, results[tape_next(&tape) % 4]);
+	if (c->finished) {
+		fuzz_check(sockets[fd].shut);
+		return end_turn(fd, discards[tape_next(&tape) % 4]);
+	}
+	if (c->owed > 0) {
+		r = fuzz_turn(c, fd, echo);
+		c->owed -= tape_next(&tape) % (c->owed + 1);
+	} else {
+		r = end_turn(fd, c->stalled ? flushes[tape_next(&tape) % 3] : TURN_IDLE);
+	}
+	if (r != TURN_IDLE)
+		return r;
+	(void)fuzz_finish(c, fd);
+	sockets[fd].result = TURN_MORE;
+	return TURN_MORE;
 }
 
 /* The client's kernel takes some. */
@@ -126,13 +139,6 @@ static void fuzz_reset(int fd)
 	sockets[fd].reset = true;
 }
 
-static int fuzz_finish(struct connection *c, int fd)
-{
-	fuzz_check(is_socket(fd) && !c->finished && !sockets[fd].shut);
-	c->finished = sockets[fd].shut = true;
-	return sockets[fd].broken ? -ENOTCONN : 0;
-}
-
 static int fuzz_part(struct connection *c, int fd)
 {
 	int r = 0;
@@ -158,20 +164,15 @@ static int fuzz_watch(const struct poller *p, int fd, uint32_t events)
 static int fuzz_close(int fd);
 
 #define connection_turn fuzz_turn
-#define connection_flush fuzz_flush
-#define connection_discard fuzz_discard
+#define connection_last_turn fuzz_last_turn
 #define connection_unacknowledged fuzz_unacknowledged
 #define connection_arrived fuzz_arrived
 #define connection_reset_on_close fuzz_reset
-#define connection_finish fuzz_finish
 #define connection_part fuzz_part
 #define clock_ms fuzz_clock
 #define poller_add fuzz_watch
 #define close fuzz_close
-#include "../../src/reactor/clients.c"
-#define fd_of timeouts_fd_of
-#include "../../src/reactor/timeouts.c"
-#undef fd_of
+#include "../../src/reactor/connections.c"
 #include "../../src/reactor/worker.c"
 #undef close
 
@@ -179,7 +180,7 @@ static struct worker w;
 static struct connections connections;
 static struct limiter limiter;
 
-static struct connection *at(uint32_t index)
+static struct connection *record(uint32_t index)
 {
 	return connections_at(&connections, index);
 }
@@ -207,7 +208,7 @@ static void forget(int fd)
 /* A record is empty before its descriptor can come again. */
 static int fuzz_close(int fd)
 {
-	const struct connection *c = at((uint32_t)fd);
+	const struct connection *c = record((uint32_t)fd);
 
 	fuzz_check(is_socket(fd));
 	fuzz_check(c->owner == 0 && !c->adopted && !c->ready && !c->stalled && !c->finished);
@@ -223,7 +224,7 @@ static int fuzz_close(int fd)
 /* A new connection comes, from the acceptor or from a predecessor. */
 static void open_socket(int fd, bool resumed)
 {
-	struct connection *c = at((uint32_t)fd);
+	struct connection *c = record((uint32_t)fd);
 
 	sockets[fd].open = true;
 	limiter.open++;
@@ -244,8 +245,8 @@ static void check_list(const struct list *list, bool stalled, unsigned *seen)
 	int64_t since = INT64_MIN;
 	uint32_t before = 0;
 
-	for (uint32_t i = list->head; i; i = at(i)->younger) {
-		const struct connection *c = at(i);
+	for (uint32_t i = list->head; i; i = record(i)->younger) {
+		const struct connection *c = record(i);
 
 		fuzz_check(is_socket((int)i) && c->adopted && c->owner == 1);
 		fuzz_check(c->stalled == stalled && c->since >= since && c->older == before);
@@ -261,19 +262,19 @@ static void check_queue(void)
 {
 	unsigned queued = 0;
 
-	for (uint32_t i = w.clients.ready.head; i; i = at(i)->next_ready) {
+	for (uint32_t i = w.members.ready.head; i; i = record(i)->next_ready) {
 		fuzz_check(is_socket((int)i) && !(queued & 1u << i));
 		queued |= 1u << i;
 	}
 	for (uint32_t i = 1; i < RECORDS; i++)
-		fuzz_check(at(i)->ready == !!(queued & 1u << i));
+		fuzz_check(record(i)->ready == !!(queued & 1u << i));
 }
 
 /* A record says how the last turn has ended; who is told to end has had one. */
 static void check_turns(void)
 {
 	for (uint32_t i = 1; i < RECORDS; i++) {
-		const struct connection *c = at(i);
+		const struct connection *c = record(i);
 
 		if (sockets[i].turned && !c->parting) {
 			fuzz_check(c->stalled == (sockets[i].result == TURN_STALLED));
@@ -287,9 +288,9 @@ static void check_turns(void)
 
 static void check(void)
 {
-	const struct timeouts *t = &w.clients.timeouts;
-	bool timed = (t->idle.head && t->idle_ms) || (t->stalled.head && t->stall_ms);
-	int wait = clients_patience(&w.clients);
+	const struct members *t = &w.members;
+	bool timed = (t->idle.head && w.idle_ms) || (t->stalled.head && w.stall_ms);
+	int wait = connections_wait(t, w.idle_ms, w.stall_ms);
 	unsigned seen = 0;
 
 	check_list(&t->idle, false, &seen);
@@ -297,22 +298,22 @@ static void check(void)
 	check_queue();
 	check_turns();
 	for (uint32_t i = 1; i < RECORDS; i++)
-		fuzz_check(at(i)->adopted == !!(seen & 1u << i));
+		fuzz_check(record(i)->adopted == !!(seen & 1u << i));
 	fuzz_check(worker_open(&w) == n_open && (unsigned)limiter.open == n_open);
-	fuzz_check(w.clients.ready.head ? wait == 0 : timed == (wait >= 0));
+	fuzz_check(w.members.ready.head ? wait == 0 : timed == (wait >= 0));
 }
 
 /* Nobody whom this round has seen overdue, and not ready, is there any more. */
 static void check_expired(void)
 {
-	struct timeouts *t = &w.clients.timeouts;
+	struct members *t = &w.members;
 
 	for (uint32_t i = 1; i < RECORDS; i++) {
-		const struct connection *c = at(i);
-		int64_t timeout = c->stalled ? t->stall_ms : t->idle_ms;
+		const struct connection *c = record(i);
+		int64_t timeout = c->stalled ? w.stall_ms : w.idle_ms;
 
 		/* A list ends its oldest first, and one that is ready holds the others up. */
-		if (!c->adopted || c->ready || !timeout || at(list_of(t, c)->head)->ready)
+		if (!c->adopted || c->ready || !timeout || record(list_of(t, c)->head)->ready)
 			continue;
 		fuzz_check(c->since + timeout > t->settled);
 	}
@@ -322,7 +323,7 @@ static void check_expired(void)
 static void check_settled(void)
 {
 	for (int i = 0; i < n_ready; i++)
-		fuzz_check(sockets[ready[i]].ready >= w.clients.timeouts.settled);
+		fuzz_check(sockets[ready[i]].ready >= w.members.settled);
 }
 
 /* Events for those that the input names; a socket's first one comes by itself. */
@@ -331,7 +332,7 @@ static void live(void)
 	unsigned who = tape_next(&tape) | tape_next(&tape) << 8;
 
 	for (int fd = 1; fd < RECORDS; fd++) {
-		bool first = sockets[fd].open && !at((uint32_t)fd)->adopted;
+		bool first = sockets[fd].open && !record((uint32_t)fd)->adopted;
 		unsigned how;
 
 		sockets[fd].served = false;
@@ -387,8 +388,8 @@ static void step(void)
 			open_socket(fd, false);
 		break;
 	case 2:
-		w.clients.timeouts.idle_ms = tape_next(&tape);
-		w.clients.timeouts.stall_ms = tape_next(&tape);
+		w.idle_ms = tape_next(&tape);
+		w.stall_ms = tape_next(&tape);
 		break;
 	case 3:
 		if (what >= 0xf8)
@@ -413,17 +414,16 @@ static void begin(const uint8_t *data, size_t size)
 	n_ready = 0;
 	now = 0;
 	ending = false;
-	w.config.connections = w.clients.connections = w.clients.timeouts.connections =
-		&connections;
-	w.config.limiter = w.clients.limiter = &limiter;
+	w.config.connections = w.members.all = &connections;
+	w.config.limiter = &limiter;
 	w.loop.poller.wake_fd = -1;
 	for (unsigned n = tape_next(&tape) % 6; n > 0; n--) {
 		now += tape_next(&tape);
 		open_socket((int)n, true);
 	}
-	timeouts_tick(&w.clients.timeouts);
-	watch_all(&w, &w.clients.timeouts.idle);
-	watch_all(&w, &w.clients.timeouts.stalled);
+	w.members.now = clock_ms();
+	watch_all(&w, &w.members.idle);
+	watch_all(&w, &w.members.stalled);
 	check();
 }
 
@@ -439,6 +439,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_round();
 		check();
 	}
-	fuzz_check(n_open == 0 && counter_get(&w.clients.closed_total) == counter_get(&w.accepted));
+	fuzz_check(n_open == 0 && worker_open(&w) == 0);
 	return 0;
 }

@@ -10,14 +10,15 @@
  *   file[], s[], queue[]    the kernel: descriptors, sockets, listen queues
  *   s[].watcher, .edge      an epoll instance, edge-triggered: its registration and its ready list
  *   wake[]                  the eventfd of a poller (poller.c)
- *   r[]                     the table (table.h): owner, what the acceptor fills, what the worker does
+ *   r[]                     the records (connections.h): owner, what the acceptor fills, what the worker does
  *   accept_one()            accept_some(), admit() and dispatch() in acceptor.c,
  *                           worker_adopt() in worker.c, limiter_admit() in limiter.c
  *   acceptor                serve_batch(), obey(), take_set() and retire() in acceptor.c
- *   collect()               collect() in worker.c, clients_hear() and adopt() in clients.c
- *   serve_ready()           clients_serve(), serve(), part() and finish() in clients.c
- *   expire()                clients_expire() in clients.c
- *   end_connection()        clients_end() in clients.c, limiter_release() in limiter.c
+ *   collect()               pass_round(), collect() and adopt() in worker.c
+ *   serve_ready()           serve_ready(), serve() and part() in worker.c, connection_last_turn() in
+ *                           connection.c
+ *   expire()                expire() in worker.c
+ *   end_connection()        end() in worker.c, limiter_release() in limiter.c
  *   worker                  run(), is_done() and obey() in worker.c
  *   set_listeners()         acceptor_listen() in acceptor.c
  *   give_order()            loop_command() in loop.c

@@ -917,22 +917,42 @@ TEST(connection, urgent)
 	check_urgent();
 }
 
+/* While the worker drains, what is owed is echoed, and our FIN follows. */
+TEST(connection, last_turn)
+{
+	struct pair p = unix_pair(0);
+
+	say(p, "hello");
+	c.owed = 5;
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_MORE);
+	cr_assert(c.finished);
+	cr_assert_eq(c.owed, 0);
+	check_heard(p, "hello");
+	say(p, "again");
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_IDLE);
+	check_heard(p, "");
+	shutdown(p.client, SHUT_WR);
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_END);
+	pair_close(p);
+}
+
 /* Of a finished connection everything is thrown away, until its FIN. */
 TEST(connection, discard)
 {
 	struct pair p = unix_pair(0);
 
-	cr_assert_eq(connection_discard(p.server, &echo), TURN_IDLE);
+	c.finished = true;
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_IDLE);
 	say(p, "hello");
-	cr_assert_eq(connection_discard(p.server, &echo), TURN_IDLE);
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_IDLE);
 	cr_assert_eq(turn(p), TURN_IDLE);
 	check_heard(p, "");
 	shutdown(p.client, SHUT_WR);
-	cr_assert_eq(connection_discard(p.server, &echo), TURN_END);
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_END);
 	pair_close(p);
 	p = tcp_pair(0);
 	pair_reset(p);
-	cr_assert_eq(connection_discard(p.server, &echo), -ECONNRESET);
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), -ECONNRESET);
 	pair_close(p);
 }
 
@@ -942,10 +962,11 @@ TEST(connection, discard_is_bounded)
 	struct pair p = unix_pair(0);
 	int turns = 1;
 
+	c.finished = true;
 	echo.size = 1;
 	say(p, "hello, hello, hello, hello");
-	cr_assert_eq(connection_discard(p.server, &echo), TURN_MORE);
-	while (connection_discard(p.server, &echo) == TURN_MORE)
+	cr_assert_eq(connection_last_turn(&c, p.server, &echo), TURN_MORE);
+	while (connection_last_turn(&c, p.server, &echo) == TURN_MORE)
 		turns++;
 	cr_assert_gt(turns, 2);
 	pair_close(p);

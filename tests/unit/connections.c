@@ -1,24 +1,47 @@
 #include "reactor/connections.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "helper.h"
 
 #define RECORDS 64
 
 static struct connections all;
-static struct list list;
-static struct queue queue;
+static struct members members;
+static int64_t now; /* ms */
+static uint32_t unacknowledged;
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *t);
+int __real_clock_gettime(clockid_t id, struct timespec *t);
+uint32_t __wrap_connection_unacknowledged(int fd);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *t)
+{
+	if (id != CLOCK_MONOTONIC || now == 0)
+		return __real_clock_gettime(id, t);
+	*t = (struct timespec){ .tv_sec = (time_t)(now / 1000),
+				.tv_nsec = (long)(now % 1000 * 1000000) };
+	return 0;
+}
+
+uint32_t __wrap_connection_unacknowledged(int fd)
+{
+	cr_assert_gt(fd, 0);
+	return unacknowledged;
+}
 
 static void begin(void)
 {
 	cr_assert_eq(connections_init(&all, RECORDS), 0);
-	list = (struct list){ 0 };
-	queue = (struct queue){ 0 };
+	members = (struct members){ .all = &all };
+	now = 10000;
+	members.now = now;
 }
 
 static void end(void)
 {
+	now = 0;
 	connections_deinit(&all);
 }
 
@@ -26,18 +49,18 @@ TestSuite(connections, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 static void append(uint32_t index)
 {
-	connections_append(&all, &list, connections_at(&all, index));
+	connections_add(&members, connections_at(&all, index), 0);
 }
 
 static void take_out(uint32_t index)
 {
-	connections_remove(&all, &list, connections_at(&all, index));
+	connections_remove(&members, connections_at(&all, index));
 }
 
 /* The list, read in both directions, is exactly this. */
 static void check(const uint32_t *expected, size_t n)
 {
-	uint32_t i = list.head, before = 0;
+	uint32_t i = members.idle.head, before = 0;
 
 	for (size_t k = 0; k < n; k++) {
 		cr_assert_eq(i, expected[k], "at %zu: %u, not %u", k, i, expected[k]);
@@ -46,7 +69,7 @@ static void check(const uint32_t *expected, size_t n)
 		i = connections_at(&all, i)->younger;
 	}
 	cr_assert_eq(i, 0, "the list has more than %zu members", n);
-	cr_assert_eq(list.tail, before);
+	cr_assert_eq(members.idle.tail, before);
 }
 
 #define CHECK(...) \
@@ -107,29 +130,26 @@ TEST(connections, list_append_ignores_old_links)
 /* Nothing but the links changes. */
 TEST(connections, list_leaves_the_rest_alone)
 {
-	connections_at(&all, 2)->since = 42;
+	connections_at(&all, 2)->acknowledged = 42;
 	connections_at(&all, 2)->echoed = 43;
 	append(1);
 	append(2);
 	append(3);
 	take_out(2);
-	cr_assert_eq(connections_at(&all, 2)->since, 42);
+	cr_assert_eq(connections_at(&all, 2)->acknowledged, 42);
 	cr_assert_eq(connections_at(&all, 2)->echoed, 43);
 }
 
-/* Two lists share the records, as a worker's do, and do not mix. */
+/* The stalled have a list of their own, and the two do not mix. */
 TEST(connections, two_lists)
 {
-	struct list other = { 0 };
-
-	append(1);
-	connections_append(&all, &other, connections_at(&all, 2));
-	append(3);
-	connections_append(&all, &other, connections_at(&all, 4));
+	connections_at(&all, 2)->stalled = connections_at(&all, 4)->stalled = true;
+	for (uint32_t i = 1; i <= 4; i++)
+		append(i);
 	CHECK(1, 3);
-	connections_remove(&all, &other, connections_at(&all, 2));
-	cr_assert_eq(other.head, 4);
-	cr_assert_eq(other.tail, 4);
+	take_out(2);
+	cr_assert_eq(members.stalled.head, 4);
+	cr_assert_eq(members.stalled.tail, 4);
 	CHECK(1, 3);
 }
 
@@ -172,13 +192,13 @@ TEST(connections, list_random_operations)
 
 static void put(uint32_t index)
 {
-	connections_enqueue(&all, &queue, connections_at(&all, index));
+	connections_enqueue(&members, connections_at(&all, index));
 }
 
 /* Takes one, or 0 if there is none. */
 static uint32_t take(void)
 {
-	return queue.head ? connections_index(&all, connections_dequeue(&all, &queue)) : 0;
+	return members.ready.head ? connections_index(&all, connections_dequeue(&members)) : 0;
 }
 
 /* First come, first served. */
@@ -220,7 +240,7 @@ TEST(connections, queue_marks)
 	cr_assert_not(connections_at(&all, 2)->ready);
 	cr_assert_eq(take(), 1);
 	cr_assert_not(connections_at(&all, 1)->ready);
-	cr_assert_eq(queue.head, 0);
+	cr_assert_eq(members.ready.head, 0);
 }
 
 /* After every one of many random operations it is what an array says. */
@@ -248,4 +268,145 @@ TEST(connections, queue_random_operations)
 				memmove(model, model + 1, --n * sizeof(model[0]));
 		}
 	}
+}
+
+/*
+ * Times: the clock is the test's.
+ */
+
+static int64_t idle_ms = 1000;
+
+static int wait_ms(void)
+{
+	return connections_wait(&members, idle_ms, 2000);
+}
+
+static struct connection *overdue_idle(void)
+{
+	return connections_overdue(&members, &members.idle, idle_ms);
+}
+
+static struct connection *overdue_stalled(void)
+{
+	return connections_overdue(&members, &members.stalled, 2000);
+}
+
+static struct connection *add(uint32_t index)
+{
+	struct connection *c = connections_at(&all, index);
+
+	connections_add(&members, c, now);
+	return c;
+}
+
+/* A wait that lasts until then, and the n events of at most 10 that end it. */
+static void wait_until(int64_t then, int n, uint64_t watched)
+{
+	now = then;
+	connections_settle(&members, n, 10, watched);
+}
+
+/* A batch that is not full has emptied the ready list: what was before the wait is settled. */
+TEST(connections, overdue)
+{
+	struct connection *c = add(1);
+
+	cr_assert_eq(wait_ms(), 1000);
+	wait_until(10999, 9, 2);
+	cr_assert_null(overdue_idle());
+	cr_assert_eq(wait_ms(), 1);
+	wait_until(15000, 0, 2);
+	cr_assert_null(overdue_idle(), "its event may have come in the wait");
+	cr_assert_eq(wait_ms(), 0);
+	wait_until(15000, 0, 2);
+	cr_assert_eq(overdue_idle(), c);
+	connections_remove(&members, c);
+	cr_assert_eq(wait_ms(), -1);
+}
+
+/* What is ready has something to say and is not overdue; without a timeout nothing is, ever. */
+TEST(connections, never_overdue)
+{
+	struct connection *c = add(1);
+
+	wait_until(11000, 0, 2);
+	wait_until(11000, 0, 2);
+	cr_assert_eq(overdue_idle(), c);
+	c->ready = true;
+	cr_assert_null(overdue_idle());
+	cr_assert_eq(wait_ms(), 0);
+	c->ready = false;
+	idle_ms = 0;
+	cr_assert_null(overdue_idle());
+	cr_assert_eq(wait_ms(), -1);
+}
+
+/* While batches are full a moment is settled after as many events as were watched then. */
+TEST(connections, full_batches)
+{
+	struct connection *c = add(1);
+
+	wait_until(11000, 10, 35); /* the mark */
+	for (int i = 1; i <= 3; i++) {
+		wait_until(11000 + i, 10, 35);
+		cr_assert_null(overdue_idle(), "after %d events", 10 * i);
+	}
+	wait_until(20000, 10, 35);
+	cr_assert_eq(members.settled, 11000);
+	cr_assert_eq(overdue_idle(), c);
+	for (int i = 1; i <= 3; i++) {
+		wait_until(20000 + i, 10, 1000);
+		cr_assert_eq(members.settled, 11000);
+		cr_assert_eq(overdue_idle(), c, "what was settled stays so");
+	}
+	wait_until(20004, 10, 1000);
+	cr_assert_eq(members.settled, 20000);
+	wait_until(20005, 9, 1000);
+	cr_assert_eq(members.settled, 20004);
+	wait_until(20006, 10, 5); /* a new mark, not the rest of the old one */
+	cr_assert_eq(members.settled, 20004);
+	wait_until(20007, 10, 5);
+	cr_assert_eq(members.settled, 20006);
+}
+
+/* A stalled connection has a time of its own, which begins anew when it is stalled no longer. */
+TEST(connections, overdue_stalled)
+{
+	struct connection *c = add(1);
+
+	wait_until(10500, 0, 2);
+	connections_restart(&members, c, true);
+	wait_until(12499, 0, 2);
+	wait_until(12499, 0, 2);
+	cr_assert_null(overdue_idle());
+	cr_assert_null(overdue_stalled());
+	wait_until(12500, 0, 2);
+	wait_until(12500, 0, 2);
+	cr_assert_eq(overdue_stalled(), c);
+	connections_restart(&members, c, false);
+	cr_assert_null(overdue_stalled());
+	cr_assert_eq(wait_ms(), 1000);
+}
+
+/* What its client has acknowledged is noted when a connection becomes stalled. */
+TEST(connections, acknowledged)
+{
+	struct connection *c = add(1);
+
+	c->echoed = 100000;
+	unacknowledged = 40000;
+	wait_until(10001, 0, 2);
+	connections_restart(&members, c, true);
+	cr_assert_eq(c->acknowledged, 60000);
+}
+
+/* While one is to have its turn there is no waiting. */
+TEST(connections, no_wait_for_ready)
+{
+	struct connection *c = add(1);
+
+	connections_enqueue(&members, c);
+	cr_assert_eq(wait_ms(), 0);
+	cr_assert_eq(connections_dequeue(&members), c);
+	cr_assert_eq(wait_ms(), 1000);
 }

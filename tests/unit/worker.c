@@ -1,5 +1,10 @@
-#include "reactor/worker.h"
+/*
+ * A worker that runs; and one without its thread: events are the test's, and the
+ * sockets are real.
+ */
+#include "../../src/reactor/worker.c"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -29,26 +34,37 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 	return fd == endless ? (ssize_t)size : __real_send(fd, data, size, flags);
 }
 
+static bool scripted; /* what a client has not acknowledged */
+static uint32_t unacknowledged;
+
+uint32_t __real_connection_unacknowledged(int fd);
+uint32_t __wrap_connection_unacknowledged(int fd);
+
+uint32_t __wrap_connection_unacknowledged(int fd)
+{
+	return scripted ? unacknowledged : __real_connection_unacknowledged(fd);
+}
+
 /* A worker that runs, with no connections. */
-static void begin(void)
+static void begin_running(void)
 {
 	struct worker_config config = { .buffer_size = 4096,
 					.connections = &connections,
 					.limiter = &limiter,
 					.started = &started };
-	struct worker_settings settings = { .pending_memory = 1 << 20 };
+	struct conf conf = { .pending_memory = 1 << 20 };
 
 	config.main_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(sem_init(&started, 0, 0), 0);
 	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &config), 0);
-	worker_set(&worker, &settings);
+	worker_set(&worker, &conf);
 	cr_assert_eq(worker_start(&worker), 0);
 	sem_wait(&started);
 }
 
-static void end(void)
+static void end_running(void)
 {
 	loop_command(&worker.loop, DRAIN);
 	loop_command(&worker.loop, ABORT);
@@ -59,10 +75,10 @@ static void end(void)
 	connections_deinit(&connections);
 }
 
-TestSuite(worker, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+TestSuite(worker, .init = begin_running, .fini = end_running, .timeout = HELPER_TIMEOUT);
 
 /* A connection of the worker's.  Returns the client's end, the worker's in *ours. */
-static int adopt(int *ours)
+static int dispatch(int *ours)
 {
 	int fds[2];
 
@@ -86,19 +102,247 @@ static void check_echoes(int client)
 /* Beside one who never lets the worker come to EAGAIN, all others have their turns. */
 TEST(worker, endless_stream)
 {
-	int ours, early = adopt(&ours), stream = adopt(&ours), late;
+	int ours, early = dispatch(&ours), stream = dispatch(&ours), late;
 
 	check_echoes(early);
 	check_echoes(stream);
 	endless = ours;
 	cr_assert_eq(send(stream, "x", 1, 0),
 		     1); /* an edge, and from now on it is ready for ever */
-	while (counter_get(&worker.clients.echoed) < 1000000)
+	while (counter_get(&worker.echoed) < 1000000)
 		usleep(1000);
 	check_echoes(early);
-	late = adopt(&ours);
+	late = dispatch(&ours);
 	check_echoes(late);
 	close(early);
 	close(late);
 	close(stream);
+}
+
+/*
+ * Without its thread.
+ */
+
+#define FIRST 300 /* descriptors of connections, in the order in which they came */
+
+static int n;
+
+static void begin(void)
+{
+	struct worker_config config = { .buffer_size = 4096,
+					.connections = &connections,
+					.limiter = &limiter };
+
+	cr_assert_eq(connections_init(&connections, 1024), 0);
+	cr_assert_eq(limiter_init(&limiter, 1024), 0);
+	cr_assert_eq(worker_init(&worker, &config), 0);
+	conduit_deinit(&worker.echo.conduit);
+	worker.echo.budget = 4096;
+	worker.members.now = clock_ms();
+	n = 0;
+}
+
+static void finish(void)
+{
+	end_all(&worker, &worker.members.idle);
+	end_all(&worker, &worker.members.stalled);
+	worker_deinit(&worker);
+	limiter_deinit(&limiter);
+	connections_deinit(&connections);
+}
+
+TestSuite(turns, .init = begin, .fini = finish, .timeout = HELPER_TIMEOUT);
+
+static struct connection *record(int fd)
+{
+	return at(&worker, (uint32_t)fd);
+}
+
+static void happen(int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	collect(&worker, &event);
+}
+
+/* A connection over TCP.  Returns the client's end, ours in *fd. */
+static int meet(int *fd)
+{
+	struct address address = helper_address("127.0.0.1:0");
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	int size = 4096, accepted;
+
+	setsockopt(client, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	cr_assert_eq(bind(listener, &address.any, address.size), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	cr_assert_eq(getsockname(listener, &address.any, &address.size), 0);
+	cr_assert_eq(connect(client, &address.any, address.size), 0);
+	accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	*fd = dup2(accepted, FIRST + n++);
+	cr_assert_geq(*fd, FIRST);
+	close(accepted);
+	close(listener);
+	limiter.open++;
+	happen(*fd, EPOLLOUT);
+	return client;
+}
+
+/* Waits for the kernel's word, and passes it on. */
+static void hear(int fd, short events)
+{
+	helper_wait(fd, events);
+	happen(fd, (uint32_t)events);
+	serve_ready(&worker);
+}
+
+/* A client that does not read, and of whose echo so much is in the kernel or waits here. */
+static int talk(int *fd, size_t size)
+{
+	static char data[1 << 16];
+	int client = meet(fd);
+
+	for (size_t sent = 0; sent < size; sent += sizeof(data)) {
+		cr_assert_eq(send(client, data, sizeof(data), 0), (ssize_t)sizeof(data));
+		while (record(*fd)->echoed < sent + sizeof(data))
+			hear(*fd, POLLIN);
+	}
+	return client;
+}
+
+static int wait_ms(void)
+{
+	return connections_wait(&worker.members, worker.idle_ms, worker.stall_ms);
+}
+
+/* What is overdue at once is ended by and by, and each time there is no waiting. */
+TEST(turns, many_overdue)
+{
+	int clients_of[200], fd;
+
+	for (int i = 0; i < 200; i++)
+		clients_of[i] = meet(&fd);
+	worker.idle_ms = 1;
+	worker.members.settled = worker.members.now += 10;
+	for (uint64_t ended = 64; ended < 200; ended += 64) {
+		expire(&worker);
+		cr_assert_eq(counter_get(&worker.closed[CLOSED_IDLE]), ended);
+		cr_assert_eq(wait_ms(), 0);
+	}
+	expire(&worker);
+	cr_assert_eq(counter_get(&worker.closed[CLOSED_IDLE]), 200);
+	cr_assert_eq(wait_ms(), -1);
+	cr_assert_eq(limiter.open, 0);
+	for (int i = 0; i < 200; i++)
+		close(clients_of[i]);
+}
+
+/* What a stalled client sends concerns nobody: only room, an end or an error does. */
+TEST(turns, stalled_is_not_bothered)
+{
+	static const uint32_t reasons[] = { EPOLLOUT, EPOLLHUP, EPOLLERR, EPOLLIN | EPOLLOUT };
+	int fd, client = meet(&fd);
+
+	connections_restart(&worker.members, record(fd), true);
+	happen(fd, EPOLLIN);
+	happen(fd, EPOLLIN | EPOLLRDHUP);
+	cr_assert_eq(worker.members.ready.head, 0);
+	for (int i = 0; i < 4; i++) {
+		happen(fd, reasons[i]);
+		cr_assert_eq(connections_dequeue(&worker.members), record(fd));
+	}
+	close(client);
+}
+
+/* At a FIN it is ended if all is acknowledged; else it keeps its place until that is so. */
+TEST(turns, parting)
+{
+	static char data[1 << 16];
+	int fd, client = talk(&fd, 1 << 17);
+
+	shutdown(client, SHUT_WR);
+	hear(fd, POLLIN);
+	cr_assert_eq(record(fd)->parting, CLOSED_BY_CLIENT + 1);
+	cr_assert(record(fd)->finished && record(fd)->stalled);
+	cr_assert_eq(limiter.open, 1);
+	happen(fd, EPOLLOUT | EPOLLHUP); /* of our own FIN */
+	serve_ready(&worker);
+	cr_assert_eq(limiter.open, 1);
+	while (recv(client, data, sizeof(data), 0) > 0)
+		;
+	while (limiter.open > 0) /* the acknowledgement may take its time */
+		hear(fd, POLLHUP);
+	cr_assert_eq(counter_get(&worker.closed[CLOSED_BY_CLIENT]), 1);
+	close(client);
+}
+
+/* An error ends it, for nothing more will be acknowledged. */
+TEST(turns, parting_broken)
+{
+	struct linger linger = { .l_onoff = 1 };
+	int fd, client = talk(&fd, 1 << 17);
+
+	shutdown(client, SHUT_WR);
+	hear(fd, POLLIN);
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(client);
+	hear(fd, POLLERR);
+	cr_assert_eq(limiter.open, 0);
+	cr_assert_eq(counter_get(&worker.closed[CLOSED_BY_ERROR]), 1);
+}
+
+/* While it drains, what has come after the beginning is not echoed. */
+TEST(turns, drain)
+{
+	int fd, client = meet(&fd);
+	char heard[16];
+
+	cr_assert_eq(send(client, "before", 6, 0), 6);
+	helper_wait(fd, POLLIN);
+	loop_command(&worker.loop, DRAIN);
+	obey(&worker);
+	cr_assert_eq(record(fd)->owed, 6);
+	serve_ready(&worker);
+	serve_ready(&worker);
+	cr_assert(record(fd)->finished);
+	cr_assert_eq(send(client, "after", 5, 0), 5);
+	hear(fd, POLLIN);
+	cr_assert_eq(recv(client, heard, sizeof(heard), MSG_WAITALL), 6);
+	cr_assert_eq(memcmp(heard, "before", 6), 0);
+	cr_assert_eq(limiter.open, 1);
+	shutdown(client, SHUT_WR);
+	hear(fd, POLLRDHUP);
+	cr_assert_eq(limiter.open, 0);
+	close(client);
+}
+
+/* Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel took since
+ * counts as well. */
+TEST(turns, slow)
+{
+	int fd, client = meet(&fd);
+	struct connection *c = record(fd);
+
+	worker.stall_ms = 2000;
+	scripted = true;
+	c->echoed = 100000;
+	unacknowledged = 50000;
+	worker.members.now++;
+	connections_restart(&worker.members, c, true);
+	cr_assert_eq(c->acknowledged, 50000);
+	cr_assert_not(is_slow(&worker, c));
+	unacknowledged = 49001;
+	cr_assert_not(is_slow(&worker, c));
+	unacknowledged = 49000;
+	cr_assert(is_slow(&worker, c));
+	c->echoed = 110000;
+	cr_assert(is_slow(&worker, c));
+	unacknowledged = 59001;
+	cr_assert_not(is_slow(&worker, c));
+	c->acknowledged = c->echoed - 10;
+	unacknowledged = 0;
+	cr_assert(is_slow(&worker, c));
+	unacknowledged = 11; /* a predecessor's, or our FIN: less than nothing */
+	cr_assert_not(is_slow(&worker, c));
+	scripted = false;
+	close(client);
 }
