@@ -6,9 +6,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/descriptors.h"
+#include "base/process.h"
 #include "base/log.h"
-#include "base/signals.h"
 #include "listen/activation.h"
 #include "supervisor/cmdline.h"
 #include "supervisor/server.h"
@@ -57,14 +56,14 @@ int main(int argc, char *argv[])
 	struct cmdline cmdline;
 	int status, r;
 
-	signals_block();
-	r = descriptors_fill_standard();
+	process_block_signals();
+	r = process_fill_descriptors();
 	if (r < 0) {
 		log_error("cannot open /dev/null: %s", strerrordesc_np(-r));
 		return EX_OSERR;
 	}
 	activation_receive();
-	descriptors_close_inherited();
+	process_close_descriptors();
 	log_init();
 	status = cmdline_parse(&cmdline, argc, argv);
 	if (status >= 0)

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/signals.h"
+#include "base/process.h"
 #include "echoc/loader.h"
 #include "echoc/results.h"
 
@@ -102,7 +102,7 @@ static bool wait_until(struct load *load, int64_t time)
 	if (poll(p, 2, ms < 0 ? 0 : ms > 1000 ? 1000 : (int)ms) <= 0)
 		return false;
 	(void)eventfd_read(load->plan.done_fd, &ignored);
-	signal = signals_next(load->signal_fd);
+	signal = process_next_signal(load->signal_fd);
 	if (signal == 0 || signal == SIGUSR1)
 		return false;
 	set_phase(load, load->interrupted ? PHASE_QUIT : PHASE_END);
@@ -166,8 +166,8 @@ static int start(struct load *load)
 	int r = 0;
 
 	raise_descriptor_limit();
-	signals_block();
-	load->signal_fd = signals_open();
+	process_block_signals();
+	load->signal_fd = process_open_signals();
 	load->plan.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	load->plan.connect_start = clock_ns();
 	load->loaders = calloc(n, sizeof(*load->loaders));

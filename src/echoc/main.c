@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "base/descriptors.h"
+#include "base/process.h"
 #include "echoc/load.h"
 #include "echoc/options.h"
 #include "echoc/ping.h"
@@ -21,7 +21,7 @@ int main(int argc, char *argv[])
 	if (status >= 0)
 		return status;
 	/* What is printed must not go into a connection; talk refuses to begin. */
-	if (options.command != COMMAND_TALK && descriptors_fill_standard() < 0)
+	if (options.command != COMMAND_TALK && process_fill_descriptors() < 0)
 		return EXIT_OTHER;
 	signal(SIGPIPE, SIG_IGN);
 	if (target_resolve(&target, options.target, options.family, &reason) < 0) {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/signals.h"
+#include "base/process.h"
 #include "echoc/options.h"
 #include "echoc/results.h"
 #include "echoc/stream.h"
@@ -101,7 +101,7 @@ static void wait_for_something(struct ping *p)
 	timeout = clock_wait(next - clock_ns());
 	if (ppoll(fds, 2, &timeout, NULL) <= 0)
 		return;
-	signal = signals_next(p->signal_fd);
+	signal = process_next_signal(p->signal_fd);
 	if (signal != 0 && signal != SIGUSR1)
 		p->end = 0;
 }
@@ -218,8 +218,8 @@ int ping_run(const struct options *options, const struct target *target)
 		stream_deinit(&p.stream);
 		return EXIT_OTHER;
 	}
-	signals_block();
-	p.signal_fd = signals_open();
+	process_block_signals();
+	p.signal_fd = process_open_signals();
 	while (r == 0 && !(p.over && stream_is_quiet(&p.stream)))
 		r = step(&p);
 	note_end(&p, r);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/cpus.h"
+#include "base/process.h"
 
 /*
  * How long to wait for a thread to halt.  On a starved machine a round can take
@@ -69,7 +69,7 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
 		e = limiter_init(&r->limiter, 2 * (size_t)descriptors);
 	if (e == 0)
-		e = init_workers(r, conf->workers ? (unsigned)conf->workers : cpus_available(),
+		e = init_workers(r, conf->workers ? (unsigned)conf->workers : process_cpus(),
 				 (size_t)conf->buffer_size, trace);
 	if (e == 0)
 		e = init_acceptor(r, trace);

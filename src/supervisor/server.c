@@ -29,10 +29,8 @@
 
 #include "base/clock.h"
 #include "base/confine.h"
-#include "base/descriptors.h"
 #include "base/log.h"
-#include "base/privileges.h"
-#include "base/signals.h"
+#include "base/process.h"
 #include "base/trace.h"
 #include "base/writer.h"
 #include "listen/listen.h"
@@ -298,8 +296,8 @@ static uint32_t raise_descriptors(const struct conf *conf)
 	int64_t wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
 			 CONF_LISTEN_MAX;
 
-	return descriptors_raise(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
-								DESCRIPTORS_UNASKED);
+	return process_raise_descriptors(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
+									DESCRIPTORS_UNASKED);
 }
 
 static void begin_writer(void)
@@ -319,7 +317,7 @@ static int start(struct server *s, struct activation *activation, bool trace)
 	r = writer_start(begin_writer);
 	if (r < 0)
 		return r;
-	s->signal_fd = signals_open();
+	s->signal_fd = process_open_signals();
 	if (s->signal_fd < 0)
 		return s->signal_fd;
 	if (trace)
@@ -357,7 +355,7 @@ int server_start(const struct conf *conf, const struct server_options *options)
 	s->signal_fd = -1;
 	s->repair.next = INT64_MAX;
 	log_set_level((enum log_level)conf->log_level);
-	privileges_check();
+	process_check_privileges();
 	activation_sort(&activation);
 	r = listen_start(&s->listeners, &activation, conf, options->only_passed);
 	if (r < 0)

@@ -21,7 +21,7 @@ struct server_options {
 };
 
 /*
- * Starts listening and all threads, and says READY.  signals_block() and
+ * Starts listening and all threads, and says READY.  process_block_signals() and
  * activation_receive() must have been called.
  *
  * Returns 0, or an exit status of sysexits.h after it has logged why; then

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/signals.h"
+#include "base/process.h"
 #include "supervisor/report.h"
 #include "systemd/notify.h"
 
@@ -47,7 +47,7 @@ static int wait_for_signal(struct watch *w, int fd, int64_t due)
 	due = sooner(due, job_poll(&w->job, &p[2]));
 	due = sooner(due, notify_due());
 	if (poll(p, 3, until(due)) > 0)
-		signal = signals_next(w->signal_fd);
+		signal = process_next_signal(w->signal_fd);
 	notify_retry();
 	if (signal == SIGUSR1)
 		report_counters(EVENT_COUNTERS, "counters", &w->reactor->acceptor,

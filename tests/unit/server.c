@@ -17,8 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/descriptors.h"
-#include "base/signals.h"
+#include "base/process.h"
 #include "failing.h"
 #include "helper.h"
 #include "restart/fdpass.h"
@@ -43,7 +42,7 @@ static void begin(void)
 {
 	struct problems problems;
 
-	signals_block();
+	process_block_signals();
 	cr_assert_eq(conf_load(&conf, &options.source, &problems), 0, "%s", problems.text[0]);
 	helper_catch(STDERR_FILENO);
 }
@@ -126,7 +125,7 @@ TEST(server, beginning)
 	cr_assert_eq(cmdline_parse(&cmdline, 1, argv), EX_OSERR);
 	cr_assert(failing_end());
 	failing_begin(1);
-	cr_assert_lt(descriptors_fill_standard(), 0);
+	cr_assert_lt(process_fill_descriptors(), 0);
 	cr_assert(failing_end());
 }
 
