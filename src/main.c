@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/process.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "listen/activation.h"
 #include "supervisor/cmdline.h"
 #include "supervisor/server.h"

@@ -60,6 +60,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -70,21 +71,18 @@
 #define BOTH (CONTROL | IO)
 
 struct rule {
-	int call; /* negative if this architecture has none of that name */
+	const char *calls; /* their names, those too that only other architectures have */
 	unsigned roles;
 	bool ends; /* the process, instead of being allowed */
-	unsigned n_conditions;
 	struct scmp_arg_cmp conditions[2];
 };
 
 /* clang-format off */
-#define CONDITIONS(...) .conditions = { __VA_ARGS__ }, \
-	.n_conditions = sizeof((struct scmp_arg_cmp[]){ __VA_ARGS__ }) / sizeof(struct scmp_arg_cmp)
-#define ALLOW(name, to) { .call = SCMP_SYS(name), .roles = (to) }
-#define ALLOW_IF(name, to, ...) { .call = SCMP_SYS(name), .roles = (to), CONDITIONS(__VA_ARGS__) }
-#define END(name) { .call = SCMP_SYS(name), .roles = CONTROL, .ends = true }
-#define END_IF(name, ...) { \
-	.call = SCMP_SYS(name), .roles = CONTROL, .ends = true, CONDITIONS(__VA_ARGS__) }
+#define ALLOW(to, names) { .calls = names, .roles = (to) }
+#define ALLOW_IF(to, names, ...) { .calls = names, .roles = (to), .conditions = { __VA_ARGS__ } }
+#define END(names) { .calls = names, .roles = CONTROL, .ends = true }
+#define END_IF(names, ...) { \
+	.calls = names, .roles = CONTROL, .ends = true, .conditions = { __VA_ARGS__ } }
 
 /* Conditions for the arguments, which are counted from 0. */
 #define IS(argument, value) { argument, SCMP_CMP_EQ, (scmp_datum_t)(value), 0 }
@@ -95,137 +93,91 @@ struct rule {
 
 /* A file is opened for reading, which changes nothing; any other way is an END. */
 #define OPEN(name, flags) \
-	ALLOW_IF(name, CONTROL, HAS_NOT(flags, O_ACCMODE | O_CREAT | O_TRUNC)), \
+	ALLOW_IF(CONTROL, name, HAS_NOT(flags, O_ACCMODE | O_CREAT | O_TRUNC)), \
 	END_IF(name, ACCESS(flags, O_WRONLY)), END_IF(name, ACCESS(flags, O_RDWR)), \
 	END_IF(name, ACCESS(flags, O_ACCMODE)), \
 	END_IF(name, HAS(flags, O_CREAT)), END_IF(name, HAS(flags, O_TRUNC))
 
-/* Memory is mapped; executable only with a file, for which the answer is an error. */
-#define MAP(name) \
-	ALLOW_IF(name, BOTH, HAS_NOT(2, PROT_EXEC)), \
-	END_IF(name, HAS(2, PROT_EXEC), HAS(3, MAP_ANONYMOUS))
-
-/* The same call with 32 and with 64 bits of time. */
-#define ALLOW_TIMED(name, suffix, to) ALLOW(name, to), ALLOW(name##suffix, to)
+/* mmap(2) has its arguments behind a pointer where there is mmap2(2). */
+#if defined(__x86_64__) && defined(__LP64__)
+#define MMAP "mmap"
+#else
+#define MMAP "mmap2"
+#endif
 
 #define TERMINAL_FLAGS 0x802c542a /* TCGETS2, isatty(3) since glibc 2.42 */
 
 static const struct rule rules[] = {
-	/* the echo */
-	ALLOW(epoll_wait, IO),
-	ALLOW(epoll_pwait, IO), /* the same where there is no epoll_wait(2) */
-	ALLOW(epoll_ctl, IO),
-	ALLOW(accept4, IO),
-	ALLOW(recvfrom, IO), ALLOW(recv, IO),
-	ALLOW(splice, IO),
-	ALLOW(shutdown, IO),
-	ALLOW(sendto, BOTH), ALLOW(send, BOTH), /* also the log */
-	ALLOW(read, BOTH), /* eventfd, signalfd, pipe */
-	ALLOW(write, BOTH),
-	ALLOW(close, BOTH),
-	ALLOW_IF(setsockopt, IO, IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
-	ALLOW_IF(ioctl, BOTH, IS(1, SIOCOUTQ)),
-	ALLOW_IF(ioctl, BOTH, IS(1, SIOCINQ)),
-	ALLOW_IF(ioctl, BOTH, IS(1, SIOCGIFNAME)),
-	ALLOW_IF(socket, IO, IS(0, AF_UNIX), IS(1, SOCK_DGRAM | SOCK_CLOEXEC)),
-	ALLOW_IF(socketcall, IO, IS(0, SYS_SETSOCKOPT)), /* the same two on i386 */
-	ALLOW_IF(socketcall, IO, IS(0, SYS_SOCKET)),
+	/* the echo; where there is no epoll_wait(2), epoll_pwait(2) is the same */
+	ALLOW(IO, "epoll_wait epoll_pwait epoll_ctl accept4 recvfrom recv splice shutdown"),
+	ALLOW(BOTH, "sendto send read write close"), /* also eventfd, signalfd, pipe and log */
+	ALLOW_IF(IO, "setsockopt", IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
+	ALLOW_IF(BOTH, "ioctl", IS(1, SIOCOUTQ)),
+	ALLOW_IF(BOTH, "ioctl", IS(1, SIOCINQ)),
+	ALLOW_IF(BOTH, "ioctl", IS(1, SIOCGIFNAME)),
+	ALLOW_IF(IO, "socket", IS(0, AF_UNIX), IS(1, SOCK_DGRAM | SOCK_CLOEXEC)),
+	ALLOW_IF(IO, "socketcall", IS(0, SYS_SETSOCKOPT)), /* the same two on i386 */
+	ALLOW_IF(IO, "socketcall", IS(0, SYS_SOCKET)),
 	/* the log, and waiting for it */
-	ALLOW(sendmsg, BOTH),
-	ALLOW(poll, BOTH),
-	ALLOW_TIMED(ppoll, _time64, BOTH),
-	ALLOW_TIMED(clock_nanosleep, _time64, BOTH),
-	/* glibc */
-	ALLOW_TIMED(futex, _time64, BOTH),
-	ALLOW_TIMED(clock_gettime, 64, BOTH), /* where the vDSO has no clock */
-#if defined(__x86_64__) && defined(__LP64__)
-	MAP(mmap),
-#else
-	MAP(mmap2), /* that mmap(2) may have its arguments behind a pointer */
-#endif
-	ALLOW(munmap, BOTH),
-	ALLOW(madvise, BOTH),
-	ALLOW(brk, BOTH),
-	ALLOW(restart_syscall, BOTH),
-	ALLOW(rt_sigprocmask, BOTH),
-	ALLOW_IF(rt_sigaction, BOTH, IS(0, SIGABRT)),
-	END_IF(rt_sigaction, IS(0, SIGSYS)), /* the record; the handler ends with this, too */
-	ALLOW(getpid, BOTH),
-	ALLOW(gettid, BOTH),
-	ALLOW_IF(writev, IO, IS(0, STDERR_FILENO)),
-	ALLOW(exit, BOTH),
+	ALLOW(BOTH, "sendmsg poll ppoll ppoll_time64 clock_nanosleep clock_nanosleep_time64"),
+	/* glibc; clock_gettime(2) where the vDSO has no clock */
+	ALLOW(BOTH, "futex futex_time64 clock_gettime clock_gettime64 munmap madvise brk "
+		    "restart_syscall rt_sigprocmask getpid gettid exit"),
+	/* executable only with a file, for which the answer is an error */
+	ALLOW_IF(BOTH, MMAP, HAS_NOT(2, PROT_EXEC)),
+	END_IF(MMAP, HAS(2, PROT_EXEC), HAS(3, MAP_ANONYMOUS)),
+	ALLOW_IF(BOTH, "rt_sigaction", IS(0, SIGABRT)),
+	END_IF("rt_sigaction", IS(0, SIGSYS)), /* the record; the handler ends with this, too */
+	ALLOW_IF(IO, "writev", IS(0, STDERR_FILENO)),
 
 	/* control: what libraries do with descriptors, sockets, memory and time */
-	ALLOW(exit_group, CONTROL),
-	ALLOW(readv, CONTROL), ALLOW(writev, CONTROL), ALLOW(pread64, CONTROL),
-	ALLOW(lseek, CONTROL), ALLOW(_llseek, CONTROL),
-	ALLOW(memfd_create, CONTROL), ALLOW(ftruncate, CONTROL), ALLOW(ftruncate64, CONTROL),
-	ALLOW(pipe2, CONTROL), ALLOW(eventfd2, CONTROL),
-	ALLOW(dup, CONTROL), ALLOW(dup3, CONTROL),
-#define FCNTL(name) \
-	ALLOW_IF(name, CONTROL, IS(1, F_DUPFD)), ALLOW_IF(name, CONTROL, IS(1, F_DUPFD_CLOEXEC)), \
-	ALLOW_IF(name, CONTROL, IS(1, F_GETFD)), ALLOW_IF(name, CONTROL, IS(1, F_SETFD)), \
-	ALLOW_IF(name, CONTROL, IS(1, F_GETFL)), ALLOW_IF(name, CONTROL, IS(1, F_SETFL)), \
-	ALLOW_IF(name, CONTROL, IS(1, F_ADD_SEALS)), ALLOW_IF(name, CONTROL, IS(1, F_GET_SEALS))
-	FCNTL(fcntl), FCNTL(fcntl64),
-	ALLOW_IF(socket, CONTROL, IS(0, AF_UNIX)),
-	ALLOW_IF(socket, CONTROL, IS(0, AF_INET)),
-	ALLOW_IF(socket, CONTROL, IS(0, AF_INET6)),
-	ALLOW_IF(socketpair, CONTROL, IS(0, AF_UNIX)),
-	ALLOW(bind, CONTROL), ALLOW(listen, CONTROL), ALLOW(connect, CONTROL),
-	ALLOW(getsockname, CONTROL), ALLOW(getpeername, CONTROL),
-	ALLOW(getsockopt, CONTROL), ALLOW(setsockopt, CONTROL),
-	ALLOW(recvmsg, CONTROL), ALLOW(recvfrom, CONTROL), ALLOW(recv, CONTROL),
-	ALLOW_IF(ioctl, CONTROL, IS(1, TCGETS)), /* libconfuse's scanner asks for a terminal */
-	ALLOW_IF(ioctl, CONTROL, IS(1, TERMINAL_FLAGS)),
-	ALLOW_IF(ioctl, CONTROL, IS(1, SIOCGIFINDEX)),
-	ALLOW_TIMED(rt_sigtimedwait, _time64, CONTROL),
-	ALLOW(mremap, CONTROL),
-	ALLOW_IF(mprotect, CONTROL, HAS_NOT(2, PROT_EXEC)),
-	ALLOW(getrandom, CONTROL),
-	ALLOW(sched_yield, CONTROL), ALLOW(sched_getaffinity, CONTROL),
+	ALLOW(CONTROL, "exit_group readv writev pread64 lseek _llseek memfd_create ftruncate "
+		       "ftruncate64 pipe2 eventfd2 dup dup3 bind listen connect getsockname "
+		       "getpeername getsockopt setsockopt recvmsg recvfrom recv rt_sigtimedwait "
+		       "rt_sigtimedwait_time64 mremap getrandom sched_yield sched_getaffinity"),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_DUPFD)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_DUPFD_CLOEXEC)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_GETFD)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_SETFD)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_GETFL)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_SETFL)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_ADD_SEALS)),
+	ALLOW_IF(CONTROL, "fcntl fcntl64", IS(1, F_GET_SEALS)),
+	ALLOW_IF(CONTROL, "socket", IS(0, AF_INET)),
+	ALLOW_IF(CONTROL, "socket", IS(0, AF_INET6)),
+	ALLOW_IF(CONTROL, "socket socketpair", IS(0, AF_UNIX)),
+	ALLOW_IF(CONTROL, "ioctl", IS(1, TCGETS)), /* libconfuse's scanner asks for a terminal */
+	ALLOW_IF(CONTROL, "ioctl", IS(1, TERMINAL_FLAGS)),
+	ALLOW_IF(CONTROL, "ioctl", IS(1, SIOCGIFINDEX)),
+	ALLOW_IF(CONTROL, "mprotect", HAS_NOT(2, PROT_EXEC)),
 	/* control: what only asks, about files that it may read anyway, and about itself */
-	ALLOW(fstat, CONTROL), ALLOW(fstat64, CONTROL),
-	ALLOW(newfstatat, CONTROL), ALLOW(fstatat64, CONTROL), ALLOW(statx, CONTROL),
-	ALLOW(stat, CONTROL), ALLOW(stat64, CONTROL), ALLOW(lstat, CONTROL), ALLOW(lstat64, CONTROL),
-	ALLOW(fstatfs, CONTROL), ALLOW(fstatfs64, CONTROL),
-	ALLOW(statfs, CONTROL), ALLOW(statfs64, CONTROL),
-	ALLOW(access, CONTROL), ALLOW(faccessat, CONTROL), ALLOW(faccessat2, CONTROL),
-	ALLOW(readlink, CONTROL), ALLOW(readlinkat, CONTROL), ALLOW(getdents64, CONTROL),
-	ALLOW(getcwd, CONTROL), ALLOW(uname, CONTROL), ALLOW(sysinfo, CONTROL),
-	ALLOW(gettimeofday, CONTROL), ALLOW(time, CONTROL), ALLOW_TIMED(clock_getres, _time64, CONTROL),
-	ALLOW(getppid, CONTROL),
-	ALLOW(getuid, CONTROL), ALLOW(geteuid, CONTROL), ALLOW(getgid, CONTROL), ALLOW(getegid, CONTROL),
-	ALLOW(getuid32, CONTROL), ALLOW(geteuid32, CONTROL),
-	ALLOW(getgid32, CONTROL), ALLOW(getegid32, CONTROL),
-	ALLOW_IF(prlimit64, CONTROL, IS(0, 0), IS(2, 0)), /* getrlimit(2) */
-	ALLOW(getrlimit, CONTROL), ALLOW(ugetrlimit, CONTROL),
+	ALLOW(CONTROL, "fstat fstat64 newfstatat fstatat64 statx stat stat64 lstat lstat64 fstatfs "
+		       "fstatfs64 statfs statfs64 access faccessat faccessat2 readlink readlinkat "
+		       "getdents64 getcwd uname sysinfo gettimeofday time clock_getres "
+		       "clock_getres_time64 getppid getuid geteuid getgid getegid getuid32 "
+		       "geteuid32 getgid32 getegid32 getrlimit ugetrlimit"),
+	ALLOW_IF(CONTROL, "prlimit64", IS(0, 0), IS(2, 0)), /* getrlimit(2) */
 
 	/* control: files, but to read them */
-	OPEN(openat, 2), OPEN(open, 1), END(creat), END(truncate), END(truncate64),
+	OPEN("openat", 2), OPEN("open", 1), END("creat truncate truncate64"),
 	/* programs, also by a terminal's input */
-	END(execve), END(execveat), END_IF(ioctl, IS(1, TIOCSTI)),
+	END("execve execveat"), END_IF("ioctl", IS(1, TIOCSTI)),
 	/* memory that can be executed */
-	END_IF(mprotect, HAS(2, PROT_EXEC)), END_IF(pkey_mprotect, HAS(2, PROT_EXEC)),
-	END(remap_file_pages), END(personality),
+	END_IF("mprotect pkey_mprotect", HAS(2, PROT_EXEC)), END("remap_file_pages personality"),
 	/* other processes, and this one's threads from outside of the filter */
-	END(ptrace), END(process_vm_readv), END(process_vm_writev), END(process_madvise),
-	END(pidfd_getfd), END(perf_event_open), END(userfaultfd), END(io_uring_setup), END(bpf),
-	END(seccomp), END(modify_ldt),
+	END("ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd "
+	    "perf_event_open userfaultfd io_uring_setup bpf seccomp modify_ldt"),
 	/* signals, also by the readiness of a descriptor; tgkill(2) see calls_add() */
-	END(kill), END(tkill), END(rt_sigqueueinfo), END(rt_tgsigqueueinfo),
-	END(pidfd_send_signal), END_IF(fcntl, IS(1, F_SETOWN)), END_IF(fcntl, IS(1, F_SETOWN_EX)),
-	END_IF(fcntl64, IS(1, F_SETOWN)), END_IF(fcntl64, IS(1, F_SETOWN_EX)),
+	END("kill tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"),
+	END_IF("fcntl fcntl64", IS(1, F_SETOWN)), END_IF("fcntl fcntl64", IS(1, F_SETOWN_EX)),
 	/* the system */
-	END(init_module), END(finit_module), END(delete_module), END(kexec_load),
-	END(kexec_file_load), END(reboot), END(iopl), END(ioperm), END(swapon), END(swapoff),
-	END(mount), END(umount), END(umount2), END(move_mount), END(open_tree), END(mount_setattr),
-	END(fsopen), END(fspick), END(pivot_root), END(chroot), END(unshare), END(setns),
+	END("init_module finit_module delete_module kexec_load kexec_file_load reboot iopl ioperm "
+	    "swapon swapoff mount umount umount2 move_mount open_tree mount_setattr fsopen fspick "
+	    "pivot_root chroot unshare setns"),
 	/* identity */
-	END(setuid), END(setgid), END(setreuid), END(setregid), END(setresuid), END(setresgid),
-	END(setfsuid), END(setfsgid), END(setgroups), END(setuid32), END(setgid32), END(setreuid32),
-	END(setregid32), END(setresuid32), END(setresgid32), END(setfsuid32), END(setfsgid32),
-	END(setgroups32), END(capset), END(add_key), END(request_key), END(keyctl),
+	END("setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups "
+	    "setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 "
+	    "setfsgid32 setgroups32 capset add_key request_key keyctl"),
 };
 /* clang-format on */
 
@@ -259,6 +211,32 @@ static int add_signals(scmp_filter_ctx filter, enum calls_role role)
 	return r;
 }
 
+static int add_call(scmp_filter_ctx filter, const struct rule *rule, const char *name)
+{
+	int call = seccomp_syscall_resolve_name(name);
+	unsigned n = 0;
+
+	if (call == __NR_SCMP_ERROR)
+		return -EINVAL; /* no call has that name */
+	if (!exists(call))
+		return 0;
+	while (n < 2 && rule->conditions[n].op)
+		n++;
+	return seccomp_rule_add_array(filter, rule->ends ? SCMP_ACT_TRAP : SCMP_ACT_ALLOW, call, n,
+				      rule->conditions);
+}
+
+static int add_rule(scmp_filter_ctx filter, const struct rule *rule)
+{
+	char names[512], *rest = names;
+	int r = 0;
+
+	strcpy(names, rule->calls);
+	while (r == 0 && rest)
+		r = add_call(filter, rule, strsep(&rest, " "));
+	return r;
+}
+
 int calls_add(void *filter, enum calls_role role)
 {
 	int r = add_signals(filter, role);
@@ -266,14 +244,9 @@ int calls_add(void *filter, enum calls_role role)
 	/* Into this a tracer turns a call that it answers itself; there is none of that number. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, -1, 0);
-	for (size_t i = 0; i < N_RULES && r == 0; i++) {
-		const struct rule *rule = &rules[i];
-
-		if (exists(rule->call) && (rule->roles & role))
-			r = seccomp_rule_add_array(
-				filter, rule->ends ? SCMP_ACT_TRAP : SCMP_ACT_ALLOW, rule->call,
-				rule->n_conditions, rule->conditions);
-	}
+	for (size_t i = 0; i < N_RULES && r == 0; i++)
+		if (rules[i].roles & role)
+			r = add_rule(filter, &rules[i]);
 	return r;
 }
 
