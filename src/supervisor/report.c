@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-/* Each total has a field; the workers' numbers are in the line only. */
+/* Each total has a field; the workers' own numbers are in the line only. */
 struct report {
 	struct log_field fields[REFUSALS + CLOSINGS + 8];
 	size_t n_fields;
@@ -30,52 +30,39 @@ static void put_worker(struct report *r, const struct worker *w)
 				    counter_get(&w->echoed));
 }
 
-static uint64_t sum_closed(const struct worker *workers, unsigned n, enum closing reason)
+static void put_all(struct report *r, const struct reactor *reactor)
 {
-	uint64_t sum = 0;
+	const struct acceptor *acceptor = &reactor->acceptor;
+	uint64_t accepted = 0, received = 0, echoed = 0, closed[CLOSINGS] = { 0 };
 
-	for (unsigned i = 0; i < n; i++)
-		sum += counter_get(&workers[i].closed[reason]);
-	return sum;
-}
+	for (unsigned i = 0; i < reactor->n_workers; i++) {
+		const struct worker *w = &reactor->workers[i];
 
-static void put_totals(struct report *r, const struct worker *workers, unsigned n)
-{
-	uint64_t accepted = 0, open = 0, received = 0, echoed = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		accepted += counter_get(&workers[i].accepted);
-		open += worker_open(&workers[i]);
-		received += counter_get(&workers[i].echo.received);
-		echoed += counter_get(&workers[i].echoed);
+		accepted += counter_get(&w->accepted);
+		received += counter_get(&w->echo.received);
+		echoed += counter_get(&w->echoed);
+		for (int reason = 0; reason < CLOSINGS; reason++)
+			closed[reason] += counter_get(&w->closed[reason]);
 	}
 	put(r, "ECHOD_", "accepted", accepted);
-	put(r, "ECHOD_", "open", open);
+	put(r, "ECHOD_", "open", reactor_open(reactor));
 	put(r, "ECHOD_", "received", received);
 	put(r, "ECHOD_", "echoed", echoed);
-}
-
-static void put_all(struct report *r, const struct acceptor *acceptor, const struct worker *workers,
-		    unsigned n)
-{
-	put_totals(r, workers, n);
 	for (int i = 0; i < REFUSALS; i++)
 		put(r, "ECHOD_refused_", refusal_name((enum refusal)i),
 		    counter_get(&acceptor->refused[i]));
 	for (int i = 0; i < CLOSINGS; i++)
-		put(r, "ECHOD_closed_", closing_name((enum closing)i),
-		    sum_closed(workers, n, (enum closing)i));
+		put(r, "ECHOD_closed_", closing_name((enum closing)i), closed[i]);
 	put(r, "ECHOD_", "pauses", counter_get(&acceptor->pauses));
-	for (unsigned i = 0; i < n; i++)
-		put_worker(r, &workers[i]);
+	for (unsigned i = 0; i < reactor->n_workers; i++)
+		put_worker(r, &reactor->workers[i]);
 }
 
-void report_counters(struct event event, const char *title, const struct acceptor *acceptor,
-		     const struct worker *workers, unsigned n)
+void report_counters(struct event event, const char *title, const struct reactor *reactor)
 {
 	static struct report r; /* too large for the stack */
 
 	r.n_fields = r.size = 0;
-	put_all(&r, acceptor, workers, n);
+	put_all(&r, reactor);
 	log_event(event, r.fields, "%s:%s", title, r.line);
 }

@@ -7,10 +7,9 @@
 #define ECHOD_REPORT_H
 
 #include "base/event.h"
-#include "reactor/acceptor.h"
+#include "reactor/reactor.h"
 
 /* Logs an event with all counters behind the title, and, but for the workers' own, as fields. */
-void report_counters(struct event event, const char *title, const struct acceptor *acceptor,
-		     const struct worker *workers, unsigned n);
+void report_counters(struct event event, const char *title, const struct reactor *reactor);
 
 #endif

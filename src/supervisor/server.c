@@ -1,13 +1,9 @@
 /*
- * Main's part: it starts everything, waits for signals, and ends everything.
- * It never touches a connection.
+ * Start: listeners (the likeliest to fail, so before any thread), connections of
+ * a predecessor, workers, acceptor, the filter of system calls, READY.
  *
- * Start: descriptors, table, listeners (the likeliest to fail, so before any
- * thread), workers, acceptor, the list of system calls, READY.
- *
- * Reload: the new configuration is read beside the running one, and the new
- * listeners are opened; only when nothing can fail any more is anything
- * changed.
+ * Reload: the new configuration is read beside the running one and the new
+ * listeners are opened; nothing changes until nothing can fail any more.
  *
  * SIGTERM: the service manager is asked whether a restart follows; until it has
  * answered, all is served.  If so, everything goes to the next process (handover.h).
@@ -43,16 +39,19 @@
 #include "supervisor/watch.h"
 #include "systemd/notify.h"
 
-/* Beyond this, max_connections must ask for more; the table is 64 MiB of addresses. */
-#define DESCRIPTORS_UNASKED (1 << 20)
+/*
+ * The limit of descriptors is raised to so many beside max_connections, which
+ * may be 0.  The records of all take 64 MiB of addresses, and no memory.
+ */
+#define DESCRIPTORS_BESIDE (1 << 20)
 
 /* Standard streams, log, signalfd, eventfds, a configuration file, some spare. */
 #define DESCRIPTORS_OWN 24
 
-/* An epoll instance, an eventfd, two ends of a pipe, and one it closes that no longer counts. */
+/* An epoll instance, an eventfd, a pipe's two ends, and one that it closes and counts no more. */
 #define DESCRIPTORS_OF_WORKER 5
 
-/* How long threads may take to close everything. On a starved machine a round can take seconds. */
+/* How long threads may take to close all.  On a starved machine a round can take seconds. */
 #define ABORT_MS 4000
 
 struct server {
@@ -70,18 +69,14 @@ static struct server server; /* not on main's stack, which may be small, see thr
 
 static int exit_status(int error)
 {
-	switch (error) {
-	case -ENOENT: /* no listener was passed */
+	if (error == -ENOENT) /* no listener was passed */
 		return EX_CONFIG;
-	case -EACCES:
-	case -EPERM:
+	if (error == -EACCES || error == -EPERM)
 		return EX_NOPERM;
-	default:
-		return EX_OSERR;
-	}
+	return EX_OSERR;
 }
 
-/* What max_connections means here: what is configured, if descriptors allow it. */
+/* The effective limit: what is configured, if the limit of descriptors allows it. */
 static int64_t max_connections(const struct server *s)
 {
 	int64_t room = (int64_t)s->descriptors - DESCRIPTORS_OWN -
@@ -92,7 +87,7 @@ static int64_t max_connections(const struct server *s)
 									   room;
 }
 
-/* Puts those settings in force that can change while we serve. */
+/* Applies the settings that a reload can change. */
 static void apply(struct server *s)
 {
 	int64_t max = max_connections(s);
@@ -125,28 +120,11 @@ static bool may_hand_over(const struct server *s)
 	return s->conf.hand_over && notify_is_managed();
 }
 
-/* Ends the process without its threads. */
-static noreturn void give_up(struct server *s)
+/* Ends the process without its threads, of which some cannot be joined. */
+static noreturn void exit_without_threads(void)
 {
-	reactor_reset_all(&s->reactor);
-	log_error("threads do not end: exiting without them");
 	log_flush(LOG_FLUSH_ERROR_MS);
 	_exit(EX_SOFTWARE);
-}
-
-static void adopt_configuration(struct server *s, const struct conf *next,
-				const struct listeners *listeners)
-{
-	bool could_hand_over = may_hand_over(s);
-
-	s->conf = *next;
-	listen_adopt(&s->listeners, next, listeners);
-	set_listeners(s); /* the acceptor closes those that are gone */
-	apply(s);
-	if (!may_hand_over(s))
-		watch_cancel(&s->watch);
-	else if (!could_hand_over)
-		watch_ask_ahead(&s->watch);
 }
 
 static void say_ready(struct server *s, const char *remark)
@@ -154,7 +132,7 @@ static void say_ready(struct server *s, const char *remark)
 	notify_ready(watchdog_status(&s->watch.watchdog, &s->reactor, remark));
 }
 
-/* Reads the next configuration.  0, or -errno and problems. */
+/* Reads the configuration anew.  0, or -errno and problems. */
 static int load_again(struct server *s, struct conf *next, struct problems *problems)
 {
 	struct conf_source source = s->source;
@@ -165,12 +143,12 @@ static int load_again(struct server *s, struct conf *next, struct problems *prob
 		problems_add(problems, 0, "it does not answer");
 		return -EBUSY;
 	}
-	if (s->conf.has_file) /* a file that is gone is no wish for the defaults */
+	if (s->conf.has_file) /* the defaults are not meant if it is gone */
 		source.may_be_missing = false;
 	return conf_load(next, &source, problems);
 }
 
-/* Sees to listeners that have failed, if there are any. */
+/* Repairs listeners that have failed, if that is due. */
 static void repair(struct server *s)
 {
 	int fd = -1, error = acceptor_failure(&s->reactor.acceptor, &fd);
@@ -207,6 +185,7 @@ static void reload(struct server *s)
 	static struct conf next; /* static: main's stack may be small, see thread.c */
 	static struct problems problems;
 	static struct listeners listeners;
+	bool could_hand_over = may_hand_over(s);
 
 	notify_reloading();
 	if (load_again(s, &next, &problems) < 0) {
@@ -221,7 +200,14 @@ static void reload(struct server *s)
 		say_ready(s, "the last reload was refused");
 		return;
 	}
-	adopt_configuration(s, &next, &listeners);
+	s->conf = next;
+	listen_adopt(&s->listeners, &next, &listeners);
+	set_listeners(s); /* the acceptor closes those that are gone */
+	apply(s);
+	if (!may_hand_over(s))
+		watch_cancel(&s->watch);
+	else if (!could_hand_over)
+		watch_ask_ahead(&s->watch);
 	log_event(EVENT_RELOADED, NULL, "reloaded");
 	if (listen_remark(&s->listeners))
 		s->repair.next = clock_ms();
@@ -235,20 +221,13 @@ static void stop(struct server *s, bool hurried)
 	log_event(EVENT_STOPPING, NULL, "stopping");
 	listen_forget();
 	hurried = hurried || !watch_end(&s->watch, s->conf.shutdown_timeout * 1000, false);
-	if (hurried && !watch_end(&s->watch, ABORT_MS, true))
-		give_up(s);
-	reactor_join(r);
-	report_counters(EVENT_STOPPED, "stopped, counters", &r->acceptor, r->workers, r->n_workers);
-}
-
-/* Gives everything to the next process. */
-static void hand_over(struct server *s)
-{
-	if (handover_run(&s->reactor) > 0) {
-		log_flush(LOG_FLUSH_MS);
-		_exit(EX_SOFTWARE); /* there are threads that cannot be joined */
+	if (hurried && !watch_end(&s->watch, ABORT_MS, true)) {
+		reactor_reset_all(r);
+		log_error("threads do not end: exiting without them");
+		exit_without_threads();
 	}
-	reactor_join(&s->reactor);
+	reactor_join(r);
+	report_counters(EVENT_STOPPED, "stopped, counters", r);
 }
 
 /* Serves until a signal to end comes. */
@@ -283,21 +262,14 @@ int server_run(void)
 	notify_stopping(s->conf.shutdown_timeout * 1000 + WATCH_ASKING_MS);
 	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
 	rescue_end(over);
-	if (over)
-		hand_over(s);
-	else
+	if (!over)
 		stop(s, hurried);
+	else if (handover_run(&s->reactor) > 0)
+		exit_without_threads();
+	else
+		reactor_join(&s->reactor);
 	deinit(s);
 	return EX_OK;
-}
-
-static uint32_t raise_descriptors(const struct conf *conf)
-{
-	int64_t wanted = conf->max_connections + DESCRIPTORS_OWN + DESCRIPTORS_OF_WORKER * 256 +
-			 CONF_LISTEN_MAX;
-
-	return process_raise_descriptors(wanted > DESCRIPTORS_UNASKED ? (uint32_t)wanted :
-									DESCRIPTORS_UNASKED);
 }
 
 static void begin_writer(void)
@@ -322,7 +294,8 @@ static int start(struct server *s, struct activation *activation, bool trace)
 		return s->signal_fd;
 	if (trace)
 		trace_init();
-	s->descriptors = raise_descriptors(&s->conf);
+	s->descriptors =
+		process_raise_descriptors((uint32_t)s->conf.max_connections + DESCRIPTORS_BESIDE);
 	r = reactor_init(&s->reactor, &s->conf, s->descriptors, trace);
 	if (r == 0 && max_connections(s) < 1)
 		r = -EMFILE;

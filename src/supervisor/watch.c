@@ -50,8 +50,7 @@ static int wait_for_signal(struct watch *w, int fd, int64_t due)
 		signal = process_next_signal(w->signal_fd);
 	notify_retry();
 	if (signal == SIGUSR1)
-		report_counters(EVENT_COUNTERS, "counters", &w->reactor->acceptor,
-				w->reactor->workers, w->reactor->n_workers);
+		report_counters(EVENT_COUNTERS, "counters", w->reactor);
 	return signal;
 }
 

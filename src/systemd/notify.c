@@ -72,6 +72,15 @@ static bool can_pass(int error)
 	       error == -EMFILE || error == -ENFILE || error == -ETOOMANYREFS;
 }
 
+static int send_until(const struct msghdr *message, int64_t end)
+{
+	int r;
+
+	while ((r = try_to_send(message)) < 0 && can_pass(r) && clock_ms() < end)
+		(void)poll(NULL, 0, PAUSE_MS);
+	return r;
+}
+
 int notify_send(const char *text, int fd, bool patient)
 {
 	int64_t end = clock_ms() + (patient && !atomic_load(&unresponsive) ? PATIENCE_MS : 0);
@@ -92,10 +101,9 @@ int notify_send(const char *text, int fd, bool patient)
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	message.msg_control = fd < 0 ? NULL : &control;
 	message.msg_controllen = fd < 0 ? 0 : sizeof(control);
-	while ((r = try_to_send(&message)) < 0 && can_pass(r) && clock_ms() < end)
-		(void)poll(NULL, 0, PAUSE_MS);
+	r = send_until(&message, end);
 	if (r == 0 || patient)
-		atomic_store(&unresponsive, r < 0 && can_pass(r));
+		atomic_store(&unresponsive, can_pass(r));
 	return can_pass(r) ? -ETIMEDOUT : r;
 }
 
