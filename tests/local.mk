@@ -41,7 +41,7 @@ unit_tests = \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/watchdog \
-	tests/unit/refusals \
+	tests/unit/refusal_log \
 	tests/unit/server \
 	tests/unit/state \
 	tests/unit/trace \
@@ -63,7 +63,7 @@ tests_unit_loop_SOURCES = tests/unit/loop.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
 tests_unit_watchdog_SOURCES = tests/unit/watchdog.c $(unit_helper)
-tests_unit_refusals_SOURCES = tests/unit/refusals.c $(unit_helper)
+tests_unit_refusal_log_SOURCES = tests/unit/refusal_log.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
 tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)

@@ -21,7 +21,7 @@
  * in the kernel instead: looked at with MSG_PEEK, sent, and only as many
  * dropped as were sent.  That copies more and never needs memory of ours.
  *
- * Streams.  While what comes is large, it goes through a pipe (conduit.h) and
+ * Streams.  While what comes is large, it goes through a pipe (pipe.h) and
  * is not copied.  Only recv's EAGAIN counts: when the pipe gets nothing, recv
  * is asked why.  What the socket does not take cannot stay in the pipe, which
  * the others need too; it goes into a pending buffer, for which the budget
@@ -53,7 +53,7 @@
  * A receive that is large: so much costs less by way of the pipe, which takes
  * two calls and some work for each page, than to be copied twice.
  */
-#define LARGE ((ssize_t)CONDUIT_LEAST)
+#define LARGE ((ssize_t)PIPE_LEAST)
 
 /* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
 static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
@@ -217,7 +217,7 @@ static void discard(struct echo *echo, size_t size)
 	while (size > 0) {
 		size_t n = size < echo->size ? size : echo->size;
 
-		if (conduit_take(&echo->conduit, echo->buffer, n) < 0)
+		if (pipe_take(&echo->pipe, echo->buffer, n) < 0)
 			return;
 		size -= n;
 	}
@@ -231,9 +231,9 @@ static int take_back(struct connection *c, struct echo *echo, size_t size)
 	if (r < 0)
 		discard(echo, size);
 	else
-		r = conduit_take(&echo->conduit, c->pending->data, size);
-	if (echo->conduit.refused)
-		conduit_deinit(&echo->conduit);
+		r = pipe_take(&echo->pipe, c->pending->data, size);
+	if (echo->pipe.refused)
+		pipe_deinit(&echo->pipe);
 	return r;
 }
 
@@ -243,7 +243,7 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 	int r;
 
 	while (size > 0) {
-		ssize_t n = conduit_send(&echo->conduit, fd, size);
+		ssize_t n = pipe_send(&echo->pipe, fd, size);
 
 		if (n > 0) {
 			size -= (size_t)n;
@@ -255,7 +255,7 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 	}
 	if (size == 0)
 		return TURN_MORE;
-	if (errno != EAGAIN && !echo->conduit.refused) {
+	if (errno != EAGAIN && !echo->pipe.refused) {
 		r = -errno;
 		discard(echo, size);
 		return r;
@@ -263,7 +263,7 @@ static int send_piped(struct connection *c, int fd, struct echo *echo, size_t si
 	r = take_back(c, echo, size);
 	if (r < 0)
 		return r;
-	if (echo->conduit.refused) {
+	if (echo->pipe.refused) {
 		r = flush(c, fd, echo);
 		return r == TURN_IDLE ? TURN_MORE : r;
 	}
@@ -276,10 +276,9 @@ static int pass_piped(struct connection *c, int fd, struct echo *echo)
 {
 	ssize_t got;
 
-	if (!c->streams || echo->conduit.room == 0 ||
-	    echo->held + echo->conduit.room > echo->budget)
+	if (!c->streams || echo->pipe.room == 0 || echo->held + echo->pipe.room > echo->budget)
 		return pass(c, fd, echo);
-	got = conduit_fill(&echo->conduit, fd);
+	got = pipe_fill(&echo->pipe, fd);
 	if (got < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM)
 		return -errno; /* told once: recv would call it the client's FIN */
 	if (got <= 0)

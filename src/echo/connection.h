@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/counters.h"
-#include "echo/conduit.h"
+#include "echo/pipe.h"
 #include "echo/saved.h"
 
 struct source;
@@ -60,7 +60,7 @@ struct echo {
 	size_t held;	  /* bytes in all pending buffers */
 	size_t budget;	  /* for held */
 	counter received; /* bytes, ever; anyone reads */
-	struct conduit conduit;
+	struct pipe pipe;
 };
 
 /* How a turn ended.  A negative errno: the connection is broken, close it. */

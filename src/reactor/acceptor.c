@@ -68,8 +68,8 @@ static void refuse(struct acceptor *a, int fd, const struct address *peer, enum 
 	counter_increment(&a->refused[reason]); /* before the client knows */
 	connection_reset_on_close(fd);
 	close(fd);
-	refusals_add(&a->refusals, reason, peer);
-	refusals_tell(&a->refusals, a->refused, clock_ns());
+	refusal_log_add(&a->refusal_log, reason, peer);
+	refusal_log_write(&a->refusal_log, a->refused, clock_ns());
 }
 
 /* Gives an admitted socket to the next worker.  0 or -errno. */
@@ -189,7 +189,7 @@ static void log_pause(struct acceptor *a, int error)
 
 	if (now < a->next_pause_line)
 		return;
-	a->next_pause_line = now + REFUSALS_INTERVAL_NS;
+	a->next_pause_line = now + REFUSAL_LOG_INTERVAL_NS;
 	log_event(EVENT_PAUSED,
 		  FIELDS(FIELD_NUMBER("ECHOD_PAUSES", counter_get(&a->pauses)), FIELD_ERRNO(error)),
 		  "cannot accept: %s; new connections wait, trying again every %d ms",
@@ -263,12 +263,12 @@ static bool obey(struct acceptor *a)
 static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];
-	int timeout = a->unwatched ? 0 : refusals_patience(&a->refusals, clock_ns());
+	int timeout = a->unwatched ? 0 : refusal_log_wait(&a->refusal_log, clock_ns());
 	int n = loop_wait(&a->loop, events, CONF_LISTEN_MAX + 1, timeout);
 	bool woken = false;
 	int trouble = 0;
 
-	refusals_tell(&a->refusals, a->refused, clock_ns());
+	refusal_log_write(&a->refusal_log, a->refused, clock_ns());
 	for (int i = 0; i < n; i++) {
 		int r;
 

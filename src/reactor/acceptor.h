@@ -17,7 +17,7 @@
 #include "reactor/connections.h"
 #include "reactor/limiter.h"
 #include "reactor/loop.h"
-#include "reactor/refusals.h"
+#include "reactor/refusal_log.h"
 #include "reactor/worker.h"
 
 /* The pointers must outlive the acceptor. */
@@ -53,7 +53,7 @@ struct acceptor {
 	struct acceptor_set set; /* in the epoll instance, unless... */
 	bool unwatched;		 /* some may not be there yet */
 	unsigned next;		 /* worker */
-	struct refusals refusals;
+	struct refusal_log refusal_log;
 	int64_t next_pause_line; /* ns: no line about a pause before this */
 };
 

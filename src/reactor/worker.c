@@ -70,14 +70,14 @@ int worker_init(struct worker *w, const struct worker_config *config)
 		loop_deinit(&w->loop);
 		return -ENOMEM;
 	}
-	conduit_init(&w->echo.conduit);
+	pipe_init(&w->echo.pipe);
 	return 0;
 }
 
 void worker_deinit(struct worker *w)
 {
 	loop_deinit(&w->loop);
-	conduit_deinit(&w->echo.conduit);
+	pipe_deinit(&w->echo.pipe);
 	free(w->echo.buffer);
 	w->echo.buffer = NULL;
 }
@@ -332,7 +332,7 @@ static void obey(struct worker *w)
 }
 
 /* Says once, whichever worker found out first, that streams cost more than they could. */
-static void log_refusal(const struct conduit *p)
+static void log_refusal(const struct pipe *p)
 {
 	static atomic_flag told = ATOMIC_FLAG_INIT;
 
@@ -350,7 +350,7 @@ static void pass_round(struct worker *w, const struct epoll_event *events, int n
 	obey(w);
 	serve_ready(w);
 	expire(w);
-	log_refusal(&w->echo.conduit);
+	log_refusal(&w->echo.pipe);
 }
 
 static bool is_done(const struct worker *w)

@@ -180,7 +180,7 @@ static ssize_t scripted_fill(struct stream *s, size_t size)
 	unsigned how = answer();
 
 	fuzz_check(s == active && !s->c.pending && piped.size == 0);
-	fuzz_check(!echo.conduit.refused);
+	fuzz_check(!echo.pipe.refused);
 	if (how == INTERRUPTED)
 		return fail(EINTR);
 	if (how == REFUSED)
@@ -348,7 +348,7 @@ static size_t amount(void)
 
 static size_t budget(void)
 {
-	const size_t budgets[] = { SIZE_MAX / 2,  0, echo.size, echo.size - 1, echo.conduit.room,
+	const size_t budgets[] = { SIZE_MAX / 2,  0, echo.size, echo.size - 1, echo.pipe.room,
 				   2 * echo.size, 1, PIECE };
 
 	return budgets[tape_next(&tape) % 8];
@@ -416,7 +416,7 @@ static void begin(void)
 	echo = (struct echo){
 		.buffer = buffer,
 		.size = sizes[choice % 8],
-		.conduit = { .in = PIPE_IN, .out = PIPE_OUT, .room = rooms[choice / 8 % 4] },
+		.pipe = { .in = PIPE_IN, .out = PIPE_OUT, .room = rooms[choice / 8 % 4] },
 	};
 	echo.budget = budget();
 	for (int i = 0; i < STREAMS; i++) {

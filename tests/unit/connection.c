@@ -540,7 +540,7 @@ static void check_empty_pipe(void)
 {
 	char byte;
 
-	cr_assert_lt(read(echo.conduit.out, &byte, 1), 0);
+	cr_assert_lt(read(echo.pipe.out, &byte, 1), 0);
 	cr_assert_eq(errno, EAGAIN);
 }
 
@@ -548,8 +548,8 @@ static struct pair begin_stream(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	echo.size = sizeof(buffer);
-	conduit_init(&echo.conduit);
-	cr_assert_gt(echo.conduit.room, 0);
+	pipe_init(&echo.pipe);
+	cr_assert_gt(echo.pipe.room, 0);
 	return tcp_pair(0);
 }
 
@@ -561,7 +561,7 @@ TEST(connection, stream)
 	stream(p, 50 << 20);
 	check_empty_pipe();
 	pair_close(p);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* Without a budget for what the pipe may have to give up, a stream is copied. */
@@ -569,13 +569,13 @@ TEST(connection, stream_without_budget)
 {
 	struct pair p = begin_stream();
 
-	echo.budget = echo.conduit.room - 1;
+	echo.budget = echo.pipe.room - 1;
 	stream(p, 10 << 20);
 	c.echoed = echo.received = 0;
 	echo.budget = echo.size;
 	stream(p, 50 << 20);
 	pair_close(p);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* What is in the pipe when its connection breaks reaches nobody else. */
@@ -604,7 +604,7 @@ TEST(connection, stream_broken)
 	c = broken;
 	pair_close(p);
 	pair_close(other);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* Streams until the socket takes no more, and what is to be done then fails. */
@@ -630,10 +630,10 @@ TEST(connection, stream_without_pipe)
 	stream(p, 4 << 20);
 	reads_to_failure = 1;
 	check_stall_that_fails(p, EIO);
-	cr_assert_eq(echo.conduit.room, 0);
+	cr_assert_eq(echo.pipe.room, 0);
 	cr_assert_eq(echo.held, 0);
 	pair_close(p);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* There is no memory for what the socket does not take. */
@@ -647,7 +647,7 @@ TEST(connection, stream_without_memory)
 	check_empty_pipe();
 	cr_assert_eq(echo.held, 0);
 	pair_close(p);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* An urgent mark in a stream stops the pipe, not the echo. */
@@ -664,7 +664,7 @@ TEST(connection, stream_with_urgent_byte)
 		cr_assert_geq(turn(p), 0);
 	check_heard(p, "ab!cd");
 	pair_close(p);
-	conduit_deinit(&echo.conduit);
+	pipe_deinit(&echo.pipe);
 }
 
 /* All is echoed in one turn, which ends idle. */

@@ -136,7 +136,7 @@ static void begin(void)
 	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &config), 0);
-	conduit_deinit(&worker.echo.conduit);
+	pipe_deinit(&worker.echo.pipe);
 	worker.echo.budget = 4096;
 	worker.members.now = clock_ms();
 	n = 0;

@@ -4,29 +4,29 @@
  * The first one is told at once; what is refused in the next ten seconds is
  * told together when they are over, and so on.  The acceptor's alone.
  */
-#ifndef ECHOD_REFUSALS_H
-#define ECHOD_REFUSALS_H
+#ifndef ECHOD_REFUSAL_LOG_H
+#define ECHOD_REFUSAL_LOG_H
 
 #include <stdint.h>
 
 #include "base/address.h"
 #include "base/counters.h"
 
-#define REFUSALS_INTERVAL_NS INT64_C(10000000000)
+#define REFUSAL_LOG_INTERVAL_NS INT64_C(10000000000)
 
 /* All zero at first. */
-struct refusals {
+struct refusal_log {
 	uint64_t untold[REFUSALS];
 	struct address last; /* who was refused last */
 	int64_t next;	     /* ns: not to be told before this */
 };
 
-void refusals_add(struct refusals *r, enum refusal reason, const struct address *client);
+void refusal_log_add(struct refusal_log *r, enum refusal reason, const struct address *client);
 
 /* Tells the log if it is time to; totals are the counters since the start. */
-void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t now);
+void refusal_log_write(struct refusal_log *r, const counter totals[REFUSALS], int64_t now);
 
 /* In how many milliseconds it will be time to; -1: there is nothing to tell. */
-int refusals_patience(const struct refusals *r, int64_t now);
+int refusal_log_wait(const struct refusal_log *r, int64_t now);
 
 #endif

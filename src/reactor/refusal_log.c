@@ -1,4 +1,4 @@
-#include "reactor/refusals.h"
+#include "reactor/refusal_log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 /* All reasons with the longest numbers. */
 #define REASONS_TEXT 512
 
-static uint64_t sum(const struct refusals *r)
+static uint64_t sum(const struct refusal_log *r)
 {
 	uint64_t n = 0;
 
@@ -18,14 +18,14 @@ static uint64_t sum(const struct refusals *r)
 	return n;
 }
 
-void refusals_add(struct refusals *r, enum refusal reason, const struct address *client)
+void refusal_log_add(struct refusal_log *r, enum refusal reason, const struct address *client)
 {
 	r->untold[reason]++;
 	r->last = *client;
 }
 
 /* One refusal needs no number of its own. */
-static void put_reasons(char *text, const struct refusals *r, const counter totals[REFUSALS],
+static void put_reasons(char *text, const struct refusal_log *r, const counter totals[REFUSALS],
 			uint64_t n)
 {
 	size_t at = 0;
@@ -43,7 +43,7 @@ static void put_reasons(char *text, const struct refusals *r, const counter tota
 	}
 }
 
-static void tell(const struct refusals *r, const counter totals[REFUSALS], uint64_t n)
+static void tell(const struct refusal_log *r, const counter totals[REFUSALS], uint64_t n)
 {
 	char client[ADDRESS_TEXT], reasons[REASONS_TEXT];
 	struct log_field fields[3 + 2 * REFUSALS] = { FIELD("ECHOD_CLIENT", client),
@@ -67,7 +67,7 @@ static void tell(const struct refusals *r, const counter totals[REFUSALS], uint6
 			  reasons);
 }
 
-void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t now)
+void refusal_log_write(struct refusal_log *r, const counter totals[REFUSALS], int64_t now)
 {
 	uint64_t n = sum(r);
 
@@ -75,10 +75,10 @@ void refusals_tell(struct refusals *r, const counter totals[REFUSALS], int64_t n
 		return;
 	tell(r, totals, n);
 	memset(r->untold, 0, sizeof(r->untold));
-	r->next = now + REFUSALS_INTERVAL_NS;
+	r->next = now + REFUSAL_LOG_INTERVAL_NS;
 }
 
-int refusals_patience(const struct refusals *r, int64_t now)
+int refusal_log_wait(const struct refusal_log *r, int64_t now)
 {
 	if (sum(r) == 0)
 		return -1;

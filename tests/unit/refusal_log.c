@@ -1,4 +1,4 @@
-#include "reactor/refusals.h"
+#include "reactor/refusal_log.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #define SECOND INT64_C(1000000000)
 
-static struct refusals refusals;
+static struct refusal_log refusal_log;
 static counter totals[REFUSALS];
 static int heard_fd;
 
@@ -30,7 +30,7 @@ static void end(void)
 	cr_assert_geq(dup2(open("/dev/null", O_WRONLY), STDERR_FILENO), 0);
 }
 
-TestSuite(refusals, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+TestSuite(refusal_log, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 static void check_told(const char *expected)
 {
@@ -46,22 +46,22 @@ static void refuse(enum refusal reason, const char *client, int64_t now)
 	struct address address = helper_address(client);
 
 	counter_increment(&totals[reason]);
-	refusals_add(&refusals, reason, &address);
-	refusals_tell(&refusals, totals, now);
+	refusal_log_add(&refusal_log, reason, &address);
+	refusal_log_write(&refusal_log, totals, now);
 }
 
 /* The first is told at once, whatever the clock shows. */
-TEST(refusals, first)
+TEST(refusal_log, first)
 {
-	cr_assert_eq(refusals_patience(&refusals, 5), -1);
+	cr_assert_eq(refusal_log_wait(&refusal_log, 5), -1);
 	refuse(REFUSED_RESOURCES, "192.0.2.1:1000", 5);
 	check_told(
 		"echod: warning: refused a connection from 192.0.2.1:1000: resources (1 so far)\n");
-	cr_assert_eq(refusals_patience(&refusals, 5), -1);
+	cr_assert_eq(refusal_log_wait(&refusal_log, 5), -1);
 }
 
 /* What follows is told when the interval is over, and once. */
-TEST(refusals, together)
+TEST(refusal_log, together)
 {
 	int64_t now = 1000 * SECOND;
 
@@ -71,21 +71,21 @@ TEST(refusals, together)
 	for (int i = 0; i < 4; i++)
 		refuse(REFUSED_MAX_CONNECTIONS, "192.0.2.1:1000", now + SECOND);
 	refuse(REFUSED_CONNECTION_RATE_PER_SOURCE, "192.0.2.2:1000", now + SECOND);
-	cr_assert_eq(refusals_patience(&refusals, now + SECOND), 9000);
-	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND - 1), 1);
-	refusals_tell(&refusals, totals, now + 10 * SECOND - 1);
+	cr_assert_eq(refusal_log_wait(&refusal_log, now + SECOND), 9000);
+	cr_assert_eq(refusal_log_wait(&refusal_log, now + 10 * SECOND - 1), 1);
+	refusal_log_write(&refusal_log, totals, now + 10 * SECOND - 1);
 	check_told("");
-	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND), 0);
-	refusals_tell(&refusals, totals, now + 10 * SECOND);
+	cr_assert_eq(refusal_log_wait(&refusal_log, now + 10 * SECOND), 0);
+	refusal_log_write(&refusal_log, totals, now + 10 * SECOND);
 	check_told("echod: warning: refused 5 connections, the last from 192.0.2.2:1000: "
 		   "max_connections 4 (5 so far), connection_rate_per_source 1 (1 so far)\n");
-	cr_assert_eq(refusals_patience(&refusals, now + 10 * SECOND), -1);
-	refusals_tell(&refusals, totals, now + 20 * SECOND);
+	cr_assert_eq(refusal_log_wait(&refusal_log, now + 10 * SECOND), -1);
+	refusal_log_write(&refusal_log, totals, now + 20 * SECOND);
 	check_told("");
 }
 
 /* After an interval without any the next one is a first again. */
-TEST(refusals, again)
+TEST(refusal_log, again)
 {
 	refuse(REFUSED_MAX_CONNECTIONS_PER_SOURCE, "192.0.2.1:1000", 1);
 	refuse(REFUSED_MAX_CONNECTIONS_PER_SOURCE, "[2001:db8::1]:2", 1 + 10 * SECOND);
@@ -96,19 +96,19 @@ TEST(refusals, again)
 }
 
 /* The longest text there can be is whole. */
-TEST(refusals, many)
+TEST(refusal_log, many)
 {
 	struct address address = helper_address("[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
 
 	refuse(REFUSED_RESOURCES, "192.0.2.1:1000", 1);
 	check_told(
 		"echod: warning: refused a connection from 192.0.2.1:1000: resources (1 so far)\n");
-	refusals_add(&refusals, REFUSED_RESOURCES, &address);
+	refusal_log_add(&refusal_log, REFUSED_RESOURCES, &address);
 	for (int i = 0; i < REFUSALS; i++) {
-		refusals.untold[i] = UINT64_MAX / REFUSALS;
+		refusal_log.untold[i] = UINT64_MAX / REFUSALS;
 		counter_set(&totals[i], UINT64_MAX);
 	}
-	refusals_tell(&refusals, totals, 1 + 10 * SECOND);
+	refusal_log_write(&refusal_log, totals, 1 + 10 * SECOND);
 #define N " 4611686018427387903 (18446744073709551615 so far)"
 	check_told("echod: warning: refused 18446744073709551612 connections, the last from "
 		   "[2001:db8:1111:2222:3333:4444:5555:6666]:65535: max_connections" N

@@ -1,4 +1,4 @@
-#include "echo/conduit.h"
+#include "echo/pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,24 +7,24 @@
 /* What is asked for; the kernel may allow less, see pipe(7). */
 #define ROOM (1024 * 1024)
 
-void conduit_init(struct conduit *p)
+void pipe_init(struct pipe *p)
 {
 	int ends[2], room;
 
-	*p = (struct conduit){ 0 };
+	*p = (struct pipe){ 0 };
 	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0)
 		return;
 	(void)fcntl(ends[1], F_SETPIPE_SZ, ROOM); /* without it, it is small */
 	room = fcntl(ends[1], F_GETPIPE_SZ);
-	*p = (struct conduit){ .in = ends[1], .out = ends[0], .room = room > 0 ? (size_t)room : 0 };
-	if (p->room >= CONDUIT_LEAST)
+	*p = (struct pipe){ .in = ends[1], .out = ends[0], .room = room > 0 ? (size_t)room : 0 };
+	if (p->room >= PIPE_LEAST)
 		return;
 	p->room = 0; /* beyond a user's share of pages a pipe has one or two, see pipe(7) */
 	close(ends[0]);
 	close(ends[1]);
 }
 
-void conduit_deinit(struct conduit *p)
+void pipe_deinit(struct pipe *p)
 {
 	if (p->room > 0) {
 		close(p->in);
@@ -44,18 +44,18 @@ static ssize_t move(int from, int to, size_t size)
 	return splice(from, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-ssize_t conduit_fill(struct conduit *p, int fd)
+ssize_t pipe_fill(struct pipe *p, int fd)
 {
 	ssize_t n = move(fd, p->in, p->room);
 
 	if (n >= 0 || !is_refusal(errno))
 		return n;
 	p->refused = errno;
-	conduit_deinit(p);
+	pipe_deinit(p);
 	return 0;
 }
 
-ssize_t conduit_send(struct conduit *p, int fd, size_t size)
+ssize_t pipe_send(struct pipe *p, int fd, size_t size)
 {
 	ssize_t n = move(p->out, fd, size);
 
@@ -64,7 +64,7 @@ ssize_t conduit_send(struct conduit *p, int fd, size_t size)
 	return n;
 }
 
-int conduit_take(struct conduit *p, unsigned char *data, size_t size)
+int pipe_take(struct pipe *p, unsigned char *data, size_t size)
 {
 	while (size > 0) {
 		ssize_t n = read(p->out, data, size);
@@ -72,7 +72,7 @@ int conduit_take(struct conduit *p, unsigned char *data, size_t size)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) { /* they are there: nobody else shall get them */
-			conduit_deinit(p);
+			pipe_deinit(p);
 			return -EIO;
 		}
 		data += n;
