@@ -73,10 +73,10 @@ tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=malloc,--wrap=read
 
 # The clock, and what clients have acknowledged, are the test's.
-tests_unit_connections_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=connection_unacknowledged
+tests_unit_connections_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=tcp_unacknowledged
 
 # A client that is faster than any, and what one has acknowledged.
-tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=connection_unacknowledged
+tests_unit_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv,--wrap=tcp_unacknowledged
 
 # An error of accept(2), which seldom happens.
 tests_unit_acceptor_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=accept4

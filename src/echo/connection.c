@@ -1,46 +1,42 @@
 /*
  * The echo, edge-triggered.
  *
- * epoll reports a change once.  So whoever stops before the kernel has said
- * EAGAIN must come back by himself (TURN_MORE), and whoever stops after it may
- * sleep, for the next change is reported:
+ * epoll reports a change once.  A turn that ends before the kernel has said EAGAIN
+ * must be followed by another (TURN_MORE); one that ends after it may be the last,
+ * for the next change is reported:
  *
  *   recv said EAGAIN  ->  TURN_IDLE      new bytes or a FIN make an edge
  *   send said EAGAIN  ->  TURN_STALLED   room in the send buffer makes an edge
  *
  * A short read proves nothing: recv(2) also ends early at an urgent mark.
  *
- * States.  A connection either reads (nothing of its echo waits here) or is
- * stalled (send took less than it was given).  While it is stalled it does not
- * read: the receive window fills, TCP holds the client back, and memory stays
- * bounded.  When the rest is out it reads again at once, for no edge will come
- * for bytes that already wait.
+ * Backpressure.  A connection whose echo the socket did not take is stalled, and
+ * does not read: the receive window fills, TCP slows the client down, and memory
+ * stays bounded.  When the rest is out it reads again at once, for no edge will
+ * come for bytes that already wait.
  *
- * Where the rest waits.  Normally in a pending buffer.  When the worker's
- * budget for these has no room for another full receive buffer, bytes are left
- * in the kernel instead: looked at with MSG_PEEK, sent, and only as many
- * dropped as were sent.  That copies more and never needs memory of ours.
+ * The rest waits in a pending buffer.  When the worker's budget for these has no
+ * room for another full receive buffer, bytes are left in the kernel instead:
+ * looked at with MSG_PEEK, sent, and only as many dropped as were sent.  That
+ * copies more and needs no memory of ours.
  *
- * Streams.  While what comes is large, it goes through a pipe (pipe.h) and
- * is not copied.  Only recv's EAGAIN counts: when the pipe gets nothing, recv
- * is asked why.  What the socket does not take cannot stay in the pipe, which
- * the others need too; it goes into a pending buffer, for which the budget
- * must have room before the pipe is filled.
+ * Streams.  While receives are large, bytes go through a pipe (pipe.h) and are not
+ * copied.  When the pipe gets nothing, recv is asked why.  What the socket does not
+ * take cannot stay in the pipe, which the others need too: it becomes pending, and
+ * the budget must have room for it before the pipe is filled.
  *
- * Events are not asked here.  EPOLLRDHUP, EPOLLHUP and EPOLLERR all mean
- * "try"; what recv and send return decides, so data before a FIN or an error
- * is never lost to a hasty reading of an event.
+ * No event is looked at.  EPOLLRDHUP, EPOLLHUP and EPOLLERR all mean "try"; what recv
+ * and send return decides, so bytes before a FIN or an error are never lost.
  */
 #include "echo/connection.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/probe.h"
+#include "base/tcp.h"
 
 /*
  * Receives in one turn.  With small messages that is two clients' messages
@@ -349,7 +345,7 @@ int connection_part(struct connection *c, int fd)
 {
 	int r;
 
-	if (connection_unacknowledged(fd) == 0)
+	if (tcp_unacknowledged(fd) == 0)
 		return TURN_END;
 	if (c->finished)
 		return TURN_STALLED;
@@ -357,41 +353,5 @@ int connection_part(struct connection *c, int fd)
 	if (r < 0)
 		return r;
 	/* A client nearby has acknowledged our FIN, and so all before it, within the call. */
-	return connection_unacknowledged(fd) == 0 ? TURN_END : TURN_STALLED;
-}
-
-/* See tcp(7); it cannot fail on a TCP socket. */
-static uint32_t ask(int fd, unsigned long queue)
-{
-	int n = 0;
-
-	(void)ioctl(fd, queue, &n);
-	return (uint32_t)n;
-}
-
-uint32_t connection_unacknowledged(int fd)
-{
-	return ask(fd, SIOCOUTQ);
-}
-
-uint32_t connection_arrived(int fd)
-{
-	return ask(fd, SIOCINQ);
-}
-
-static void set_linger(int fd, int on)
-{
-	struct linger linger = { .l_onoff = on, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-void connection_reset_on_close(int fd)
-{
-	set_linger(fd, 1);
-}
-
-void connection_finish_on_close(int fd)
-{
-	set_linger(fd, 0);
+	return tcp_unacknowledged(fd) == 0 ? TURN_END : TURN_STALLED;
 }

@@ -1,10 +1,12 @@
 /*
  * connection: the echo of one socket.
  *
- * A connection is a record of 64 bytes in a table whose index is the
- * descriptor (see reactor/connections.h).  This room moves bytes and says how far it got; it
- * knows nothing of threads, lists or time.  Only the thread that owns the
- * record calls these functions.
+ * This folder is the protocol, and the one that a server for another protocol would
+ * replace.  It runs in the workers, moves bytes and says how far it got; it knows
+ * nothing of threads, lists or time, and may include base only.
+ *
+ * A connection is a record of 64 bytes, whose index is the descriptor (see
+ * reactor/connections.h).  Only the thread that owns the record calls these functions.
  */
 #ifndef ECHOD_CONNECTION_H
 #define ECHOD_CONNECTION_H
@@ -86,18 +88,6 @@ int connection_last_turn(struct connection *c, int fd, struct echo *echo);
  * again.  Or -errno: the rest will never be acknowledged.
  */
 int connection_part(struct connection *c, int fd);
-
-/* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
-void connection_reset_on_close(int fd);
-
-/* Takes that back. */
-void connection_finish_on_close(int fd);
-
-/* Bytes that the kernel has taken from us and the client's has not acknowledged, or 0. */
-uint32_t connection_unacknowledged(int fd);
-
-/* Bytes that have arrived and were not received, or 0. */
-uint32_t connection_arrived(int fd);
 
 /* Writes what a successor must know, all but the pending bytes. */
 void connection_save(const struct connection *c, struct saved *saved);

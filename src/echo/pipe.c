@@ -2,7 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 /* What is asked for; the kernel may allow less, see pipe(7). */
 #define ROOM (1024 * 1024)
@@ -44,13 +48,24 @@ static ssize_t move(int from, int to, size_t size)
 	return splice(from, NULL, to, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
+/* Says once, whichever worker found out first, that streams cost more than they could. */
+static void refuse(struct pipe *p, int error)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+
+	p->refused = true;
+	if (!atomic_flag_test_and_set(&told))
+		log_warning("splice(2) is refused: %s; streams are copied from now on",
+			    strerrordesc_np(error));
+}
+
 ssize_t pipe_fill(struct pipe *p, int fd)
 {
 	ssize_t n = move(fd, p->in, p->room);
 
 	if (n >= 0 || !is_refusal(errno))
 		return n;
-	p->refused = errno;
+	refuse(p, errno);
 	pipe_deinit(p);
 	return 0;
 }
@@ -60,7 +75,7 @@ ssize_t pipe_send(struct pipe *p, int fd, size_t size)
 	ssize_t n = move(p->out, fd, size);
 
 	if (n < 0 && is_refusal(errno))
-		p->refused = errno;
+		refuse(p, errno);
 	return n;
 }
 

@@ -19,9 +19,9 @@
 #define PIPE_LEAST ((size_t)64 * 1024)
 
 struct pipe {
-	int in, out; /* the ends of the pipe */
-	size_t room; /* bytes that it takes at once; 0: there is no pipe */
-	int refused; /* the errno by which splice(2) was refused, or 0 */
+	int in, out;  /* the ends of the pipe */
+	size_t room;  /* bytes that it takes at once; 0: there is no pipe */
+	bool refused; /* splice(2) was refused, which is logged */
 };
 
 /* Makes the pipe.  Without one there is no room, and streams are copied. */

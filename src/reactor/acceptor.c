@@ -1,26 +1,23 @@
 /*
- * Accepting.
+ * The life of a connection before it has a worker: accepted, limited, dispatched.
  *
  * Listeners are level-triggered: an accept that fails for want of descriptors
  * leaves the connection in the queue, and an edge would not come again.
  *
  * Want of descriptors or memory is a state, not an error.  accept4(2) then
  * fails for every connection in the queue, and a level-triggered wait would
- * return at once, for ever.  So the acceptor pauses: it sleeps on its wake-up
- * alone for a tenth of a second and tries again.  The clients wait in the
- * queue meanwhile.  So they do if there is no memory to watch their listener.
+ * return at once, for ever.  So the acceptor pauses for a tenth of a second and
+ * tries again, while new clients wait in the queue.
  *
- * Other errors are those of one connection, or of one listener.  An error of
- * one connection takes it out of the queue, so the next call has another one
- * (ECONNABORTED, and those that accept(2) calls pending on the new socket).  One
- * of the listener stays: it has been shut down (EINVAL), or a security module
+ * Other errors are those of one connection or of one listener.  An error of one
+ * connection takes it out of the queue, so the next call has another one
+ * (ECONNABORTED, and those that accept(2) calls pending on the new socket).  An
+ * error of a listener stays: it was shut down (EINVAL), or a security module
  * forbids the call (EACCES, EPERM) before it looks at the queue.  Then that
- * listener is watched no more, the others are served on, and main is told, who
- * owns listeners: see repair.h.
+ * listener is watched no more, the others are served on, and main is told.
  *
- * The log has a line about refusals and one about pauses at most once in ten
- * seconds; counters have all.  The wait ends when there is more to tell of
- * refusals, and only then: idle is idle.
+ * The log has a record about refusals and one about pauses at most once in ten
+ * seconds; counters have all.
  */
 #include "reactor/acceptor.h"
 
@@ -33,6 +30,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
+#include "base/tcp.h"
 
 /* Connections from one listener before the others have their turn. */
 #define ROUND 64
@@ -66,7 +64,7 @@ static bool contains(const struct acceptor_set *set, int fd)
 static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
 {
 	counter_increment(&a->refused[reason]); /* before the client knows */
-	connection_reset_on_close(fd);
+	tcp_reset_on_close(fd);
 	close(fd);
 	refusal_log_add(&a->refusal_log, reason, peer);
 	refusal_log_write(&a->refusal_log, a->refused, clock_ns());

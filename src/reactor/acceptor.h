@@ -1,6 +1,6 @@
 /*
- * acceptor: the thread that accepts, refuses, and hands sockets to the workers
- * in turn.
+ * acceptor: the thread that accepts connections, refuses those beyond a limit, and
+ * dispatches the others to the workers, round-robin.
  *
  * Life: acceptor_init(), acceptor_start(), acceptor_listen() as often as the
  * listeners change, a command by loop.h, acceptor_deinit(), all by main.  DRAIN has it

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/tcp.h"
 
 static size_t bytes(uint32_t size)
 {
@@ -95,7 +96,7 @@ void connections_restart(struct members *m, struct connection *c, bool stalled)
 	connections_remove(m, c);
 	c->stalled = stalled;
 	if (stalled)
-		c->acknowledged = c->echoed - connection_unacknowledged(fd);
+		c->acknowledged = c->echoed - tcp_unacknowledged(fd);
 	connections_add(m, c, m->now);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/process.h"
+#include "base/tcp.h"
 
 /*
  * How long to wait for a thread to halt.  On a starved machine a round can take
@@ -254,7 +255,7 @@ void reactor_reset_all(const struct reactor *r)
 	for (uint32_t fd = 0; fd < r->connections.size; fd++)
 		if (atomic_load_explicit(&connections_at(&r->connections, fd)->owner,
 					 memory_order_acquire))
-			connection_reset_on_close((int)fd);
+			tcp_reset_on_close((int)fd);
 }
 
 void reactor_join(struct reactor *r)

@@ -1,6 +1,11 @@
 /*
  * reactor: the acceptor and the workers, and what they share, as one.
  *
+ * This folder has the threads that serve: the acceptor accepts, limits and dispatches
+ * (acceptor.h, limiter.h); each worker waits in its epoll instance and gives turns to
+ * the echo (worker.h).  Main starts, commands and watches them here and by loop.h.
+ * Only echo, conf and base may be included; neither systemd nor listeners are known.
+ *
  * Life: reactor_init(), reactor_set(), reactor_start(), acceptor_listen();
  * reactor_set() and acceptor_listen() again at each reload; reactor_stop(),
  * reactor_join(), reactor_deinit().  Main thread only.

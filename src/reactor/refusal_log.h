@@ -1,8 +1,8 @@
 /*
- * refusals: what the log is told of refused connections.
+ * refusal_log: what the log is told of refused connections.
  *
- * The first one is told at once; what is refused in the next ten seconds is
- * told together when they are over, and so on.  The acceptor's alone.
+ * The first one is logged immediately, those of the next ten seconds are
+ * summarised when they are over, and so on.  Only the acceptor calls these.
  */
 #ifndef ECHOD_REFUSAL_LOG_H
 #define ECHOD_REFUSAL_LOG_H
@@ -17,16 +17,16 @@
 /* All zero at first. */
 struct refusal_log {
 	uint64_t untold[REFUSALS];
-	struct address last; /* who was refused last */
+	struct address last; /* the client that was refused last */
 	int64_t next;	     /* ns: not to be told before this */
 };
 
 void refusal_log_add(struct refusal_log *r, enum refusal reason, const struct address *client);
 
-/* Tells the log if it is time to; totals are the counters since the start. */
+/* Writes a record if it is time to; totals are the counters since the start. */
 void refusal_log_write(struct refusal_log *r, const counter totals[REFUSALS], int64_t now);
 
-/* In how many milliseconds it will be time to; -1: there is nothing to tell. */
+/* In how many milliseconds it will be time to; -1: there is nothing to log. */
 int refusal_log_wait(const struct refusal_log *r, int64_t now);
 
 #endif

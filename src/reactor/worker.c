@@ -1,13 +1,10 @@
 /*
  * The life of a connection in a worker: adopted, given turns, timed out, ended.
  *
- * Each round: wait, collect the batch of events, obey main, give every ready
- * connection one turn, end what is overdue.
- *
  * Adoption.  The acceptor fills the record and then adds the socket to this
- * worker's epoll instance: the kernel is the mailbox, and epoll_ctl(2) the
- * moment at which the record changes hands.  A fresh socket is writable, so an
- * event comes at once, and by it the worker learns of its new connection.
+ * worker's epoll instance: epoll_ctl(2) is the moment at which the record changes
+ * hands.  A fresh socket is writable, so an event comes at once, and by it the
+ * worker learns of its new connection.
  *
  * Stale events cannot occur.  A descriptor is once in a batch; it is closed
  * only by this thread and after the batch was collected; and a new socket
@@ -22,12 +19,9 @@
  * `parting`: it keeps its place in all limits and counts as stalled.  The last
  * acknowledgement makes an edge, and so does an error.
  *
- * Stalled.  A client that does not take its echo is judged by what it has
- * acknowledged, when its time is over.  One byte is not enough: it could keep
- * its bytes in memory for ever at the cost of a packet a minute.
- *
- * Draining.  The acceptor has ended, so `accepted` stands still, and the thread
- * ends when as many have been closed.
+ * Stalled clients are judged by what they have acknowledged, when their time is
+ * over.  One byte is not enough: a client could keep its bytes in memory for ever
+ * at the cost of a packet a minute.
  */
 #include "reactor/worker.h"
 
@@ -40,6 +34,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/probe.h"
+#include "base/tcp.h"
 
 /* Events in a batch: enough that the wait costs each echo little. */
 #ifndef BATCH /* a test has few connections */
@@ -138,7 +133,7 @@ static void adopt(struct worker *w, struct connection *c, int64_t since)
 {
 	c->adopted = true;
 	if (w->obeyed != RUN)
-		c->owed = connection_arrived(fd_of(w, c));
+		c->owed = tcp_arrived(fd_of(w, c));
 	connections_add(&w->members, c, since);
 	PROBE_ADOPT(fd_of(w, c), w->config.number);
 }
@@ -204,7 +199,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 		  error ? strerrordesc_np(error) : closing_name(reason),
 		  (unsigned long long)c->echoed);
 	if (!is_whole(c, reason))
-		connection_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
+		tcp_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
 	PROBE_CLOSE(fd, reason, error, c->echoed);
 	connections_remove(&w->members, c);
 	connection_clear(c, &w->echo);
@@ -268,18 +263,13 @@ static void serve_ready(struct worker *w)
 	}
 }
 
-static int64_t get_ms(const _Atomic int64_t *ms)
-{
-	return atomic_load_explicit(ms, memory_order_relaxed);
-}
-
 /* True if a stalled client took enough since its time began. */
 static bool is_slow(const struct worker *w, const struct connection *c)
 {
-	uint32_t left = connection_unacknowledged(fd_of(w, c));
+	uint32_t left = tcp_unacknowledged(fd_of(w, c));
 	int64_t taken = (int64_t)(c->echoed - left - c->acknowledged);
 
-	return left == 0 || taken * 1000 >= get_ms(&w->stall_ms) * WORKER_SLOW_RATE;
+	return left == 0 || taken * 1000 >= w->stall_ms * WORKER_SLOW_RATE;
 }
 
 /* Ends what is overdue, or as much of it as one round may; then the next one follows at once. */
@@ -289,9 +279,9 @@ static void expire(struct worker *w)
 	struct connection *c;
 
 	for (int i = 0; i < EXPIRED; i++) {
-		if ((c = connections_overdue(m, &m->idle, get_ms(&w->idle_ms))))
+		if ((c = connections_overdue(m, &m->idle, w->idle_ms)))
 			part(w, c, CLOSED_IDLE);
-		else if (!(c = connections_overdue(m, &m->stalled, get_ms(&w->stall_ms))))
+		else if (!(c = connections_overdue(m, &m->stalled, w->stall_ms)))
 			return;
 		else if (is_slow(w, c))
 			connections_restart(m, c, true);
@@ -303,7 +293,7 @@ static void expire(struct worker *w)
 static void drain(struct worker *w, const struct list *list)
 {
 	for (uint32_t i = list->head; i; i = at(w, i)->younger) {
-		at(w, i)->owed = connection_arrived((int)i);
+		at(w, i)->owed = tcp_arrived((int)i);
 		connections_enqueue(&w->members, at(w, i));
 	}
 }
@@ -331,16 +321,6 @@ static void obey(struct worker *w)
 	w->obeyed = command;
 }
 
-/* Says once, whichever worker found out first, that streams cost more than they could. */
-static void log_refusal(const struct pipe *p)
-{
-	static atomic_flag told = ATOMIC_FLAG_INIT;
-
-	if (p->refused && !atomic_flag_test_and_set(&told))
-		log_warning("splice(2) is refused: %s; streams are copied from now on",
-			    strerrordesc_np(p->refused));
-}
-
 static void pass_round(struct worker *w, const struct epoll_event *events, int n)
 {
 	/* One that is being added is counted already; the eventfd is watched, too. */
@@ -350,7 +330,6 @@ static void pass_round(struct worker *w, const struct epoll_event *events, int n
 	obey(w);
 	serve_ready(w);
 	expire(w);
-	log_refusal(&w->echo.pipe);
 }
 
 static bool is_done(const struct worker *w)
@@ -367,7 +346,7 @@ static void watch_all(struct worker *w, const struct list *list)
 
 		next = c->younger;
 		if (c->pending)
-			connection_finish_on_close((int)i);
+			tcp_finish_on_close((int)i);
 		if (r < 0)
 			end(w, c, CLOSED_BY_ERROR, -r);
 	}
@@ -386,8 +365,7 @@ static void run(void *arg)
 	while (!is_done(w))
 		pass_round(w, events,
 			   loop_wait(&w->loop, events, BATCH,
-				     connections_wait(&w->members, get_ms(&w->idle_ms),
-						      get_ms(&w->stall_ms))));
+				     connections_wait(&w->members, w->idle_ms, w->stall_ms)));
 }
 
 int worker_start(struct worker *w)

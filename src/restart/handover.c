@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/tcp.h"
 #include "listen/activation.h"
 #include "restart/fdpass.h"
 #include "restart/state.h"
@@ -59,7 +60,7 @@ static uint32_t collect(const struct reactor *r, int *fds, uint64_t open)
 			continue;
 		open--;
 		if (!halted || c->pending)
-			connection_reset_on_close((int)fd);
+			tcp_reset_on_close((int)fd);
 		if (halted) {
 			c->since = c->adopted ? c->since : now;
 			fds[n++] = (int)fd;

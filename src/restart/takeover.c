@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/tcp.h"
 #include "restart/fdpass.h"
 #include "restart/state.h"
 #include "systemd/fdstore.h"
@@ -104,7 +105,7 @@ static void take_socket(void *context, uint32_t number, int fd)
 		}
 	}
 	t->result.lost++;
-	connection_reset_on_close(fd); /* its echo may not be whole */
+	tcp_reset_on_close(fd); /* its echo may not be whole */
 	close(fd);
 }
 

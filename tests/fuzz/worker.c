@@ -165,9 +165,9 @@ static int fuzz_close(int fd);
 
 #define connection_turn fuzz_turn
 #define connection_last_turn fuzz_last_turn
-#define connection_unacknowledged fuzz_unacknowledged
-#define connection_arrived fuzz_arrived
-#define connection_reset_on_close fuzz_reset
+#define tcp_unacknowledged fuzz_unacknowledged
+#define tcp_arrived fuzz_arrived
+#define tcp_reset_on_close fuzz_reset
 #define connection_part fuzz_part
 #define clock_ms fuzz_clock
 #define poller_add fuzz_watch

@@ -978,12 +978,12 @@ TEST(connection, unacknowledged)
 	struct pair p = tcp_pair(4096);
 	size_t said;
 
-	cr_assert_eq(connection_unacknowledged(p.server), 0);
+	cr_assert_eq(tcp_unacknowledged(p.server), 0);
 	said = stall(p);
-	cr_assert_gt(connection_unacknowledged(p.server), 0);
-	cr_assert_leq(connection_unacknowledged(p.server), c.echoed);
+	cr_assert_gt(tcp_unacknowledged(p.server), 0);
+	cr_assert_leq(tcp_unacknowledged(p.server), c.echoed);
 	hear(p, said);
-	while (connection_unacknowledged(p.server) > 0)
+	while (tcp_unacknowledged(p.server) > 0)
 		; /* the last acknowledgement is on its way */
 	pair_close(p);
 }

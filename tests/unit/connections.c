@@ -14,7 +14,7 @@ static uint32_t unacknowledged;
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
 int __real_clock_gettime(clockid_t id, struct timespec *t);
-uint32_t __wrap_connection_unacknowledged(int fd);
+uint32_t __wrap_tcp_unacknowledged(int fd);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
@@ -25,7 +25,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 	return 0;
 }
 
-uint32_t __wrap_connection_unacknowledged(int fd)
+uint32_t __wrap_tcp_unacknowledged(int fd)
 {
 	cr_assert_gt(fd, 0);
 	return unacknowledged;

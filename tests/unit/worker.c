@@ -37,12 +37,12 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 static bool scripted; /* what a client has not acknowledged */
 static uint32_t unacknowledged;
 
-uint32_t __real_connection_unacknowledged(int fd);
-uint32_t __wrap_connection_unacknowledged(int fd);
+uint32_t __real_tcp_unacknowledged(int fd);
+uint32_t __wrap_tcp_unacknowledged(int fd);
 
-uint32_t __wrap_connection_unacknowledged(int fd)
+uint32_t __wrap_tcp_unacknowledged(int fd)
 {
-	return scripted ? unacknowledged : __real_connection_unacknowledged(fd);
+	return scripted ? unacknowledged : __real_tcp_unacknowledged(fd);
 }
 
 /* A worker that runs, with no connections. */
