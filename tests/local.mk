@@ -28,7 +28,6 @@ if UNIT_TESTS
 unit_tests = \
 	tests/unit/acceptor \
 	tests/unit/address \
-	tests/unit/comments \
 	tests/unit/conf \
 	tests/unit/connection \
 	tests/unit/connections \
@@ -40,6 +39,7 @@ unit_tests = \
 	tests/unit/loop \
 	tests/unit/option \
 	tests/unit/poller \
+	tests/unit/preflight \
 	tests/unit/watchdog \
 	tests/unit/refusal_log \
 	tests/unit/server \
@@ -50,7 +50,6 @@ unit_tests = \
 unit_helper = tests/unit/helper.c tests/unit/helper.h
 tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
 tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
-tests_unit_comments_SOURCES = tests/unit/comments.c $(unit_helper)
 tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
 tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
 tests_unit_connections_SOURCES = tests/unit/connections.c $(unit_helper)
@@ -62,6 +61,7 @@ tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
 tests_unit_loop_SOURCES = tests/unit/loop.c $(unit_helper)
 tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
 tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
+tests_unit_preflight_SOURCES = tests/unit/preflight.c $(unit_helper)
 tests_unit_watchdog_SOURCES = tests/unit/watchdog.c $(unit_helper)
 tests_unit_refusal_log_SOURCES = tests/unit/refusal_log.c $(unit_helper)
 tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)

@@ -1,7 +1,13 @@
 /*
- * conf: what the administrator has set, read with libconfuse by the table in
- * option.h.
+ * conf: what the administrator has set, from the file to values.
  *
+ * The way of a value: textfile.h reads the file, preflight.h cuts it into
+ * statements and refuses what is no setting, libconfuse reads the others one by
+ * one, and its callbacks look each value up in the table of option.h and put it
+ * into struct conf (settings.h).  main gives that to the supervisor, which gives
+ * listen/ and reactor/ their parts; workers read it through the reactor.
+ *
+ * This folder alone includes libconfuse, and of the daemon base/ only.
  * libconfuse's scanner has global state: call these functions from the main
  * thread only.
  */

@@ -16,7 +16,7 @@
 
 /* Times are in seconds, sizes in bytes; quantity.h says how they are written. */
 enum option_kind {
-	OPTION_ADDRESSES,
+	OPTION_ADDRESSES, /* a list; the others are scalars */
 	OPTION_NUMBER,
 	OPTION_TIME,
 	OPTION_SIZE,
@@ -25,7 +25,7 @@ enum option_kind {
 	OPTION_LEVEL,
 };
 
-struct option {
+struct conf_option {
 	const char *name;
 	size_t offset; /* of an int64_t in struct conf; not for OPTION_ADDRESSES */
 	enum option_kind kind;
@@ -35,22 +35,23 @@ struct option {
 };
 
 #define OPTION_COUNT 19
-extern const struct option option_table[OPTION_COUNT];
+extern const struct conf_option option_table[OPTION_COUNT];
 
-/* The row of that name, which must exist. */
-const struct option *option_find(const char *name);
+/* The row of that name, which ends after so many bytes; or NULL. */
+const struct conf_option *option_find(const char *name, size_t size);
 
 /* Reads the text of a scalar.  0, or -EINVAL if it is not allowed. */
-int option_parse(const struct option *o, const char *text, int64_t *value);
+int option_parse(const struct conf_option *o, const char *text, int64_t *value);
 
 /* Writes what is allowed for a scalar, as the end of an error message. */
-void option_allowed(const struct option *o, char *text, size_t size);
+void option_allowed(const struct conf_option *o, char *text, size_t size);
 
 /* The text of a scalar's value, as option_parse() reads it; in buffer or static. */
-const char *option_format(const struct option *o, int64_t value, char buffer[static QUANTITY_TEXT]);
+const char *option_format(const struct conf_option *o, int64_t value,
+			  char buffer[static QUANTITY_TEXT]);
 
 /* A scalar's place in a configuration. */
-int64_t option_get(const struct option *o, const struct conf *conf);
-void option_set(const struct option *o, struct conf *conf, int64_t value);
+int64_t option_get(const struct conf_option *o, const struct conf *conf);
+void option_set(const struct conf_option *o, struct conf *conf, int64_t value);
 
 #endif

@@ -1,5 +1,7 @@
 #include "conf/problems.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,14 +13,16 @@
 void problems_init(struct problems *p)
 {
 	p->n = 0;
-	p->has_more = false;
 	problems_in_file(p, "configuration");
 }
 
 void problems_in_file(struct problems *p, const char *path)
 {
-	p->place = path;
+	size_t n = strlen(path);
+
+	p->place = path + (n > PLACE_MAX ? n - PLACE_MAX : 0);
 	p->is_override = false;
+	p->line = 0;
 }
 
 void problems_in_override(struct problems *p, const char *text)
@@ -28,44 +32,35 @@ void problems_in_override(struct problems *p, const char *text)
 }
 
 /* Returns how many bytes were written. */
-static int put_place(const struct problems *p, char *text, size_t size, int line)
+static int put_place(const struct problems *p, char *text, size_t size)
 {
-	size_t n = strlen(p->place);
-	const char *end = p->place + (n > PLACE_MAX ? n - PLACE_MAX : 0);
-
 	if (p->is_override)
 		return snprintf(text, size, "-o %.*s: ", PLACE_MAX, p->place);
-	if (line > 0)
-		return snprintf(text, size, "%s:%d: ", end, line);
-	return snprintf(text, size, "%s: ", end);
+	if (p->line > 0)
+		return snprintf(text, size, "%s:%d: ", p->place, p->line);
+	return snprintf(text, size, "%s: ", p->place);
 }
 
-void problems_vadd(struct problems *p, int line, const char *fmt, va_list ap)
+int problems_add(struct problems *p, const char *fmt, ...)
 {
 	const size_t size = sizeof(p->text[0]);
-	char *text;
+	char *text = p->text[p->n];
+	va_list ap;
 	int n;
 
-	if (p->has_more)
-		return;
-	if (p->n == PROBLEMS_MAX) {
-		p->has_more = true;
-		snprintf(p->text[p->n++], size, "there are more errors");
-		return;
+	if (p->n == PROBLEMS_MAX)
+		snprintf(text, size, "there are more errors");
+	if (p->n >= PROBLEMS_MAX) {
+		p->n = PROBLEMS_MAX + 1;
+		return -EINVAL;
 	}
-	text = p->text[p->n++];
-	n = put_place(p, text, size, line);
-	vsnprintf(text + n, size - (size_t)n, fmt, ap);
-	log_make_printable(text);
-}
-
-void problems_add(struct problems *p, int line, const char *fmt, ...)
-{
-	va_list ap;
-
+	p->n++;
+	n = put_place(p, text, size);
 	va_start(ap, fmt);
-	problems_vadd(p, line, fmt, ap);
+	vsnprintf(text + n, size - (size_t)n, fmt, ap);
 	va_end(ap);
+	log_make_printable(text);
+	return -EINVAL;
 }
 
 void problems_log(const struct problems *p, unsigned first)

@@ -5,17 +5,17 @@
 #ifndef ECHOD_PROBLEMS_H
 #define ECHOD_PROBLEMS_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 
 #define PROBLEMS_MAX 20
 
 struct problems {
-	unsigned n;
-	bool has_more; /* than PROBLEMS_MAX, which one more text says */
+	unsigned n; /* PROBLEMS_MAX + 1: the last text says that there are more */
 	char text[PROBLEMS_MAX + 1][512];
-	const char *place; /* where the next ones are: a path, or an override */
+	/* where the next one is */
+	const char *place; /* a path, or an override */
 	bool is_override;
+	int line; /* of the file, from 1; 0: in all of it */
 };
 
 void problems_init(struct problems *p);
@@ -24,11 +24,8 @@ void problems_init(struct problems *p);
 void problems_in_file(struct problems *p, const char *path);
 void problems_in_override(struct problems *p, const char *text);
 
-/* Adds one on a line of the file, from 1, or in all of it if line is 0. */
-void problems_add(struct problems *p, int line, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-void problems_vadd(struct problems *p, int line, const char *fmt, va_list ap)
-	__attribute__((format(printf, 3, 0)));
+/* Adds one.  Returns -EINVAL. */
+int problems_add(struct problems *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Logs a record for each, from that one on. */
 void problems_log(const struct problems *p, unsigned first);

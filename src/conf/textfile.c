@@ -2,38 +2,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static int fail(int error, char *why, const char *reason)
+static int fail(int error, struct problems *problems)
 {
-	snprintf(why, TEXTFILE_WHY, "%s", reason);
-	return error;
+	problems_add(problems, "%s", strerror(error));
+	return -error;
 }
 
 /* open(2) has failed. */
-static int fail_open(int error, const char *path, char *why)
+static int fail_open(int error, const char *path, struct problems *problems)
 {
-	char target[TEXTFILE_WHY / 2];
+	char target[128];
 	ssize_t n;
 
 	if (error == EACCES) {
-		snprintf(why, TEXTFILE_WHY, "%s for user %u", strerror(error), geteuid());
+		problems_add(problems, "%s for user %u", strerror(error), geteuid());
 		return -error;
 	}
 	if (error != ENOENT)
-		return fail(-error, why, strerror(error));
-	n = readlinkat(AT_FDCWD, path, target, sizeof(target));
-	if (n < 0 && errno == ENOENT)
-		return fail(-ENOENT, why, strerror(ENOENT));
+		return fail(error, problems);
+	n = readlink(path, target, sizeof(target));
 	if (n < 0)
-		return fail(-EINVAL, why, strerror(error));
-	snprintf(why, TEXTFILE_WHY, "is a symbolic link to %.*s, which does not exist", (int)n,
-		 target);
+		return errno == ENOENT ? -ENOENT : fail(error, problems);
+	problems_add(problems, "is a symbolic link to %.*s, which does not exist", (int)n, target);
 	return -ENOLINK;
 }
 
@@ -43,30 +38,25 @@ static bool is_null_device(const struct stat *st)
 }
 
 /* Reads the file into text, which has room for one byte more than is allowed. */
-static ssize_t read_all(int fd, char *text, char *why)
+static ssize_t read_all(int fd, char *text, struct problems *problems)
 {
 	struct stat st;
 	size_t size = 0;
 	ssize_t n;
 
 	if (fstat(fd, &st) < 0)
-		return fail(-errno, why, strerror(errno));
+		return fail(errno, problems);
 	if (!S_ISREG(st.st_mode) && !is_null_device(&st))
-		return fail(-EINVAL, why, "is not a regular file");
+		return problems_add(problems, "is not a regular file");
 	do {
 		n = read(fd, text + size, TEXTFILE_MAX + 1 - size);
 		if (n < 0)
-			return fail(-errno, why, strerror(errno));
+			return fail(errno, problems);
 		size += (size_t)n;
 	} while (n > 0 && size <= TEXTFILE_MAX);
 	if (size > TEXTFILE_MAX)
-		return fail(-EINVAL, why, "is larger than 64 KiB");
+		return problems_add(problems, "is larger than 64 KiB");
 	return (ssize_t)size;
-}
-
-static bool begins_with(const char *text, size_t size, const char *mark)
-{
-	return size >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0;
 }
 
 /* A CR that ends a line alone would make one comment of all lines. */
@@ -80,36 +70,31 @@ static bool has_lone_return(const char *text)
 	return false;
 }
 
-/* Checks what was read, and takes the mark of UTF-8 away, which some editors write. */
-static ssize_t check(char *text, size_t size, char *why)
+/* Checks what was read, and removes the mark of UTF-8, which some editors write. */
+static int check(char *text, size_t size, struct problems *problems)
 {
-	static const char utf8[] = "\xef\xbb\xbf";
-
-	if (begins_with(text, size, "\xff\xfe") || begins_with(text, size, "\xfe\xff"))
-		return fail(-EINVAL, why, "is encoded in UTF-16, save it as UTF-8");
-	if (memchr(text, '\0', size))
-		return fail(-EINVAL, why, "contains a NUL byte, so it is not a text");
-	if (begins_with(text, size, utf8)) {
-		size -= strlen(utf8);
-		memmove(text, text + strlen(utf8), size);
-	}
 	text[size] = '\0';
+	if (strncmp(text, "\xff\xfe", 2) == 0 || strncmp(text, "\xfe\xff", 2) == 0)
+		return problems_add(problems, "is encoded in UTF-16, save it as UTF-8");
+	if (strlen(text) < size)
+		return problems_add(problems, "contains a NUL byte, so it is not a text");
 	if (has_lone_return(text))
-		return fail(-EINVAL, why,
-			    "has a carriage return within a line, end lines with a line feed");
-	return (ssize_t)size;
+		return problems_add(problems, "has a carriage return within a line, "
+					      "end lines with a line feed");
+	if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+		memmove(text, text + 3, size - 3 + 1);
+	return 0;
 }
 
-ssize_t textfile_read(const char *path, char text[static TEXTFILE_MAX + 1],
-		      char why[static TEXTFILE_WHY])
+int textfile_read(const char *path, char text[static TEXTFILE_MAX + 1], struct problems *problems)
 {
 	/* O_NONBLOCK: the open of a FIFO must not wait for its other end. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	ssize_t size;
 
 	if (fd < 0)
-		return fail_open(errno, path, why);
-	size = read_all(fd, text, why);
+		return fail_open(errno, path, problems);
+	size = read_all(fd, text, problems);
 	close(fd);
-	return size < 0 ? size : check(text, (size_t)size, why);
+	return size < 0 ? (int)size : check(text, (size_t)size, problems);
 }

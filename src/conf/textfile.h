@@ -7,20 +7,17 @@
 #ifndef ECHOD_TEXTFILE_H
 #define ECHOD_TEXTFILE_H
 
-#include <stddef.h>
-#include <sys/types.h>
+#include "conf/problems.h"
 
 #define TEXTFILE_MAX (64 * 1024) /* bytes */
-#define TEXTFILE_WHY 256
 
 /*
  * Reads the file into text and terminates it with '\0', without a UTF-8 byte
  * order mark.  /dev/null is an empty file.
  *
- * Returns the size; -ENOENT only if there is nothing at that path, not even a
- * symbolic link; or another negative errno.  Of each error why says what it is.
+ * 0, or -errno with a problem that says why; but -ENOENT without one, and only if
+ * there is nothing at that path, not even a symbolic link.
  */
-ssize_t textfile_read(const char *path, char text[static TEXTFILE_MAX + 1],
-		      char why[static TEXTFILE_WHY]);
+int textfile_read(const char *path, char text[static TEXTFILE_MAX + 1], struct problems *problems);
 
 #endif

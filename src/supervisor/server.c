@@ -140,7 +140,7 @@ static int load_again(struct server *s, struct conf *next, struct problems *prob
 	problems_init(problems);
 	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
 		problems_in_file(problems, "acceptor");
-		problems_add(problems, 0, "it does not answer");
+		problems_add(problems, "it does not answer");
 		return -EBUSY;
 	}
 	if (s->conf.has_file) /* the defaults are not meant if it is gone */

@@ -127,7 +127,7 @@ static void check_address(const char *text)
 static void check_option(const char *text)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *o = &option_table[i];
+		const struct conf_option *o = &option_table[i];
 		char allowed[80], written[QUANTITY_TEXT];
 		int64_t value, again;
 

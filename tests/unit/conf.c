@@ -103,7 +103,7 @@ static void check_equal(const struct conf *a, const struct conf *b)
 static void check_defaults(void)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *o = &option_table[i];
+		const struct conf_option *o = &option_table[i];
 		char buffer[QUANTITY_TEXT];
 
 		if (o->kind == OPTION_ADDRESSES)
@@ -431,7 +431,7 @@ static void randomize(struct conf *c, struct helper_random *random)
 	char text[ADDRESS_TEXT];
 
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *o = &option_table[i];
+		const struct conf_option *o = &option_table[i];
 		uint64_t many = (uint64_t)helper_random(random, 1U << 31) << 31 |
 				helper_random(random, 1U << 31);
 

@@ -12,12 +12,17 @@
 
 TestSuite(option, .timeout = HELPER_TIMEOUT);
 
-static bool is_scalar(const struct option *o)
+static const struct conf_option *find(const char *name)
+{
+	return option_find(name, strlen(name));
+}
+
+static bool is_scalar(const struct conf_option *o)
 {
 	return o->kind != OPTION_ADDRESSES;
 }
 
-static int parse_integer(const struct option *o, int64_t value)
+static int parse_integer(const struct conf_option *o, int64_t value)
 {
 	char text[24];
 	int64_t ignored;
@@ -30,7 +35,7 @@ static void check_parse(const char *name, const char *text, int64_t expected)
 {
 	int64_t value;
 
-	cr_expect_eq(option_parse(option_find(name), text, &value), 0, "%s = \"%s\"", name, text);
+	cr_expect_eq(option_parse(find(name), text, &value), 0, "%s = \"%s\"", name, text);
 	cr_expect_eq(value, expected, "%s = \"%s\" gives %" PRId64, name, text, value);
 }
 
@@ -38,7 +43,7 @@ static void check_refusal(const char *name, const char *text)
 {
 	int64_t value;
 
-	cr_expect_eq(option_parse(option_find(name), text, &value), -EINVAL,
+	cr_expect_eq(option_parse(find(name), text, &value), -EINVAL,
 		     "%s = \"%s\" should be refused", name, text);
 }
 
@@ -47,7 +52,7 @@ TEST(option, names_are_unique)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		cr_assert_neq(option_table[i].name[0], '\0');
-		cr_expect_eq(option_find(option_table[i].name), &option_table[i], "%s",
+		cr_expect_eq(find(option_table[i].name), &option_table[i], "%s",
 			     option_table[i].name);
 	}
 }
@@ -74,9 +79,9 @@ TEST(option, places_are_the_named_ones)
 {
 	static struct conf conf;
 
-	option_set(option_find("workers"), &conf, 1);
-	option_set(option_find("pending_memory"), &conf, 2);
-	option_set(option_find("log_level"), &conf, 3);
+	option_set(find("workers"), &conf, 1);
+	option_set(find("pending_memory"), &conf, 2);
+	option_set(find("log_level"), &conf, 3);
 	cr_assert_eq(conf.workers, 1);
 	cr_assert_eq(conf.pending_memory, 2);
 	cr_assert_eq(conf.log_level, 3);
@@ -86,7 +91,7 @@ TEST(option, places_are_the_named_ones)
 TEST(option, initial_round_trip)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *o = &option_table[i];
+		const struct conf_option *o = &option_table[i];
 		char buffer[QUANTITY_TEXT];
 		int64_t value;
 
@@ -101,7 +106,7 @@ TEST(option, initial_round_trip)
 TEST(option, bounds)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *o = &option_table[i];
+		const struct conf_option *o = &option_table[i];
 
 		if (!is_scalar(o) || o->kind == OPTION_BOOLEAN || o->kind == OPTION_LEVEL)
 			continue;
@@ -120,19 +125,19 @@ TEST(option, bounds_fit_their_users)
 					    "tcp_keepalive" };
 
 	for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++)
-		cr_expect_leq(option_find(ints[i])->max, INT_MAX, "%s", ints[i]);
-	cr_expect_leq(option_find("connection_rate_per_source")->max, 1000000000,
+		cr_expect_leq(find(ints[i])->max, INT_MAX, "%s", ints[i]);
+	cr_expect_leq(find("connection_rate_per_source")->max, 1000000000,
 		      "an interval of 0 ns would be no limit");
-	cr_expect_lt(option_find("idle_timeout")->max, INT64_MAX / 1000);
-	cr_expect_lt(option_find("stall_timeout")->max, INT64_MAX / 1000);
-	cr_expect_gt(option_find("buffer_size")->min, 0);
-	cr_expect_eq(option_find("listen")->max, CONF_LISTEN_MAX);
+	cr_expect_lt(find("idle_timeout")->max, INT64_MAX / 1000);
+	cr_expect_lt(find("stall_timeout")->max, INT64_MAX / 1000);
+	cr_expect_gt(find("buffer_size")->min, 0);
+	cr_expect_eq(find("listen")->max, CONF_LISTEN_MAX);
 }
 
 /* A stop ends before those who wait for ten seconds, as docker stop does, kill. */
 TEST(option, stop_is_short)
 {
-	const struct option *o = option_find("shutdown_timeout");
+	const struct conf_option *o = find("shutdown_timeout");
 	int64_t seconds;
 
 	cr_assert_eq(option_parse(o, o->initial, &seconds), 0);
@@ -185,7 +190,7 @@ TEST(option, shares)
 	static const char *const refused[] = { "",   "%",    "0%",	 "101%",
 					       "-1", "-1%",  "1%%",	 "1 %",
 					       "x%", "1.5%", "16777217", "99999999999999999999%" };
-	const struct option *o = option_find("max_connections_per_source");
+	const struct conf_option *o = find("max_connections_per_source");
 	char buffer[QUANTITY_TEXT];
 
 	check_parse(o->name, "0", 0);
@@ -212,7 +217,7 @@ TEST(option, booleans)
 	check_parse("tcp_nodelay", "No", 0);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		check_refusal("tcp_nodelay", refused[i]);
-	cr_assert_str_eq(option_format(option_find("tcp_nodelay"), 0, buffer), "false");
+	cr_assert_str_eq(option_format(find("tcp_nodelay"), 0, buffer), "false");
 }
 
 /* A level is one of four words, and each comes back as it was. */
@@ -226,8 +231,7 @@ TEST(option, levels)
 
 	for (size_t i = 0; i < 4; i++) {
 		check_parse("log_level", names[i], values[i]);
-		cr_expect_str_eq(option_format(option_find("log_level"), values[i], buffer),
-				 names[i]);
+		cr_expect_str_eq(option_format(find("log_level"), values[i], buffer), names[i]);
 	}
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		check_refusal("log_level", refused[i]);
@@ -263,7 +267,7 @@ TEST(option, quantity_round_trip)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char buffer[QUANTITY_TEXT];
 
-		cr_expect_str_eq(option_format(option_find(cases[i].name), cases[i].value, buffer),
+		cr_expect_str_eq(option_format(find(cases[i].name), cases[i].value, buffer),
 				 cases[i].text);
 		check_parse(cases[i].name, cases[i].text, cases[i].value);
 	}
@@ -309,18 +313,18 @@ TEST(option, allowed)
 {
 	char text[80], tiny[8];
 
-	option_allowed(option_find("workers"), text, sizeof(text));
+	option_allowed(find("workers"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a number from 0 to 256");
-	option_allowed(option_find("pending_memory"), text, sizeof(text));
+	option_allowed(find("pending_memory"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a size from 0 to 1T, such as 65536 or 64K");
-	option_allowed(option_find("shutdown_timeout"), text, sizeof(text));
+	option_allowed(find("shutdown_timeout"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a time from 0 to 1h, such as 45 or 10m");
-	option_allowed(option_find("max_connections_per_source"), text, sizeof(text));
+	option_allowed(find("max_connections_per_source"), text, sizeof(text));
 	cr_assert_str_eq(text, "only a share from 0 to 16777216, such as 500, or from 1% to 100%");
-	option_allowed(option_find("tcp_nodelay"), text, sizeof(text));
+	option_allowed(find("tcp_nodelay"), text, sizeof(text));
 	cr_assert_str_eq(text, "only true or false");
-	option_allowed(option_find("log_level"), text, sizeof(text));
+	option_allowed(find("log_level"), text, sizeof(text));
 	cr_assert_str_eq(text, "only error, warning, info or debug");
-	option_allowed(option_find("log_level"), tiny, sizeof(tiny));
+	option_allowed(find("log_level"), tiny, sizeof(tiny));
 	cr_assert_str_eq(tiny, "only er");
 }

@@ -1,0 +1,355 @@
+#include "conf/preflight.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/option.h"
+
+#define BLANKS " \t\r\n"
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+
+/* How much of a name, and of a variable, is shown. */
+#define NAME_SHOWN 40
+#define VARIABLE_SHOWN 60
+
+static int count_lines(const char *text, const char *end)
+{
+	int n = 0;
+
+	while (text < end)
+		n += *text++ == '\n';
+	return n;
+}
+
+/*
+ * From the quote with which a text begins to behind its twin, or to the end of
+ * the line, where every quoted value ends; a backslash takes the next byte with it.
+ */
+static size_t quoted_size(const char *text)
+{
+	const char *at = text + 1;
+
+	while (*at && *at != '\n' && *at != *text)
+		at += *at == '\\' && at[1] && at[1] != '\n' ? 2 : 1;
+	return (size_t)(at - text) + (*at == *text);
+}
+
+/*
+ * Behind the comment that begins here; at itself if none does; NULL if it does
+ * not end.  "//" and "/ *" within a bare word belong to it, as libconfuse sees it.
+ */
+static const char *skip_comment(const char *at, const char *text)
+{
+	bool in_word = at > text && !strchr(BLANKS "={}()+,\"'", at[-1]);
+	const char *end;
+
+	if (*at == '#' || (!in_word && strncmp(at, "//", 2) == 0))
+		return at + strcspn(at, "\n");
+	if (in_word || strncmp(at, "/*", 2) != 0)
+		return at;
+	end = strstr(at + 2, "*/");
+	return end ? end + 2 : NULL;
+}
+
+int preflight_blank_comments(char *text)
+{
+	int unclosed = 0;
+
+	for (char *at = text; *at && !unclosed;) {
+		const char *end = skip_comment(at, text);
+
+		if (end == at) {
+			at += *at == '"' || *at == '\'' ? quoted_size(at) : 1;
+			continue;
+		}
+		if (!end) {
+			unclosed = 1 + count_lines(text, at);
+			end = at + strlen(at);
+		}
+		for (; at < end; at++)
+			if (*at != '\n')
+				*at = ' ';
+	}
+	return unclosed;
+}
+
+/* What is on both sides of the operator. */
+struct parts {
+	const char *name;
+	size_t size;	      /* of the name; 0: there is none */
+	const char *operator; /* the first byte behind the name and blanks */
+	const char *value;    /* behind "=" or "+=" and blanks; NULL: neither is on the line */
+};
+
+static struct parts take_apart(const char *text)
+{
+	struct parts p = { .name = text + strspn(text, BLANKS) };
+	const char *equals;
+
+	p.size = strspn(p.name, NAME_BYTES);
+	p.operator= p.name + p.size + strspn(p.name + p.size, BLANKS);
+	equals = p.operator+(*p.operator== '+');
+	if (p.size > 0 && *equals == '=' && count_lines(p.name, p.operator) == 0)
+		p.value = equals + 1 + strspn(equals + 1, BLANKS);
+	return p;
+}
+
+static bool begins_statement(const char *text)
+{
+	return !strchr(BLANKS, *text) && take_apart(text).value;
+}
+
+size_t preflight_size(const char *text)
+{
+	const char *at = text;
+	bool fresh = false; /* only blanks since the line began, which is not the first */
+	int depth = 0;	    /* of braces */
+
+	for (; *at; fresh = *at == '\n' || (fresh && strchr(BLANKS, *at)), at++) {
+		if (*at == '\n' && depth <= 0)
+			return (size_t)(at + 1 - text);
+		if (fresh && begins_statement(at)) /* although a brace is open */
+			break;
+		depth += (*at == '{') - (*at == '}');
+		if (*at == '"' || *at == '\'')
+			at += quoted_size(at) - 1;
+	}
+	return (size_t)(at - text);
+}
+
+static char folded(char c)
+{
+	return c == '-' ? '_' : (char)tolower((unsigned char)c);
+}
+
+/* The least number of bytes that are to be changed, put in or left out (Levenshtein). */
+static unsigned distance(const char *a, size_t n, const char *b)
+{
+	unsigned row[NAME_SHOWN + 1];
+
+	for (unsigned i = 0; i <= n; i++)
+		row[i] = i;
+	for (; *b; b++) {
+		unsigned diagonal = row[0]++;
+
+		for (size_t i = 1; i <= n; i++) {
+			unsigned other = diagonal + (folded(a[i - 1]) != *b);
+
+			diagonal = row[i];
+			row[i] = 1 + (row[i] < row[i - 1] ? row[i] : row[i - 1]);
+			if (other < row[i])
+				row[i] = other;
+		}
+	}
+	return row[n];
+}
+
+/* The option that was probably meant, or NULL. */
+static const char *nearest(const char *name, size_t size)
+{
+	unsigned least = 2 + (unsigned)size / 6;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < OPTION_COUNT && size <= NAME_SHOWN; i++) {
+		unsigned d = distance(name, size, option_table[i].name);
+
+		if (d < least) {
+			least = d;
+			found = option_table[i].name;
+		}
+	}
+	return found;
+}
+
+static int refuse_unknown(const struct parts *p, struct problems *problems)
+{
+	int shown = p->size > NAME_SHOWN ? NAME_SHOWN : (int)p->size;
+	const char *meant = nearest(p->name, p->size);
+	char all[400] = "";
+
+	if (p->size == strlen("include") && memcmp(p->name, "include", p->size) == 0)
+		return problems_add(problems,
+				    "there is no \"include\", all settings are in one file");
+	if (meant)
+		return problems_add(problems, "no such option \"%.*s\", did you mean \"%s\"?",
+				    shown, p->name, meant);
+	for (size_t i = 0, n = 0; i < OPTION_COUNT && n < sizeof(all); i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "",
+				      option_table[i].name);
+	return problems_add(problems, "no such option \"%.*s\"; there are %s", shown, p->name, all);
+}
+
+/* There is no assignment: perhaps the syntax of another program. */
+static int refuse_form(const struct parts *p, struct problems *problems)
+{
+	const struct conf_option *o = option_find(p->name, p->size);
+
+	if (*p->name == '[')
+		return problems_add(problems, "there are no sections, only settings: NAME = VALUE");
+	if (*p->name == '"' || *p->name == '\'')
+		return problems_add(problems, "a name has no quotes: NAME = VALUE");
+	if (p->size == 0)
+		return problems_add(problems, "expected a setting: NAME = VALUE");
+	if (!o)
+		return refuse_unknown(p, problems);
+	return problems_add(problems, "expected \"=\" %s: %s = VALUE",
+			    *p->operator== ':' ? "in place of \":\"" : "after the name", o->name);
+}
+
+/* Behind a value. */
+static const char *skip_value(const char *at)
+{
+	if (*at == '"' || *at == '\'')
+		return at + quoted_size(at);
+	if (*at == '{' || (at[0] == '$' && at[1] == '{')) {
+		while (*at && *at != '}')
+			at += *at == '"' || *at == '\'' ? quoted_size(at) : 1;
+		return at + (*at == '}');
+	}
+	return at + strcspn(at, BLANKS "\"'{}(),=+");
+}
+
+/* Whether two words together are a value that is allowed. */
+static bool fit_together(const struct conf_option *o, const char *value, int n, const char *rest)
+{
+	char text[NAME_SHOWN];
+	int64_t ignored;
+	int size = snprintf(text, sizeof(text), "%.*s%.*s", n, value, (int)strcspn(rest, BLANKS),
+			    rest);
+
+	return o->kind != OPTION_ADDRESSES && size < (int)sizeof(text) &&
+	       option_parse(o, text, &ignored) == 0;
+}
+
+/* There is more on the line than a value. */
+static int refuse_rest(const struct conf_option *o, const char *value, const char *end,
+		       const char *rest, struct problems *problems)
+{
+	int size = (int)(end - value), n = (int)strcspn(rest, BLANKS);
+
+	if (begins_statement(rest))
+		return problems_add(problems, "unexpected \"%.*s\", a setting ends with its line",
+				    n, rest);
+	if (fit_together(o, value, size, rest))
+		return problems_add(problems, "leave out the blank: %s = %.*s%.*s", o->name, size,
+				    value, n, rest);
+	if (o->kind == OPTION_ADDRESSES && *value != '{')
+		return problems_add(problems,
+				    "a list of several values is in braces: %s = {VALUE, VALUE}",
+				    o->name);
+	return problems_add(problems, "unexpected \"%.*s\" %s", n, rest,
+			    size > 0 ? "after the value" : "in place of a value");
+}
+
+/* Whether what stands behind the operator is one value for this option. */
+static int check_value(const struct conf_option *o, const struct parts *p,
+		       struct problems *problems)
+{
+	bool is_list = o->kind == OPTION_ADDRESSES;
+	const char *name = o->name, *value = p->value, *end = skip_value(value);
+	const char *rest = end + strspn(end, BLANKS);
+
+	if (!*value)
+		return problems_add(problems, "%s has no value: %s = VALUE", name, name);
+	if (begins_statement(value))
+		return problems_add(problems, "%s has no value, a setting ends with its line",
+				    name);
+	if (*value == '=')
+		return problems_add(problems, "expected one \"=\": %s = VALUE", name);
+	if (!is_list && *p->operator== '+')
+		return problems_add(problems, "\"+=\" is only for a list: %s = VALUE", name);
+	if (!is_list && *value == '{')
+		return problems_add(problems, "braces are only for a list: %s = VALUE", name);
+	if (is_list && *value == '{' && end[-1] != '}')
+		return problems_add(problems, "the list that begins here has no \"}\"");
+	if (end > value && end[-1] == '$' && *end == '{')
+		return problems_add(problems, "a value that contains \"${\" needs double quotes");
+	if (is_list && *value == '*')
+		return problems_add(
+			problems, "all addresses are %s = {\"0.0.0.0:PORT\", \"[::]:PORT\"}", name);
+	return *rest ? refuse_rest(o, value, end, rest, problems) : 0;
+}
+
+/* A "${" before whose "}" a quote or the end of the line comes. */
+static bool is_torn(const char *at)
+{
+	return at[0] == '$' && at[1] == '{' && at[2 + strcspn(at + 2, "}\"'\n")] != '}';
+}
+
+/* A "${NAME}" of a variable that is not set, without the text that ":-" gives. */
+static bool is_unset(const char *at)
+{
+	char name[256];
+	const char *colon;
+
+	if (at[0] != '$' || at[1] != '{')
+		return false;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 2, "}"), at + 2);
+	colon = strchr(name, ':');
+	return !(colon && colon[1] == '-') && !getenv(name);
+}
+
+static const char not_set[] = "this variable is not set in the environment: ";
+
+/* What is wrong with the byte at a place, outside of quotes or within them; or NULL. */
+static const char *fault_of(const char *at, char quote)
+{
+	if (quote && (*at == '\n' || !*at))
+		return "a quote on this line is not closed";
+	if (quote != '\'' && is_torn(at))
+		return "\"${\" has no \"}\" on its line";
+	if (quote != '\'' && is_unset(at))
+		return not_set;
+	if (quote == '"' && *at == '\\' && at[1] && strchr("0123456789x", at[1]))
+		return "invalid escape: a number after \"\\\""; /* NUL would end the value */
+	if (!quote && (*at == '*' || (*at == '+' && at[1] != '=')))
+		return "\"*\" and \"+\" have no meaning outside of quotes";
+	return NULL;
+}
+
+/* Looks for bytes that libconfuse would pass over, or take otherwise than a person. */
+static int check_bytes(const char *text, struct problems *problems)
+{
+	char quote = '\0'; /* within which we are */
+
+	for (const char *at = text;; at++) {
+		const char *fault = fault_of(at, quote);
+		size_t shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
+
+		if (fault) {
+			problems->line += count_lines(text, at);
+			return problems_add(problems, "%s%.*s", fault,
+					    (int)(shown > VARIABLE_SHOWN ? VARIABLE_SHOWN : shown),
+					    at);
+		}
+		if (!*at)
+			return 0;
+		if (quote && *at == '\\' && at[1] && at[1] != '\n')
+			at++;
+		else if (quote ? *at == quote : *at == '"' || *at == '\'')
+			quote = quote ? '\0' : *at;
+	}
+}
+
+int preflight_check(const char *statement, struct problems *problems)
+{
+	struct parts p = take_apart(statement);
+	const struct conf_option *o = option_find(p.name, p.size);
+	const char *last = statement + strlen(statement);
+	int r;
+
+	while (last > statement && strchr(BLANKS, last[-1]))
+		last--;
+	if (!p.value)
+		r = refuse_form(&p, problems);
+	else if (!o)
+		r = refuse_unknown(&p, problems);
+	else if (last[-1] == ';')
+		r = problems_add(problems, "leave out the \";\", a setting ends with its line");
+	else
+		r = check_value(o, &p, problems);
+	return r < 0 ? r : check_bytes(statement, problems);
+}
