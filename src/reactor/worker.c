@@ -129,10 +129,16 @@ int worker_adopt(struct worker *w, int fd)
 	return r;
 }
 
+/* True if what arrives now is not echoed; a worker that freezes goes on until it ends. */
+static bool is_draining(const struct worker *w)
+{
+	return w->obeyed == DRAIN || w->obeyed == ABORT;
+}
+
 static void adopt(struct worker *w, struct connection *c, int64_t since)
 {
 	c->adopted = true;
-	if (w->obeyed != RUN)
+	if (is_draining(w))
 		c->owed = tcp_arrived(fd_of(w, c));
 	connections_add(&w->members, c, since);
 	PROBE_ADOPT(fd_of(w, c), w->config.number);
@@ -158,7 +164,7 @@ static bool is_reason(const struct worker *w, const struct connection *c, uint32
 {
 	if (c->stalled)
 		return events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
-	return w->obeyed != RUN || (events & ~(uint32_t)EPOLLOUT);
+	return is_draining(w) || (events & ~(uint32_t)EPOLLOUT);
 }
 
 static void collect(struct worker *w, const struct epoll_event *event)
@@ -231,8 +237,8 @@ static void serve(struct worker *w, struct connection *c)
 		part(w, c, (enum closing)(c->parting - 1));
 		return;
 	}
-	r = w->obeyed == RUN ? connection_turn(c, fd_of(w, c), &w->echo) :
-			       connection_last_turn(c, fd_of(w, c), &w->echo);
+	r = is_draining(w) ? connection_last_turn(c, fd_of(w, c), &w->echo) :
+			     connection_turn(c, fd_of(w, c), &w->echo);
 	counter_add(&w->echoed, c->echoed - before);
 	if (r < 0) {
 		end(w, c, CLOSED_BY_ERROR, -r);

@@ -315,6 +315,23 @@ TEST(turns, drain)
 	close(client);
 }
 
+/* In the round in which it freezes it echoes as before, and ends nothing. */
+TEST(turns, freeze)
+{
+	int fd, client = meet(&fd);
+	char byte;
+
+	cr_assert_eq(send(client, "x", 1, 0), 1);
+	helper_wait(fd, POLLIN);
+	happen(fd, EPOLLIN);
+	loop_command(&worker.loop, FREEZE);
+	obey(&worker);
+	serve_ready(&worker);
+	cr_assert_not(record(fd)->finished);
+	cr_assert_eq(recv(client, &byte, 1, 0), 1);
+	close(client);
+}
+
 /* Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel took since
  * counts as well. */
 TEST(turns, slow)
