@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -164,7 +165,7 @@ static void give_up(struct acceptor *a, int listener, int error)
 {
 	poller_remove(&a->loop.poller, listener);
 	atomic_store(&a->failure, (uint64_t)(uint32_t)listener << 32 | (uint32_t)error);
-	loop_wake_main(&a->loop);
+	(void)eventfd_write(a->config.failed_fd, 1);
 }
 
 bool acceptor_has_failed(const struct acceptor *a)

@@ -26,8 +26,9 @@ struct acceptor_config {
 	unsigned n_workers;
 	const struct connections *connections;
 	struct limiter *limiter;
-	int main_fd; /* an eventfd that wakes main: see acceptor_failure(), acceptor_is_settled() */
-	bool trace;  /* see trace.h */
+	int main_fd;   /* an eventfd that wakes main: see acceptor_is_settled() */
+	int failed_fd; /* and one for when a listener has failed, see acceptor_failure() */
+	bool trace;    /* see trace.h */
 };
 
 /* Descriptors of listeners. */

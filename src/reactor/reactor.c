@@ -47,6 +47,7 @@ static int init_acceptor(struct reactor *r, bool trace)
 {
 	struct acceptor_config config = {
 		.main_fd = r->main_fd,
+		.failed_fd = r->failed_fd,
 		.workers = r->workers,
 		.n_workers = r->n_workers,
 		.connections = &r->connections,
@@ -65,6 +66,9 @@ int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptor
 	sem_init(&r->started, 0, 0);
 	r->main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->main_fd < 0)
+		return -errno;
+	r->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->failed_fd < 0)
 		return -errno;
 	e = connections_init(&r->connections, descriptors);
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
@@ -88,6 +92,8 @@ void reactor_deinit(struct reactor *r)
 	connections_deinit(&r->connections);
 	if (r->main_fd > 0)
 		close(r->main_fd);
+	if (r->failed_fd > 0)
+		close(r->failed_fd);
 	sem_destroy(&r->started);
 }
 
@@ -115,20 +121,26 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
 		worker_set(&r->workers[i], conf);
 }
 
-/* Waits until the acceptor or a worker has news, for some ms at most. */
+static void take_note(int fd)
+{
+	eventfd_t ignored;
+
+	(void)eventfd_read(fd, &ignored);
+}
+
+/* Waits until a thread has news, for some ms at most. */
 static void wait_for_news(struct reactor *r, int64_t timeout_ms)
 {
 	struct pollfd p = { .fd = r->main_fd, .events = POLLIN };
 
 	(void)poll(&p, 1, (int)timeout_ms);
-	reactor_heard(r);
+	take_note(r->main_fd);
 }
 
-void reactor_heard(struct reactor *r)
+bool reactor_has_failed(const struct reactor *r)
 {
-	eventfd_t ignored;
-
-	(void)eventfd_read(r->main_fd, &ignored);
+	take_note(r->failed_fd); /* before the look: what fails since then is told again */
+	return acceptor_has_failed(&r->acceptor);
 }
 
 /* The acceptor's, then the workers'. */
@@ -201,7 +213,7 @@ bool reactor_settle(struct reactor *r)
 
 bool reactor_stop(struct reactor *r, bool hurried)
 {
-	reactor_heard(r);
+	take_note(r->main_fd);
 	loop_command(&r->acceptor.loop, DRAIN);
 	if (loop_is_running(&r->acceptor.loop))
 		return false;

@@ -28,7 +28,8 @@ struct reactor {
 	struct worker *workers;
 	unsigned n_workers; /* that are initialized */
 	sem_t started;	    /* posted by each worker when it serves */
-	int main_fd;	    /* readable when a thread has news: see reactor_heard() */
+	int main_fd;	    /* readable when a thread has ended, or a set was taken over */
+	int failed_fd;	    /* readable when a listener has failed: see reactor_has_failed() */
 };
 
 /*
@@ -50,10 +51,10 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
 int reactor_start(struct reactor *r);
 
 /*
- * Takes note of news, before main looks at what it may be: a listener has failed
- * (acceptor_failure()), a set of listeners was taken over, or a thread has ended.
+ * True if acceptor_failure() has one to tell.  Has an eventfd of its own: main reads it
+ * while it serves, and another thread that freezes the reactor waits for main_fd.
  */
-void reactor_heard(struct reactor *r);
+bool reactor_has_failed(const struct reactor *r);
 
 /* Connections that are open now. */
 uint64_t reactor_open(const struct reactor *r);

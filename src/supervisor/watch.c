@@ -105,10 +105,9 @@ int watch_signal(struct watch *w, int64_t due)
 	for (;;) {
 		int signal;
 
-		reactor_heard(w->reactor);
-		if (acceptor_has_failed(&w->reactor->acceptor))
+		if (reactor_has_failed(w->reactor))
 			return 0;
-		signal = attend(w, w->reactor->main_fd, due);
+		signal = attend(w, w->reactor->failed_fd, due);
 		hear_answer(w);
 		if (signal == SIGHUP || ends(signal))
 			return signal;

@@ -197,12 +197,12 @@ Test(acceptor, errors_of_one_listener)
 		int client, failed;
 
 		begin();
+		acceptor.config.failed_fd = eventfd(0, EFD_CLOEXEC);
 		client = open_with_client(&set);
 		error_of_accept = errors[i];
 		cr_assert_eq(acceptor_start(&acceptor), 0);
 		acceptor_listen(&acceptor, &set);
-		while (!acceptor_has_failed(&acceptor))
-			hear();
+		helper_wait(acceptor.config.failed_fd, POLLIN);
 		cr_assert_eq(acceptor_failure(&acceptor, &failed), errors[i]);
 		cr_assert_eq(failed, set.fds[0]);
 		cr_assert_eq(acceptor_failure(&acceptor, &failed), 0);
@@ -211,6 +211,7 @@ Test(acceptor, errors_of_one_listener)
 		acceptor_listen(&acceptor, &set);
 		check_dispatched();
 		stop();
+		close(acceptor.config.failed_fd);
 		close(client);
 		end();
 	}
