@@ -133,6 +133,7 @@ int connection_restore(struct connection *c, const struct saved *saved, struct e
 
 	if (r < 0)
 		return r;
+	counter_add(&echo->received, saved->pending); /* what it echoes, it has received */
 	c->since = saved->since;
 	c->echoed = saved->echoed;
 	c->stalled = saved->stalled > 0;
