@@ -244,11 +244,27 @@ static int refuse_rest(const struct conf_option *o, const char *value, const cha
 			    size > 0 ? "after the value" : "in place of a value");
 }
 
+/* Whether the value has the form for the kind of the option: a scalar, or a list. */
+static int check_kind(const struct conf_option *o, const struct parts *p, const char *end,
+		      struct problems *problems)
+{
+	if (o->kind != OPTION_ADDRESSES && *p->operator== '+')
+		return problems_add(problems, "\"+=\" is only for a list: %s = VALUE", o->name);
+	if (o->kind != OPTION_ADDRESSES && *p->value == '{')
+		return problems_add(problems, "braces are only for a list: %s = VALUE", o->name);
+	if (*p->value == '{' && end[-1] != '}')
+		return problems_add(problems, "the list that begins here has no \"}\"");
+	if (o->kind == OPTION_ADDRESSES && *p->value == '*')
+		return problems_add(problems,
+				    "all addresses are %s = {\"0.0.0.0:PORT\", \"[::]:PORT\"}",
+				    o->name);
+	return 0;
+}
+
 /* Whether what stands behind the operator is one value for this option. */
 static int check_value(const struct conf_option *o, const struct parts *p,
 		       struct problems *problems)
 {
-	bool is_list = o->kind == OPTION_ADDRESSES;
 	const char *name = o->name, *value = p->value, *end = skip_value(value);
 	const char *rest = end + strspn(end, BLANKS);
 
@@ -259,55 +275,50 @@ static int check_value(const struct conf_option *o, const struct parts *p,
 				    name);
 	if (*value == '=')
 		return problems_add(problems, "expected one \"=\": %s = VALUE", name);
-	if (!is_list && *p->operator== '+')
-		return problems_add(problems, "\"+=\" is only for a list: %s = VALUE", name);
-	if (!is_list && *value == '{')
-		return problems_add(problems, "braces are only for a list: %s = VALUE", name);
-	if (is_list && *value == '{' && end[-1] != '}')
-		return problems_add(problems, "the list that begins here has no \"}\"");
+	if (check_kind(o, p, end, problems) < 0)
+		return -EINVAL;
 	if (end > value && end[-1] == '$' && *end == '{')
 		return problems_add(problems, "a value that contains \"${\" needs double quotes");
-	if (is_list && *value == '*')
-		return problems_add(
-			problems, "all addresses are %s = {\"0.0.0.0:PORT\", \"[::]:PORT\"}", name);
 	return *rest ? refuse_rest(o, value, end, rest, problems) : 0;
 }
 
-/* A "${" before whose "}" a quote or the end of the line comes. */
-static bool is_torn(const char *at)
-{
-	return at[0] == '$' && at[1] == '{' && at[2 + strcspn(at + 2, "}\"'\n")] != '}';
-}
+static const char not_set[] = "this variable is not set in the environment: ";
 
-/* A "${NAME}" of a variable that is not set, without the text that ":-" gives. */
-static bool is_unset(const char *at)
+/* What is wrong with the "${NAME}" or "${NAME:-DEFAULT}" that begins here, if one does. */
+static const char *fault_of_variable(const char *at)
 {
 	char name[256];
 	const char *colon;
 
 	if (at[0] != '$' || at[1] != '{')
-		return false;
+		return NULL;
+	if (at[2 + strcspn(at + 2, "}\"'\n")] != '}')
+		return "\"${\" has no \"}\" on its line";
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 2, "}"), at + 2);
 	colon = strchr(name, ':');
-	return !(colon && colon[1] == '-') && !getenv(name);
+	return (colon && colon[1] == '-') || getenv(name) ? NULL : not_set;
 }
-
-static const char not_set[] = "this variable is not set in the environment: ";
 
 /* What is wrong with the byte at a place, outside of quotes or within them; or NULL. */
 static const char *fault_of(const char *at, char quote)
 {
+	const char *fault = quote == '\'' ? NULL : fault_of_variable(at);
+
 	if (quote && (*at == '\n' || !*at))
 		return "a quote on this line is not closed";
-	if (quote != '\'' && is_torn(at))
-		return "\"${\" has no \"}\" on its line";
-	if (quote != '\'' && is_unset(at))
-		return not_set;
-	if (quote == '"' && *at == '\\' && at[1] && strchr("0123456789x", at[1]))
+	if (quote == '"' && *at == '\\' && strspn(at + 1, "0123456789x") > 0)
 		return "invalid escape: a number after \"\\\""; /* NUL would end the value */
 	if (!quote && (*at == '*' || (*at == '+' && at[1] != '=')))
 		return "\"*\" and \"+\" have no meaning outside of quotes";
-	return NULL;
+	return fault;
+}
+
+static int refuse_byte(const char *fault, const char *at, struct problems *problems)
+{
+	size_t shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
+
+	return problems_add(problems, "%s%.*s", fault,
+			    (int)(shown > VARIABLE_SHOWN ? VARIABLE_SHOWN : shown), at);
 }
 
 /* Looks for bytes that libconfuse would pass over, or take otherwise than a person. */
@@ -317,20 +328,19 @@ static int check_bytes(const char *text, struct problems *problems)
 
 	for (const char *at = text;; at++) {
 		const char *fault = fault_of(at, quote);
-		size_t shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
 
 		if (fault) {
 			problems->line += count_lines(text, at);
-			return problems_add(problems, "%s%.*s", fault,
-					    (int)(shown > VARIABLE_SHOWN ? VARIABLE_SHOWN : shown),
-					    at);
+			return refuse_byte(fault, at, problems);
 		}
 		if (!*at)
 			return 0;
 		if (quote && *at == '\\' && at[1] && at[1] != '\n')
 			at++;
-		else if (quote ? *at == quote : *at == '"' || *at == '\'')
-			quote = quote ? '\0' : *at;
+		else if (*at == quote)
+			quote = '\0';
+		else if (!quote && (*at == '"' || *at == '\''))
+			quote = *at;
 	}
 }
 
