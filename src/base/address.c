@@ -34,11 +34,14 @@ static int split(char *text, char **host, char **port)
 }
 
 /* Nothing but digits: strtol(3) would take "+7" and " 7". */
+static bool is_number(const char *text)
+{
+	return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
 static bool is_port(const char *text)
 {
-	size_t digits = strspn(text, "0123456789");
-
-	return digits > 0 && digits <= 5 && text[digits] == '\0' && atoi(text) <= 65535;
+	return is_number(text) && strlen(text) <= 5 && atoi(text) <= 65535;
 }
 
 static bool is_link_local(const struct address *address)
@@ -53,14 +56,9 @@ static int parse_ipv4(struct address *address, const char *host)
 	return inet_pton(AF_INET, host, &address->v4.sin_addr) == 1 ? 0 : -EINVAL;
 }
 
-static bool is_number(const char *text)
-{
-	return *text && text[strspn(text, "0123456789")] == '\0';
-}
-
 /*
- * The number of an interface in 32 bits, or what can be its name: of those that
- * the kernel allows, the ones that can stand in a message and between quotes.
+ * An interface's number, in 32 bits, or a possible name of one: of those that the kernel
+ * allows, those that need no escape in a message and between quotes.
  */
 static bool is_zone(const char *text)
 {
@@ -77,8 +75,8 @@ static bool is_zone(const char *text)
 }
 
 /*
- * Other addresses have no zone.  A number is taken there, as getaddrinfo(3)
- * does, and means nothing; so it is not kept.
+ * Only a link-local address has a zone.  In any other a number is accepted, as
+ * getaddrinfo(3) does, and is not kept, as it means nothing.
  */
 static int parse_ipv6(struct address *address, char *host)
 {

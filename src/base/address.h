@@ -1,12 +1,12 @@
 /*
  * address: where to listen or to connect, an IP address with a port.
  *
- * Text is "ADDR:PORT" for IPv4 and "[ADDR]:PORT" for IPv6 (RFC 3986, 3.2.2),
- * always numeric.  A link-local address has a zone, the interface to which it
- * belongs, by name or by number ("[fe80::1%eth0]:7", RFC 4007, 11).
+ * Text is "ADDR:PORT" for IPv4 and "[ADDR]:PORT" for IPv6 (RFC 3986, 3.2.2), always
+ * numeric.  A link-local address has a zone, its interface by name or by number
+ * ("[fe80::1%eth0]:7", RFC 4007, 11).
  *
- * The zone is kept as text: whether the interface exists is a state of the
- * machine, which can change, and no property of the text.
+ * The zone is kept as text: whether the interface exists is a state of the machine, which
+ * can change, and no property of the address.
  *
  * Any thread; all but address_resolve() and address_format() are pure.
  */
@@ -34,7 +34,7 @@ struct address {
 /* 0, or -EINVAL if the text is not an address with a port from 0 to 65535. */
 int address_parse(struct address *address, const char *text);
 
-/* Why no machine can listen on this address, as the end of a message; or NULL. */
+/* Why an address cannot be listened on, on any machine, to end a message; or NULL. */
 const char *address_unfit(const struct address *address);
 
 /*

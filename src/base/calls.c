@@ -1,50 +1,49 @@
 /*
  * Two lists, for two kinds of code.
  *
- * Input and output threads, the workers and the acceptor, run our code and a known
- * part of glibc's, and handle what clients send.  Their list is complete: a call
- * that is not on it is a fault or an attack, and ends the process.  They share one
- * list, since what only one of them needs gives nothing to the other: accepting,
- * receiving and adding to an epoll instance are done with descriptors that are there.
+ * I/O threads, the workers and the acceptor, run our code and a known part of glibc's,
+ * and handle what clients send.  Their list is complete: a call that is not on it is a
+ * bug or an attack, and ends the process.  They share one list, since the calls that
+ * only one of them needs are of no use to the other: accepting, receiving and adding to
+ * an epoll instance need descriptors that exist already.
  *
  * Control threads, main and rescue, also run libsystemd, libconfuse and glibc, whose
- * calls are others in every version, and follow /etc and the environment, which are
- * the administrator's.  No list of them can be complete, so a call that no rule
- * names is not made and fails with ENOSYS, as in an older kernel: glibc and
- * libsystemd then take the older way (openat2, clone3, statx, faccessat2) or report
- * an error.  EPERM would be an answer of the call, after which they take no other.
+ * calls differ between versions, and depend on /etc and the environment, which are the
+ * administrator's.  No list of them can be complete, so a call without a rule fails with
+ * ENOSYS, as in an older kernel: glibc and libsystemd then fall back to an older call
+ * (openat2, clone3, statx, faccessat2) or report an error.  After EPERM they would not
+ * fall back.
  *
- * What ends the process there, too (END), is what an attacker needs and no library
- * does in these threads.  What one might do fails instead, and is as little done:
+ * There too, calls that an attacker needs and no library makes in these threads end the
+ * process (END).  Calls that a library might make, and an attacker could use, fail:
  *
  *   clone, fork   libsystemd starts a program for a bus address "unixexec:"
- *   mmap          glibc loads a library for names of hosts (nsswitch.conf) by
- *                 mapping a file executable; without a file it is an END
+ *   mmap          glibc maps a library executable to resolve host names
+ *                 (nsswitch.conf); without a file it is an END
  *   openat2       has its flags behind a pointer, where filters cannot look
  *
- * But threads share their memory, so who has taken over one can in the end have
- * others act for him.  What holds against that is what none of them may.
+ * Threads share their memory, so an attacker in one thread can in the end act in any
+ * other.  What still holds then is what neither list allows.
  *
- * Calls that every echo makes are allowed whatever their arguments: for these the
- * kernel has its answer in a bitmap and does not run the filter (Linux 5.11).
- * i386 has one call for all of a socket's, socketcall(2), with the arguments behind a
- * pointer, so a rule can only say which of them.  From one without a condition, or
- * with one for the first argument only, libseccomp makes that by itself.
+ * Calls that every echo makes are allowed whatever their arguments: for these the kernel
+ * keeps the result in a bitmap and does not run the filter (Linux 5.11).  i386 has one
+ * call for all socket operations, socketcall(2), with the arguments behind a pointer, so
+ * a rule can only say which operation.  libseccomp makes that rule itself from one
+ * without a condition, or with one for the first argument only.
  *
- * No two rules for one call may meet: libseccomp would not say which of them holds.
+ * No two rules for one call may overlap: which of them applies is not defined.
  *
- * What is not obvious is what glibc calls in input and output threads, and when:
+ * What glibc calls in I/O threads, and when:
  *
- *   memory   An arena for each thread would open files now and then: to count CPUs,
- *            and to ask about overcommitment before it shrinks.  With one for all
- *            there are brk(2) and mmap(2) only, and it is seldom asked for anything.
- *   the end  A thread that returns masks signals and gives back its stack.  Broken
- *            memory or a wrong assertion says so by writev(2) or write(2), and
- *            aborts: tgkill(2), and rt_sigaction(2) since glibc 2.41.
- *   stops    Who was stopped in a wait with a timeout goes on with
- *            restart_syscall(2).
- *   names    The interface in a link-local address is looked up by ioctl(2), for
- *            which glibc opens a socket of AF_UNIX.
+ *   memory   An arena for each thread would open files now and then, to count CPUs and
+ *            to ask about overcommitment before it shrinks.  With one for all there are
+ *            brk(2) and mmap(2) only, and both are rare.
+ *   exit     A thread that returns masks signals and unmaps its stack.  Corrupted memory
+ *            or a failed assertion is reported by writev(2) or write(2), and ends in
+ *            abort(3): tgkill(2), and rt_sigaction(2) since glibc 2.41.
+ *   stop     After SIGSTOP in a wait with a timeout comes restart_syscall(2).
+ *   names    The interface in a link-local address is looked up by ioctl(2), for which
+ *            glibc opens a socket of AF_UNIX.
  *   32 bits  Times have calls of their own (Linux 5.1), which glibc tries first.
  */
 #include "base/calls.h"
@@ -91,7 +90,7 @@ struct rule {
 #define HAS_NOT(argument, bits) { argument, SCMP_CMP_MASKED_EQ, (scmp_datum_t)(bits), 0 }
 #define ACCESS(argument, mode) { argument, SCMP_CMP_MASKED_EQ, O_ACCMODE, mode }
 
-/* A file is opened for reading, which changes nothing; any other way is an END. */
+/* A file may be opened for reading; any other way is an END. */
 #define OPEN(name, flags) \
 	ALLOW_IF(CONTROL, name, HAS_NOT(flags, O_ACCMODE | O_CREAT | O_TRUNC)), \
 	END_IF(name, ACCESS(flags, O_WRONLY)), END_IF(name, ACCESS(flags, O_RDWR)), \
@@ -123,7 +122,7 @@ static const struct rule rules[] = {
 	/* glibc; clock_gettime(2) where the vDSO has no clock */
 	ALLOW(BOTH, "futex futex_time64 clock_gettime clock_gettime64 munmap madvise brk "
 		    "restart_syscall rt_sigprocmask getpid gettid exit"),
-	/* executable only with a file, for which the answer is an error */
+	/* executable memory: with a file the call fails */
 	ALLOW_IF(BOTH, MMAP, HAS_NOT(2, PROT_EXEC)),
 	END_IF(MMAP, HAS(2, PROT_EXEC), HAS(3, MAP_ANONYMOUS)),
 	ALLOW_IF(BOTH, "rt_sigaction", IS(0, SIGABRT)),
@@ -146,11 +145,11 @@ static const struct rule rules[] = {
 	ALLOW_IF(CONTROL, "socket", IS(0, AF_INET)),
 	ALLOW_IF(CONTROL, "socket", IS(0, AF_INET6)),
 	ALLOW_IF(CONTROL, "socket socketpair", IS(0, AF_UNIX)),
-	ALLOW_IF(CONTROL, "ioctl", IS(1, TCGETS)), /* libconfuse's scanner asks for a terminal */
+	ALLOW_IF(CONTROL, "ioctl", IS(1, TCGETS)), /* libconfuse's scanner looks for a terminal */
 	ALLOW_IF(CONTROL, "ioctl", IS(1, TERMINAL_FLAGS)),
 	ALLOW_IF(CONTROL, "ioctl", IS(1, SIOCGIFINDEX)),
 	ALLOW_IF(CONTROL, "mprotect", HAS_NOT(2, PROT_EXEC)),
-	/* control: what only asks, about files that it may read anyway, and about itself */
+	/* control: queries about itself, and about files that it may read anyway */
 	ALLOW(CONTROL, "fstat fstat64 newfstatat fstatat64 statx stat stat64 lstat lstat64 fstatfs "
 		       "fstatfs64 statfs statfs64 access faccessat faccessat2 readlink readlinkat "
 		       "getdents64 getcwd uname sysinfo gettimeofday time clock_getres "
@@ -158,7 +157,7 @@ static const struct rule rules[] = {
 		       "geteuid32 getgid32 getegid32 getrlimit ugetrlimit"),
 	ALLOW_IF(CONTROL, "prlimit64", IS(0, 0), IS(2, 0)), /* getrlimit(2) */
 
-	/* control: files, but to read them */
+	/* control: files, only for reading */
 	OPEN("openat", 2), OPEN("open", 1), END("creat truncate truncate64"),
 	/* programs, also by a terminal's input */
 	END("execve execveat"), END_IF("ioctl", IS(1, TIOCSTI)),
@@ -241,7 +240,7 @@ int calls_add(void *filter, enum calls_role role)
 {
 	int r = add_signals(filter, role);
 
-	/* Into this a tracer turns a call that it answers itself; there is none of that number. */
+	/* A tracer that makes a call itself replaces its number by -1, which is no call. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, -1, 0);
 	for (size_t i = 0; i < N_RULES && r == 0; i++)

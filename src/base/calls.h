@@ -1,15 +1,16 @@
 /*
- * calls: which system calls a thread may make, and which end the process.
+ * calls: which system calls a thread may make, as rules of seccomp(2), and which end the
+ * process.
  *
- * Rules for libseccomp; only a build with it has them.  Any thread, one at a time:
- * libseccomp has no lock.
+ * Only a build with libseccomp has them.  Any thread, one at a time: libseccomp has no
+ * lock.
  */
 #ifndef ECHOD_CALLS_H
 #define ECHOD_CALLS_H
 
 #include <stdint.h>
 
-/* Kinds of threads; bits, for what is on both lists. */
+/* Kinds of threads; bits, as a rule can be for both. */
 enum calls_role {
 	CALLS_OF_CONTROL = 1, /* main and rescue */
 	CALLS_OF_IO = 2,      /* input and output: workers and acceptor */

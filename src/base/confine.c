@@ -1,6 +1,5 @@
 /*
- * The filters, and what is said when one of them ends the process.  Which calls
- * that are: calls.c.
+ * Loading the filters, and the record of a violation.  The rules are in calls.c.
  */
 #include "base/confine.h"
 
@@ -63,8 +62,8 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
 	if (info->si_code == SYS_SECCOMP)
 		report(info);
 	/*
-	 * Who is confined may not do this, and ends by it: SIGSYS is blocked here,
-	 * and then the kernel calls no handler.  Who is not gets it on return.
+	 * In a confined thread this violates the filter again, and SIGSYS is blocked
+	 * here, so the kernel ends the process.  Another thread ends on return.
 	 */
 	signal(signal_number, SIG_DFL);
 	raise(signal_number);
@@ -103,7 +102,7 @@ static int load(enum calls_role role)
 
 	if (!filter)
 		return -ENOMEM;
-	/* Else a call of another architecture would end this thread, and nobody else. */
+	/* Else a call of another architecture would end this thread only. */
 	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1); /* -errno as it is */

@@ -1,12 +1,12 @@
 /*
- * confine: each thread is left the system calls of its own work, see calls.h.
+ * confine: restricts each thread to the system calls of its work (seccomp), see calls.h.
  *
- * Each thread takes a seccomp filter upon itself when it has all that it needs, and
- * before it touches a byte of a client.  A call that ends the process is not made;
- * a record names it, and SIGSYS follows.
+ * Each thread installs its filter when it has all that it needs, and before it reads a
+ * byte of a client.  A call that violates the filter is not made: it is logged as
+ * EVENT_SYSTEM_CALL_FORBIDDEN, and the process ends by SIGSYS.
  *
- * A build without libseccomp, for an architecture on which this was never tried,
- * with a sanitizer or for coverage confines nobody.
+ * Nothing is confined in a build without libseccomp, for an architecture on which this
+ * was never tried, with a sanitizer, or for coverage.
  */
 #ifndef ECHOD_CONFINE_H
 #define ECHOD_CONFINE_H
@@ -16,14 +16,14 @@
 #include "base/calls.h"
 
 /*
- * main, before it starts a thread: whether threads shall be confined.  0, or -errno
- * and a log line if they shall, and the kernel or a sandbox does not let us.
+ * Prepares filters if they are wanted.  main, before it starts a thread.  0, or -errno
+ * after it has logged that the kernel or a sandbox allows none.
  */
 int confine_init(bool wanted);
 
 /*
- * Any thread, for itself, once: only the system calls of the list from here on.
- * Ends the process, with a record, if that cannot be.  name must outlive the thread.
+ * Any thread, for itself, once: allows only the system calls of the role from here on.
+ * If that fails it logs why and ends the process.  name must outlive the thread.
  */
 void confine_enter(enum calls_role role, const char *name);
 

@@ -1,8 +1,8 @@
 /*
- * counters: what has happened, for the log line on SIGUSR1.
+ * counters: what has happened, see COUNTERS in echod(8).
  *
- * Each counter has one thread that writes it, so that no locked instruction is
- * needed; any thread may read it at any time.
+ * Each counter has one thread that writes it, so that no locked instruction is needed;
+ * any thread may read it at any time.
  */
 #ifndef ECHOD_COUNTERS_H
 #define ECHOD_COUNTERS_H
@@ -17,7 +17,7 @@ enum refusal {
 	REFUSED_MAX_CONNECTIONS,
 	REFUSED_MAX_CONNECTIONS_PER_SOURCE,
 	REFUSED_CONNECTION_RATE_PER_SOURCE,
-	REFUSED_RESOURCES, /* no memory, descriptor or epoll watch for it */
+	REFUSED_RESOURCES, /* no memory, no descriptor, or epoll cannot watch it */
 	REFUSALS
 };
 
@@ -31,9 +31,9 @@ enum closing {
 	CLOSINGS
 };
 
-/* The names as they stand in the log and in the manual, echod(8). */
-const char *refusal_name(enum refusal refusal);
-const char *closing_name(enum closing closing);
+/* The names as in the log and in echod(8). */
+extern const char *const refusal_names[REFUSALS];
+extern const char *const closing_names[CLOSINGS];
 
 /* The writing thread alone may call these. */
 static inline void counter_set(counter *c, uint64_t value)

@@ -219,7 +219,7 @@ static bool deliver(struct record *r)
 	return writer_write(r->line, n);
 }
 
-/* Says in r how many lines were lost until now, if any were. */
+/* Logs how many lines were lost until now, if any were; r is overwritten. */
 static void emit_lost(struct record *r)
 {
 	unsigned long lines = atomic_exchange(&lost, 0) + writer_lost();
@@ -262,9 +262,9 @@ void log_event_text(struct event event, const struct log_field *fields, const ch
 }
 
 /*
- * That a record has left the queue does not yet mean that the journal has
- * looked for its sender.  So an empty datagram, which the journal ignores, goes
- * behind: once that is gone too, all before it is done.
+ * When a record has left the queue, the journal may not have looked for its sender yet.
+ * So an empty datagram, which the journal ignores, follows: once that has left the queue,
+ * the journal is done with all before it.
  */
 void log_flush(int timeout_ms)
 {

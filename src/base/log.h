@@ -1,17 +1,16 @@
 /*
  * log: lines to stderr, records to the journal.
  *
- * A line never waits for its reader: when stderr, whatever it is, takes no more, or
- * the journal hangs, the line is dropped and counted, and the next one that gets
- * through says how many were lost.  An echo must not stop because nobody reads the
- * log.
+ * A thread never waits for the reader of the log: when stderr or the journal takes no
+ * more, the line is dropped and counted, and the next one that gets through says how many
+ * were lost.
  *
- * Under systemd (JOURNAL_STREAM names our stderr) each line is a record of the
- * journal, with its fields.  A record that the journal's socket cannot take
- * goes to stderr as a line, begun with "<N>", see sd-daemon(3).  Elsewhere a
- * line begins with "echod: " and the level's name, and fields are not shown.
+ * Under systemd (JOURNAL_STREAM names our stderr) each line is a record of the journal
+ * with fields.  A record that the journal's socket cannot take goes to stderr as a line
+ * that begins with "<N>", see sd-daemon(3).  Elsewhere a line begins with "echod: " and
+ * the level's name, and has no fields.
  *
- * All functions but log_init() may be called by any thread.
+ * Any thread, but for log_init().
  */
 #ifndef ECHOD_LOG_H
 #define ECHOD_LOG_H
@@ -24,9 +23,8 @@
 #include "base/event.h"
 
 /*
- * Finds out what stderr is, and opens a socket if it is the journal.  Call it
- * once, before any thread is started; without it lines go to stderr all the
- * same, as text.
+ * Finds out what stderr is, and opens a socket if it is the journal.  Once, before any
+ * thread starts; until then lines go to stderr as text.
  */
 void log_init(void);
 
@@ -76,19 +74,19 @@ void log_event_text(struct event event, const struct log_field *fields, const ch
 char *log_put_number(char *at, uint64_t number);
 
 #define LOG_FLUSH_MS 10	       /* when all is well */
-#define LOG_FLUSH_ERROR_MS 500 /* when it is important that the reason is known */
+#define LOG_FLUSH_ERROR_MS 500 /* when the reason must be known */
 
 /*
- * Before the process ends: waits until the journal has read all records, but
- * not much longer than that, and until all lines are written (writer.h).  The journal finds whose
- * they are by the process id, and those of a process that is gone would be missing in "journalctl
- * -u".
+ * Before the process ends: waits until the journal has read all records, at most that
+ * long, and until all lines are written (writer.h).  The journal finds the unit of a
+ * record by the process id: the last records of a process that is gone would be missing
+ * in "journalctl -u".
  */
 void log_flush(int timeout_ms);
 
 /*
- * Replaces each byte that is no part of a printable character of UTF-8 with "?":
- * a line stays one line, steers no terminal, and is text for the journal.
+ * Replaces each byte that is no part of a printable character of UTF-8 with "?": a line
+ * stays one line, has no control sequence for a terminal, and is text for the journal.
  */
 void log_make_printable(char *text);
 

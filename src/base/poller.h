@@ -1,9 +1,9 @@
 /*
- * poller: an epoll instance, and an eventfd in it by which others wake the
- * thread that waits there.
+ * poller: an epoll instance, and an eventfd in it by which other threads wake the one
+ * that waits there.
  *
- * poller_add() and poller_wake() may be called by any thread while the poller
- * exists, the rest only by the thread that owns it.
+ * Any thread may call poller_add() and poller_wake() while the poller exists, and only
+ * the thread that owns it the rest.
  */
 #ifndef ECHOD_POLLER_H
 #define ECHOD_POLLER_H
@@ -28,19 +28,19 @@ void poller_deinit(struct poller *p);
 /* Watches fd; data.fd of its events is fd.  0, or -errno of epoll_ctl(2). */
 int poller_add(const struct poller *p, int fd, uint32_t events);
 
-/* Watches fd no more: others hold the same open file, so that close(2) would not do. */
+/* Stops watching fd, where close(2) would not do: another process has the same open file. */
 void poller_remove(const struct poller *p, int fd);
 
-/* Ends the watching of everything, after the last wait; nothing may be added any more. */
+/* Stops watching everything, after the last wait; nothing may be added any more. */
 void poller_unwatch_all(struct poller *p);
 
-/* As epoll_wait(2), with interruptions as no events: never negative. */
+/* As epoll_wait(2), but an interruption is no event: never negative. */
 int poller_wait(struct poller *p, struct epoll_event *events, int max, int timeout_ms);
 
 /* Makes the wait return. */
 void poller_wake(const struct poller *p);
 
-/* True, once for each time it was woken, if the event is not of an added fd. */
+/* True if the event is that of poller_wake(), which is then consumed. */
 bool poller_is_wake(const struct poller *p, const struct epoll_event *event);
 
 #endif

@@ -199,7 +199,7 @@ unsigned process_cpus(void)
 	unsigned cpus;
 
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1; /* more CPUs than the set holds: let the administrator say */
+		return 1; /* more CPUs than the set holds: workers must be configured */
 	cpus = (unsigned)CPU_COUNT(&set);
 	if (!own_group(group, sizeof(group)))
 		return cpus;

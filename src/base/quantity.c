@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static const struct unit sizes[] = {
 };
 /* clang-format on */
 
-/* Steps over digits, of which there must be one. */
+/* Steps over digits, at least one. */
 static int take_digits(const char **at, int64_t *number)
 {
 	const char *from = *at;
@@ -32,7 +33,7 @@ static int take_digits(const char **at, int64_t *number)
 	return *at == from ? -EINVAL : 0;
 }
 
-/* Steps over digits and one of the units from *units on, which is behind it then. */
+/* Steps over digits and one of the units from *units on; *units is then the next one. */
 static int take_part(const char **at, const struct unit **units, int64_t *sum)
 {
 	const struct unit *u = *units;
@@ -55,28 +56,26 @@ int quantity_parse_number(const char *text, int64_t *number)
 	return take_digits(&text, number) < 0 || *text ? -EINVAL : 0;
 }
 
+static int parse(const char *text, const struct unit *units, bool many, int64_t *sum)
+{
+	if (quantity_parse_number(text, sum) == 0)
+		return 0;
+	*sum = 0;
+	do {
+		if (take_part(&text, &units, sum) < 0)
+			return -EINVAL;
+	} while (many && *text);
+	return *text ? -EINVAL : 0;
+}
+
 int quantity_parse_time(const char *text, int64_t *seconds)
 {
-	const struct unit *units = times;
-
-	if (quantity_parse_number(text, seconds) == 0)
-		return 0;
-	*seconds = 0;
-	do {
-		if (take_part(&text, &units, seconds) < 0)
-			return -EINVAL;
-	} while (*text);
-	return 0;
+	return parse(text, times, true, seconds);
 }
 
 int quantity_parse_size(const char *text, int64_t *bytes)
 {
-	const struct unit *units = sizes;
-
-	if (quantity_parse_number(text, bytes) == 0)
-		return 0;
-	*bytes = 0;
-	return take_part(&text, &units, bytes) < 0 || *text ? -EINVAL : 0;
+	return parse(text, sizes, false, bytes);
 }
 
 int quantity_parse_percentage(const char *text, int64_t *percent)

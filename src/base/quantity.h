@@ -1,6 +1,6 @@
 /*
- * quantity: numbers, times, sizes and percentages as people write them: 500,
- * 1h30m, 64K, 25%.
+ * quantity: numbers, times, sizes and percentages as people write them: 500, 1h30m, 64K,
+ * 25%.
  *
  * Decimal, without signs, blanks and fractions.  The parsers return 0, or
  * -EINVAL for any other text and for what does not fit.  Any thread.
@@ -26,10 +26,7 @@ int quantity_parse_size(const char *text, int64_t *bytes);
 /* From 1% to 100%. */
 int quantity_parse_percentage(const char *text, int64_t *percent);
 
-/*
- * In the largest unit that is exact, so that the parser gives the same value;
- * in buffer.
- */
+/* Write the value into buffer, in the largest unit that is exact, and return buffer. */
 const char *quantity_format_number(int64_t number, char buffer[static QUANTITY_TEXT]);
 const char *quantity_format_time(int64_t seconds, char buffer[static QUANTITY_TEXT]);
 const char *quantity_format_size(int64_t bytes, char buffer[static QUANTITY_TEXT]);

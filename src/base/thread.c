@@ -3,11 +3,11 @@
 /*
  * Without this, a stack is as large as RLIMIT_STACK: with a very large limit
  * no thread can be created, and with a very small one a thread overflows its
- * stack.  No thread here calls itself or has arrays beyond 16 KiB; the rest is
- * for libraries.  Pages that are not used take no memory.
+ * stack.  No function here is recursive or has arrays beyond 20 KiB; the rest
+ * is for libraries.  Pages that are not used take no memory.
  *
- * The main thread has what RLIMIT_STACK says, and 64 KiB must do: what is large
- * in its functions that call many others is static.
+ * The main thread's stack has the size of RLIMIT_STACK, and 64 KiB must do: large
+ * variables in its functions that call many others are static.
  */
 #define STACK_SIZE (256 * 1024)
 

@@ -1,19 +1,18 @@
 /*
- * trace: shows each batch of events, for those who want to see epoll at work.
+ * trace: prints each batch of events that epoll returns (--trace).
  *
  * One line a batch on standard output, for example
  *
  *     worker/0: 2 events: 8 EPOLLIN|EPOLLOUT, 9 EPOLLIN|EPOLLOUT|EPOLLRDHUP
  *
- * Unlike the log, the trace loses nothing: the thread waits for whoever reads
- * it.  Any thread.
+ * Unlike the log, the trace loses nothing: the thread waits for the reader.  Any thread.
  */
 #ifndef ECHOD_TRACE_H
 #define ECHOD_TRACE_H
 
 #include <sys/epoll.h>
 
-/* main, before any other thread: the first line then asks nothing of the system. */
+/* main, before any other thread: the first line then makes no other system call. */
 void trace_init(void);
 
 /*

@@ -38,7 +38,7 @@ static void put_reasons(char *text, const struct refusal_log *r, const counter t
 		if (n > 1)
 			snprintf(number, sizeof(number), " %" PRIu64, r->untold[i]);
 		at += (size_t)snprintf(text + at, REASONS_TEXT - at, "%s%s%s (%" PRIu64 " so far)",
-				       at ? ", " : "", refusal_name((enum refusal)i), number,
+				       at ? ", " : "", refusal_names[i], number,
 				       counter_get(&totals[i]));
 	}
 }
@@ -53,7 +53,7 @@ static void tell(const struct refusal_log *r, const counter totals[REFUSALS], ui
 	address_format(&r->last, client);
 	put_reasons(reasons, r, totals, n);
 	for (int i = 0; i < REFUSALS; i++) {
-		const char *name = refusal_name((enum refusal)i);
+		const char *name = refusal_names[i];
 
 		*next++ = FIELD_COUNTER("ECHOD_NEW_", name, r->untold[i]);
 		*next++ = FIELD_COUNTER("ECHOD_REFUSED_", name, counter_get(&totals[i]));

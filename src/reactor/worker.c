@@ -202,7 +202,7 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 	struct source *source = c->source;
 
 	log_debug("%s: descriptor %d closed (%s) after %llu bytes", w->loop.name, fd,
-		  error ? strerrordesc_np(error) : closing_name(reason),
+		  error ? strerrordesc_np(error) : closing_names[reason],
 		  (unsigned long long)c->echoed);
 	if (!is_whole(c, reason))
 		tcp_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */

@@ -49,10 +49,9 @@ static void put_all(struct report *r, const struct reactor *reactor)
 	put(r, "ECHOD_", "received", received);
 	put(r, "ECHOD_", "echoed", echoed);
 	for (int i = 0; i < REFUSALS; i++)
-		put(r, "ECHOD_refused_", refusal_name((enum refusal)i),
-		    counter_get(&acceptor->refused[i]));
+		put(r, "ECHOD_refused_", refusal_names[i], counter_get(&acceptor->refused[i]));
 	for (int i = 0; i < CLOSINGS; i++)
-		put(r, "ECHOD_closed_", closing_name((enum closing)i), closed[i]);
+		put(r, "ECHOD_closed_", closing_names[i], closed[i]);
 	put(r, "ECHOD_", "pauses", counter_get(&acceptor->pauses));
 	for (unsigned i = 0; i < reactor->n_workers; i++)
 		put_worker(r, &reactor->workers[i]);
