@@ -1,15 +1,15 @@
 /*
  * Main and this thread can both be about to end the process: one must leave it to
  * the other, or both would join, store and free the same.  An atomic variable
- * says who owns the end, and changes in these ways only:
+ * says which thread owns the end, and changes in these ways only:
  *
  *   BUSY -> FREE      main has started all
  *   FREE -> BUSY      main hands over
  *   FREE -> STOPPING  main stops
  *   FREE -> RESCUING  SIGABRT: main does nothing more
  *
- * A SIGABRT waits while main is BUSY, since all that main then does is good for
- * the connections, but not for ever: main may be what is stuck.
+ * A SIGABRT waits while main is BUSY, for then main starts or hands over, but not
+ * for ever: main may be what is stuck.
  */
 #include "restart/rescue.h"
 

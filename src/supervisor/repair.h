@@ -1,12 +1,12 @@
 /*
- * repair: listeners that fail while they are served.
+ * repair: replaces listeners that fail while they are served.
  *
- * The acceptor stops watching a listener on which accept(2) fails for a reason
- * of its own, and tells main.  If it has ended, as by shutdown(2) in another
- * process that has it or by "ss -K", main opens another one in its place, or,
- * if it was passed, leaves it out.  If it has not, or if no other can be
- * opened, main tries again later: after a second, then after twice as long each
- * time, up to a minute.  The other listeners are served meanwhile.
+ * The acceptor stops watching a listener on which accept(2) fails with an error
+ * of the listener, and tells main.  If the listener was shut down, by another
+ * process that has it or by "ss -K", main opens another one in its place, or, if
+ * it was passed, leaves it out.  If it was not, or if no other can be opened,
+ * main tries again: after a second, then after twice as long each time, up to a
+ * minute.  The other listeners are served meanwhile.
  *
  * Main thread only.
  */

@@ -8,16 +8,14 @@
  * SIGTERM: the service manager is asked whether a restart follows; until it has
  * answered, all is served.  If so, everything goes to the next process (handover.h).
  *
- * Stop: the acceptor first, so that no worker gets another connection; then the
- * workers drain.  When all threads have ended, or shutdown_timeout is over, or
- * a second signal comes, what is left is closed.
+ * Stop: the acceptor ends first, so that no worker gets another connection; then
+ * the workers drain.  After shutdown_timeout, or at a second signal, all is closed.
  */
 #include "supervisor/server.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 #include <sysexits.h>
@@ -39,10 +37,7 @@
 #include "supervisor/watch.h"
 #include "systemd/notify.h"
 
-/*
- * The limit of descriptors is raised to so many beside max_connections, which
- * may be 0.  The records of all take 64 MiB of addresses, and no memory.
- */
+/* The limit of descriptors, beside max_connections; unused records take addresses only. */
 #define DESCRIPTORS_BESIDE (1 << 20)
 
 /* Standard streams, log, signalfd, eventfds, a configuration file, some spare. */
@@ -51,7 +46,7 @@
 /* An epoll instance, an eventfd, a pipe's two ends, and one that it closes and counts no more. */
 #define DESCRIPTORS_OF_WORKER 5
 
-/* How long threads may take to close all.  On a starved machine a round can take seconds. */
+/* For threads to close all.  On a starved machine a round can take seconds. */
 #define ABORT_MS 4000
 
 struct server {
@@ -114,7 +109,7 @@ static void set_listeners(struct server *s)
 	acceptor_listen(&s->reactor.acceptor, &set);
 }
 
-/* Whether connections can go to the next process. */
+/* True if a restart may hand over. */
 static bool may_hand_over(const struct server *s)
 {
 	return s->conf.hand_over && notify_is_managed();
@@ -254,15 +249,15 @@ static void deinit(struct server *s)
 int server_run(void)
 {
 	struct server *s = &server;
-	bool over, hurried = false;
+	bool hands_over, hurried = false;
 
 	if (may_hand_over(s))
 		watch_ask_ahead(&s->watch);
 	serve(s);
 	notify_stopping(s->conf.shutdown_timeout * 1000 + WATCH_ASKING_MS);
-	over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
-	rescue_end(over);
-	if (!over)
+	hands_over = may_hand_over(s) && watch_is_restart(&s->watch, &hurried);
+	rescue_end(hands_over);
+	if (!hands_over)
 		stop(s, hurried);
 	else if (handover_run(&s->reactor) > 0)
 		exit_without_threads();
