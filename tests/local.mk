@@ -235,20 +235,7 @@ static_tests = \
 
 # Mutations of the sources: "./dev mutate".
 
-EXTRA_DIST += tests/mutate/campaign.py tests/mutate/mutations.py $(mutation_sets)
-mutation_sets = \
-	tests/mutate/client.toml \
-	tests/mutate/confine.toml \
-	tests/mutate/data.toml \
-	tests/mutate/edge.toml \
-	tests/mutate/handoff.toml \
-	tests/mutate/limits.toml \
-	tests/mutate/log.toml \
-	tests/mutate/reload.toml \
-	tests/mutate/restart.toml \
-	tests/mutate/service.toml \
-	tests/mutate/stop.toml \
-	tests/mutate/timeouts.toml
+EXTRA_DIST += tests/mutate/campaign.py tests/mutate/chosen.toml tests/mutate/mutations.py tests/mutate/operators.py
 
 # Faults that strace makes, or a shim that is loaded before the C library.
 

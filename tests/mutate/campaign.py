@@ -1,15 +1,18 @@
 """Breaks the sources in one place after the other, and sees whether the tests notice.
 
-Each mutation is made in a fresh copy of the sources and of what was compiled of them, so only one
-file is compiled again.  First the tests that are named must pass as things are: what fails anyway
-notices nothing.  Then each of them must fail where its mutation was made; a hang is a failure.
+Each mutation is made in a copy of the sources and of what was compiled of them, so only one file is
+compiled again.  First the tests must pass as things are: what fails anyway notices nothing.  Then a
+mutation that a person chose must be noticed by the test that it names, one by rule (operators.py) by
+any of the tests that belong to its file; a hang is a failure.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import contextlib
 import ctypes
 import fnmatch
+import glob
 import os
 import re
 import shutil
@@ -21,38 +24,40 @@ import time
 import typing
 
 import mutations
+import operators
 
 SRCDIR = os.path.abspath(os.environ.get("SRCDIR", os.path.join(mutations.TESTS, "..")))
 BUILDDIR = os.path.abspath(os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/plain")))
 
-LIMIT = {"unit": 20, "functional": 40, "system": 120}  # seconds for a test
+LIMIT = 20  # seconds for a test, and five times what it takes as things are
 DEADLINE = "15"  # for what a functional test waits for; see harness.py
 PROGRAMS = ["src/echod", "src/echoc/echoc"]
-QUICK = ["turn-ends-idle", "rest-forgotten", "source-lost", "burst-off-by-one", "none-is-at-once",
-         "last-bytes-unread"]
 
 # What "make check" has told its tests is of another build.
 FOREIGN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "ECHOD", "ECHOC", "SANITIZERS",
            "CRITERION_OUTPUTS"}
 
 CAUGHT, SURVIVED, INVALID, SKIPPED = "caught", "SURVIVED", "DOES NOT APPLY", "skipped"
+LEFT_OUT = "left out"  # by rule, and does not compile or means the same
+KINDS = (CAUGHT, SURVIVED, INVALID, SKIPPED, LEFT_OUT)
 
 
 class Outcome(typing.NamedTuple):
-    name: str
+    mutation: typing.Any
     kind: str
     seconds: float
     detail: str  # of what was caught: how; of what was not: why, or what got through
 
 
 class Tree:
-    """A copy of sources and build; a context that removes it."""
+    """A copy of sources and build, in a folder that somebody else removes."""
 
-    def __init__(self, original, build):
-        self.parent = tempfile.mkdtemp(prefix="mutate-")
+    def __init__(self, original, build, parent):
+        self.parent = tempfile.mkdtemp(dir=parent)
         self.source = os.path.join(self.parent, "tree")
         self.build = os.path.join(self.source, build)
         self.original_build = os.path.join(original, build)
+        self.codes = {}
         shutil.copytree(original, self.source, symlinks=True, ignore=self.unneeded)
 
     def unneeded(self, directory, names):
@@ -82,36 +87,63 @@ class Tree:
         end_children()
         return status, output
 
-    def make(self, *targets, limit=600):
-        return self.run(["make", "-s", "CFLAGS=-g -O2 -w", *targets], limit)
+    def make(self, *targets):
+        status, output = self.run(["make", "-s", "CFLAGS=-O2 -w", *targets], 600)
+        if status != 0:
+            errors = [l for l in output.splitlines() if "error: " in l]
+            raise ValueError("it does not compile: " + (errors or [output[-300:]])[0])
 
-    def test(self, test):
+    def link(self, test):
+        """Makes what a test runs."""
+        program = test.split(" ")[0]
+        self.make(*(PROGRAMS if program.endswith(".py") else ["tests/" + program]))
+
+    def test(self, test, limit):
         """None if it passes, else why not; SKIPPED if it says so."""
-        program, name = test.split(" ")
-        folder = program.split("/")[0]
-        if folder == "unit":
-            command = [f"tests/{program}", "--filter", f"{program[5:]}/{name}", "-j1"]
+        program, _, name = test.partition(" ")
+        if program.endswith(".py"):
+            command = [sys.executable, os.path.join(self.source, "tests", program), *name.split()]
+        elif name:
+            command = [f"tests/{program}", "--filter", f"{os.path.basename(program)}/{name}", "-j1"]
         else:
-            command = [sys.executable, os.path.join(self.source, "tests", program), name]
-        status, output = self.run(command, LIMIT[folder])
+            command = [f"tests/{program}"]
+        status, output = self.run(command, limit)
         if status is None:
-            return f"no end after {LIMIT[folder]} s"
+            return f"no end after {limit:.0f} s"
         if status == 0:
-            return SKIPPED if re.search(r"^ok .*# SKIP", output, re.M) else None
+            told = re.findall(r"^ok .*", output, re.M)
+            return SKIPPED if told and all("# SKIP" in line for line in told) else None
         return reason_of(output) or f"status {status}"
 
-    def test_all(self):
-        """Those of all unit and functional tests that fail."""
-        _, output = self.make("-k", "check", f"abs_top_builddir={self.build}",
-                              f"abs_top_srcdir={self.source}",
-                              "TESTS=$(unit_tests) $(client_tests) $(functional_tests)", limit=1800)
-        return sorted(set(re.findall(r"^(?:FAIL|ERROR): (\S+)", output, re.M)))
+    @contextlib.contextmanager
+    def changed(self, file, change):
+        """Has a file be another one for a while."""
+        path = os.path.join(self.source, file)
+        with open(path) as f:
+            original = f.read()
+        try:
+            self.write(path, change(original))
+            yield
+        finally:
+            self.write(path, original)
 
-    def __enter__(self):
-        return self
+    def write(self, path, text):
+        os.unlink(path)  # it may be read-only
+        with open(path, "w") as f:
+            f.write(text)
 
-    def __exit__(self, *_):
-        shutil.rmtree(self.parent, ignore_errors=True)
+    def compile(self, file):
+        """What a source file is compiled to, without what is for debuggers; ValueError if it is not."""
+        objects = re.sub(r"\.c$", ".o", file)
+        self.make(objects)
+        with open(os.path.join(self.build, objects), "rb") as f:
+            return f.read()
+
+    def original_code(self, file):
+        if file not in self.codes:
+            os.utime(os.path.join(self.source, file))
+            self.codes[file] = self.compile(file)
+        return self.codes[file]
 
 
 def end_children():
@@ -141,122 +173,158 @@ def reason_of(output):
     return ""
 
 
-def targets_of(tests):
-    return PROGRAMS + sorted({"tests/" + t.split(" ")[0] for t in tests if t.startswith("unit/")})
+# What runs in the pool; each of its processes has a tree, which is put back after each mutation.
+
+def begin(*args):
+    global tree
+    become_parent()
+    tree = Tree(*args)
 
 
-def check_baseline(original, build, tests):
-    """The tests that do not pass as things are, and why; of skipped ones SKIPPED."""
-    with Tree(original, build) as tree:
-        status, output = tree.make(*targets_of(tests))
-        if status != 0:
-            return {t: "it does not compile: " + output[-300:] for t in tests}
-        return {t: why for t in tests if (why := tree.test(t))}
+def check_baseline(tests):
+    """For each test why it does not pass as things are, or None, and the seconds that it takes."""
+    told = {}
+    for test in tests:
+        tree.link(test)
+        began = time.monotonic()
+        why = tree.test(test, 30 * LIMIT)
+        told[test] = why, time.monotonic() - began
+    return told
 
 
-def try_mutation(original, build, mutation, useless, everything):
-    """Breaks one place, and looks who of those that are of use notices.  An Outcome."""
+def try_mutation(mutation, tests):
+    """Breaks one place, and looks whether one of the tests, with their limits, notices.  An Outcome."""
     began = time.monotonic()
+    kind, detail = SURVIVED, mutation.brings
+    try:
+        before = tree.original_code(mutation.file) if mutation.file.endswith(".c") else None
+        with tree.changed(mutation.file, mutation.apply):
+            if before and tree.compile(mutation.file) == before:
+                raise ValueError("it is compiled to the same code")
+            for test, limit in tests.items():
+                tree.link(test)
+                if (why := tree.test(test, limit)) not in (None, SKIPPED):
+                    kind, detail = CAUGHT, f"{test}: {why}"
+                    break
+    except (OSError, ValueError) as e:
+        kind, detail = LEFT_OUT if is_by_rule(mutation) else INVALID, str(e)
+    return Outcome(mutation, kind, time.monotonic() - began, detail)
 
-    def outcome(kind, detail):
-        return Outcome(mutation.name, kind, time.monotonic() - began, detail)
 
-    tests = [t for t in mutation.tests if t not in useless]
-    if failing := [t for t in mutation.tests if useless.get(t, SKIPPED) != SKIPPED]:
-        return outcome(INVALID, f"{failing[0]} fails without it")
-    if not tests:
-        return outcome(SKIPPED, ", ".join(mutation.tests))
-    with Tree(original, build) as tree:
-        path = os.path.join(tree.source, mutation.file)
-        try:
+def is_by_rule(mutation):
+    return isinstance(mutation, operators.Mutation)
+
+
+def exists(test):
+    """True if there is a test of that name, and it is built."""
+    return mutations.exists(test) and (".py" in test or os.path.exists(f"{BUILDDIR}/tests/{test}"))
+
+
+def by_rule(names):
+    """The mutations by rule of files and folders."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(SRCDIR, "src/**/*.c"), recursive=True)):
+        file = os.path.relpath(path, SRCDIR)
+        if any(file == n or file.startswith(n.rstrip("/") + "/") for n in names):
             with open(path) as f:
-                text = mutation.apply(f.read())
-        except (OSError, ValueError) as e:
-            return outcome(INVALID, str(e))
-        os.unlink(path)
-        with open(path, "w") as f:
-            f.write(text)
-        status, output = tree.make(*targets_of(mutation.tests))
-        if status != 0:
-            errors = [l for l in output.splitlines() if "error: " in l]
-            return outcome(INVALID, "it does not compile: " + (errors or [output[-300:]])[0])
-        told = {t: tree.test(t) for t in tests}
-        blind = [t for t, why in told.items() if why in (None, SKIPPED)]
-        if not blind:
-            return outcome(CAUGHT, "; ".join(f"{t}: {why}" for t, why in told.items()))
-        detail = f"{', '.join(blind)}: {mutation.brings}"
-        if everything:
-            detail += "; noticed by " + (", ".join(tree.test_all()) or "no test at all")
-        return outcome(SURVIVED, detail)
+                found += operators.mutations(file, f.read())
+    return found
 
 
 class Campaign:
     def __init__(self, options):
         self.options = options
-        known = mutations.load(options.sets)
-        names = options.names or (QUICK if options.quick else ["*"])
-        self.chosen = [m for m in known.values() if any(
-            fnmatch.fnmatch(m.name, n) or n == m.set for n in names)]
-        missing = [n for n in names if not fnmatch.filter([*known, *(m.set for m in known.values())], n)]
-        if missing:
-            sys.exit(f"no mutation and no set of that name: {', '.join(missing)}")
+        known = mutations.load(options.chosen)
+        self.chosen = []
+        for name in options.names or ["*", "src"]:
+            found = [known[n] for n in fnmatch.filter(known, name)] + self.sample(by_rule([name]))
+            if not found and options.names:
+                sys.exit(f"no mutation, and nothing in src, of that name: {name}")
+            self.chosen += found
         self.build = os.path.relpath(BUILDDIR, SRCDIR)
         if self.build.startswith(".."):
             sys.exit("the build folder must be inside the source folder")
+        self.outcomes = []
 
-    def baseline(self, pool, original):
-        """The tests of no use here, and why: they are skipped, or fail without any mutation."""
-        tests = sorted({t for m in self.chosen for t in m.tests})
-        halves = [tests[i::self.options.jobs] for i in range(self.options.jobs)]
-        trouble = {}
-        for part in pool.map(check_baseline, *zip(*[(original, self.build, h) for h in halves])):
-            trouble |= part
+    def sample(self, found):
+        if self.options.sample is None:
+            return found
+        return sorted(found, key=lambda m: m.rank(self.options.seed))[:self.options.sample]
+
+    def tests_of(self, mutation):
+        if not is_by_rule(mutation):
+            return [mutation.test]
+        found = operators.tests_of(mutation.file, exists)
+        return [t for t in found if ".py" not in t] if self.options.units else found
+
+    def baseline(self, pool):
+        """For each test why it is of no use here, or None, and the seconds that it takes."""
+        tests = sorted({t for m in self.chosen for t in self.tests_of(m)})
+        told = {}
+        for part in pool.map(check_baseline, [tests[i::self.options.jobs] for i in range(self.options.jobs)]):
+            told |= part
+        trouble = {test: why for test, (why, _) in told.items() if why}
         for test, why in trouble.items():
             print(f"{'skipped' if why == SKIPPED else 'FAILS AS IT IS'}: {test}: {why}")
         print(f"{len(tests) - len(trouble)} of {len(tests)} tests pass as things are\n", flush=True)
-        return trouble
+        return told
+
+    def submit(self, pool, mutation, told):
+        """A future of its outcome; None if that is known."""
+        tests = self.tests_of(mutation)
+        useful = {t: LIMIT + 5 * told[t][1] for t in tests if not told[t][0]}
+        if useful:
+            return pool.submit(try_mutation, mutation, useful)
+        skipped = all(told[t][0] == SKIPPED for t in tests)
+        detail = f"{', '.join(tests)}: " + ("skipped" if skipped else "fails without it")
+        self.tell(Outcome(mutation, SKIPPED if skipped else INVALID, 0, detail))
+        return None
 
     def run(self):
         began = time.monotonic()
-        with Tree(SRCDIR, self.build) as master, concurrent.futures.ProcessPoolExecutor(
-                self.options.jobs, initializer=become_parent) as pool:
-            useless = self.baseline(pool, master.source)
-            runs = [pool.submit(try_mutation, master.source, self.build, m, useless,
-                                self.options.all) for m in self.chosen]
-            outcomes = []
-            for run in concurrent.futures.as_completed(runs):
-                outcomes.append(run.result())
-                self.tell(outcomes[-1])
-        return self.conclude(outcomes, time.monotonic() - began)
+        with tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+            original = Tree(SRCDIR, self.build, parent).source  # edits here do not reach it any more
+            with concurrent.futures.ProcessPoolExecutor(
+                    self.options.jobs, initializer=begin, initargs=(original, self.build, parent)) as pool:
+                told = self.baseline(pool)
+                runs = [self.submit(pool, m, told) for m in sorted(self.chosen, key=lambda m: m.file)]
+                for run in concurrent.futures.as_completed(filter(None, runs)):
+                    self.tell(run.result())
+        return self.conclude(time.monotonic() - began)
 
     def tell(self, o):
+        self.outcomes.append(o)
         detail = "" if o.kind == CAUGHT and not self.options.verbose else o.detail
-        print(f"{o.kind:14} {o.seconds:5.1f} s  {o.name:32} {detail}".rstrip(), flush=True)
+        print(f"{o.kind:14} {o.seconds:5.1f} s  {o.mutation.name:32} {detail}".rstrip(), flush=True)
 
-    def conclude(self, outcomes, seconds):
-        """The table by sets, and the score.  Returns the exit status."""
-        kinds = (CAUGHT, SURVIVED, INVALID, SKIPPED)
-        print(f"\n{'set':12}" + "".join(f"{k.lower():>16}" for k in kinds))
-        of = {m.name: m.set for m in self.chosen}
-        for room in sorted(set(of.values())):
-            seen = [o.kind for o in outcomes if of[o.name] == room]
-            print(f"{room:12}" + "".join(f"{seen.count(k):16}" for k in kinds))
-        seen = [o.kind for o in outcomes]
-        tried = len(seen) - seen.count(SKIPPED)
-        score = 100 * seen.count(CAUGHT) / tried if tried else 0
-        print(f"\nscore: {seen.count(CAUGHT)} of {tried} caught, {score:.1f} %, in {seconds:.0f} s")
-        return 0 if tried and seen.count(CAUGHT) == tried else 1
+    def conclude(self, seconds):
+        """The survivors, a table by folders, and the score.  Returns the exit status."""
+        print("\nsurvivors:")
+        for o in self.outcomes:
+            if o.kind == SURVIVED:
+                print(f"  {o.mutation.name}: {o.detail}")
+        rows = collections.defaultdict(list)
+        for o in self.outcomes:
+            rows[os.path.dirname(o.mutation.file) if is_by_rule(o.mutation) else "chosen"].append(o.kind)
+        print(f"\n{'by rule in':16}" + "".join(f"{k.lower():>16}" for k in KINDS))
+        for name, seen in sorted(rows.items()):
+            print(f"{name:16}" + "".join(f"{seen.count(k):16}" for k in KINDS))
+        seen = [o.kind for o in self.outcomes if o.kind not in (SKIPPED, LEFT_OUT)]
+        score = 100 * seen.count(CAUGHT) / len(seen) if seen else 0
+        print(f"\nscore: {seen.count(CAUGHT)} of {len(seen)} caught, {score:.1f} %, in {seconds:.0f} s")
+        return 0 if seen and seen.count(CAUGHT) == len(seen) else 1
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev mutate", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a mutation, a pattern or a set")
-    parser.add_argument("--quick", action="store_true", help="only a few, one of each kind")
-    parser.add_argument("--all", action="store_true",
-                        help="see whether any test notices what those that are named do not")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="a mutation that a person chose, a pattern, or a file or folder of src")
+    parser.add_argument("--sample", type=int, metavar="N", help="by rule only N, of each folder named")
+    parser.add_argument("--seed", default="1", metavar="S", help="other ones; 1")
+    parser.add_argument("--units", action="store_true", help="try no functional tests on those by rule")
     parser.add_argument("--verbose", action="store_true", help="show how each was noticed")
-    parser.add_argument("--sets", default=mutations.HERE, metavar="FOLDER",
-                        help="where the mutations are; " + os.path.relpath(mutations.HERE))
+    parser.add_argument("--chosen", default=mutations.CHOSEN, metavar="FILE",
+                        help="those that a person chose; " + os.path.relpath(mutations.CHOSEN))
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="at once; 2")
     sys.exit(Campaign(parser.parse_args()).run())
 

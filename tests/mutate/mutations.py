@@ -1,17 +1,16 @@
-"""The mutations: one place of the sources each, how to break it, and the tests that must notice.
+"""The mutations that a person chose: one place of the sources each, how to break it, and a test that must notice.
 
-A set is a file of tables:
+chosen.toml is a file of tables:
 
     [name]
-    file = "src/..."   what is changed
-    old = "..."        a text that is there exactly once
-    new = "..."        what stands there instead
-    brings = "..."     the failure that follows, in one line
-    tests = ["unit/ROOM NAME", "functional/FILE CLASS.NAME", ...]   each of them must fail
+    file = "src/..."  what is changed
+    old = "..."       a text that is there exactly once
+    new = "..."       what stands there instead
+    brings = "..."    the failure that follows, in one line
+    test = "..."      "unit/ROOM NAME" or "functional/FILE CLASS.NAME", which must fail
 """
 
 import functools
-import glob
 import importlib
 import os
 import re
@@ -21,16 +20,16 @@ import typing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
+CHOSEN = os.path.join(HERE, "chosen.toml")
 
 
 class Mutation(typing.NamedTuple):
     name: str
-    set: str  # the file that has it
     file: str
     old: str
     new: str
     brings: str
-    tests: list
+    test: str
 
     def apply(self, text):
         """The text of the file as it is then; ValueError if the place is not there once."""
@@ -39,18 +38,10 @@ class Mutation(typing.NamedTuple):
         return text.replace(self.old, self.new)
 
 
-def load(folder=HERE):
-    """All mutations of the sets in a folder, by their names."""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*.toml"))):
-        with open(path, "rb") as f:
-            tables = tomllib.load(f)
-        room = os.path.splitext(os.path.basename(path))[0]
-        for name, values in tables.items():
-            if name in found:
-                raise ValueError(f"{name} is in {found[name].set} and in {room}")
-            found[name] = Mutation(name=name, set=room, **values)
-    return found
+def load(path=CHOSEN):
+    """All mutations of a file, by their names."""
+    with open(path, "rb") as f:
+        return {name: Mutation(name=name, **values) for name, values in tomllib.load(f).items()}
 
 
 @functools.cache
@@ -61,9 +52,11 @@ def names_of_unit(room):
 
 
 def exists(test):
-    """True if there is a test of that name."""
-    program, name = test.split(" ")
+    """True if there is a test of that name: a file of tests, or one of its tests."""
+    program, _, name = test.partition(" ")
     folder, file = program.split("/")
+    if not name:
+        return os.path.exists(os.path.join(TESTS, program + ("" if file.endswith(".py") else ".c")))
     if folder == "unit":
         return name in names_of_unit(file)
     if os.path.join(TESTS, folder) not in sys.path:
