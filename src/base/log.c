@@ -93,24 +93,33 @@ static size_t put_prefix(char *line, enum log_level level)
 	return (size_t)(at - line);
 }
 
-/*
- * The length of the character at s if it is well-formed UTF-8 (Unicode, table
- * 3-7) and no control character, neither of ASCII nor of C1; else 0.
- */
+/* Unicode, table 3-7, without control characters, neither of ASCII nor of C1. */
+static const struct {
+	unsigned char first, first_to, second, second_to, size;
+} printable[] = {
+	{ ' ', '~', 0, 0xff, 1 },      { 0xc2, 0xc2, 0xa0, 0xbf, 2 }, { 0xc3, 0xdf, 0x80, 0xbf, 2 },
+	{ 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+	{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+	{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+};
+
+static bool is_between(unsigned char byte, unsigned char from, unsigned char to)
+{
+	return byte >= from && byte <= to;
+}
+
+/* The length of the character at s if it is well-formed and printable, else 0. */
 static size_t printable_size(const unsigned char *s)
 {
-	unsigned char least = *s == 0xc2 || *s == 0xe0 ? 0xa0 : *s == 0xf0 ? 0x90 : 0x80;
-	unsigned char most = *s == 0xed ? 0x9f : *s == 0xf4 ? 0x8f : 0xbf;
-	size_t size = *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : 4;
+	size_t i = 0, size = 2;
 
-	if (*s < 0x80)
-		return *s >= ' ' && *s != 0x7f;
-	if (*s < 0xc2 || *s > 0xf4 || s[1] < least || s[1] > most)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
+	while (!is_between(s[0], printable[i].first, printable[i].first_to) ||
+	       !is_between(s[1], printable[i].second, printable[i].second_to))
+		if (++i == sizeof(printable) / sizeof(printable[0]))
 			return 0;
-	return size;
+	while (size < printable[i].size && is_between(s[size], 0x80, 0xbf))
+		size++;
+	return size < printable[i].size ? 0 : printable[i].size;
 }
 
 void log_make_printable(char *s)
