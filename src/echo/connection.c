@@ -16,9 +16,8 @@
  * come for bytes that already wait.
  *
  * The rest waits in a pending buffer.  When the worker's budget for these has no
- * room for another full receive buffer, bytes are left in the kernel instead:
- * looked at with MSG_PEEK, sent, and only as many dropped as were sent.  That
- * copies more and needs no memory of ours.
+ * room for another full receive buffer, bytes stay in the kernel: looked at with
+ * MSG_PEEK, sent, and only as many dropped as were sent.
  *
  * Streams.  While receives are large, bytes go through a pipe (pipe.h) and are not
  * copied.  When the pipe gets nothing, recv is asked why.  What the socket does not
@@ -38,17 +37,10 @@
 #include "base/probe.h"
 #include "base/tcp.h"
 
-/*
- * Receives in one turn.  With small messages that is two clients' messages
- * and the EAGAIN.  A large one is a turn by itself: up to 1 MiB, some 0.3 ms,
- * which the others wait at most for each such stream.
- */
+/* Receives in one turn.  A large one is a turn by itself: up to 1 MiB, some 0.3 ms. */
 #define TURN_RECEIVES 4
 
-/*
- * A receive that is large: so much costs less by way of the pipe, which takes
- * two calls and some work for each page, than to be copied twice.
- */
+/* A receive that is large: so much costs less by way of the pipe than copied twice. */
 #define LARGE ((ssize_t)PIPE_LEAST)
 
 /* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
@@ -174,6 +166,16 @@ static int drop(int fd, struct echo *echo, size_t size)
 	return 0;
 }
 
+/* What recv(2) says with 0 or an error, as a turn. */
+static int nothing_received(ssize_t got)
+{
+	if (got == 0)
+		return TURN_END;
+	if (errno == EAGAIN)
+		return TURN_IDLE;
+	return errno == EINTR ? TURN_MORE : -errno;
+}
+
 /* One receive and its echo.  Returns as a turn, TURN_MORE if all is echoed. */
 static int pass(struct connection *c, int fd, struct echo *echo)
 {
@@ -183,12 +185,8 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	ssize_t sent;
 	int r = 0;
 
-	if (got == 0)
-		return TURN_END;
-	if (got < 0 && errno == EAGAIN)
-		return TURN_IDLE;
-	if (got < 0)
-		return errno == EINTR ? TURN_MORE : -errno;
+	if (got <= 0)
+		return nothing_received(got);
 	PROBE_RECV(fd, got, peek);
 	sent = send_out(c, fd, echo->buffer, (size_t)got);
 	/* Also before an error, which may come after a part has been sent. */
@@ -303,17 +301,14 @@ int connection_turn(struct connection *c, int fd, struct echo *echo)
 /* Receives and throws away.  Returns as a turn. */
 static int receive_nothing(int fd, struct echo *echo)
 {
-	for (int i = 0; i < TURN_RECEIVES; i++) {
+	int r = TURN_MORE;
+
+	for (int i = 0; r == TURN_MORE && i < TURN_RECEIVES; i++) {
 		ssize_t n = recv(fd, echo->buffer, echo->size, 0);
 
-		if (n == 0)
-			return TURN_END;
-		if (n < 0 && errno == EAGAIN)
-			return TURN_IDLE;
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		r = n > 0 ? TURN_MORE : nothing_received(n);
 	}
-	return TURN_MORE;
+	return r;
 }
 
 /* Sends our FIN, once: all that was to be echoed is given to the kernel.  0 or -errno. */

@@ -21,7 +21,10 @@
 
 #include "base/clock.h"
 
-/* How long a patient message waits, and how long between two tries. */
+/* How often any message is tried at once. */
+#define TRIES 3
+
+/* How long a patient message waits then, and how long between two tries. */
 #define PATIENCE_MS 5000
 #define PAUSE_MS 10
 
@@ -72,12 +75,21 @@ static bool can_pass(int error)
 	       error == -EMFILE || error == -ENFILE || error == -ETOOMANYREFS;
 }
 
+/*
+ * Any error is tried again at once: a removal that is not sent leaves a state in the
+ * store which the process after the next would take for that of its own sockets.
+ */
 static int send_until(const struct msghdr *message, int64_t end)
 {
-	int r;
+	int r = 0;
 
-	while ((r = try_to_send(message)) < 0 && can_pass(r) && clock_ms() < end)
+	for (int tries = 1; (r = try_to_send(message)) < 0; tries++) {
+		if (tries < TRIES)
+			continue;
+		if (!can_pass(r) || clock_ms() >= end)
+			break;
 		(void)poll(NULL, 0, PAUSE_MS);
+	}
 	return r;
 }
 

@@ -78,7 +78,7 @@ class Faults(harness.Test):
     def test_told_again(self):
         """what the service manager is told is said again if it cannot be sent"""
         self.only("takeover.pending/sendmsg/error=ENOBUFS/2", "takeover.pending/sendmsg/error=EINTR/3",
-                  "takeover.plain/socket/error=ENOBUFS/3")
+                  "takeover.plain/socket/error=ENOBUFS/3", "takeover.pending/sendmsg/error=EMSGSIZE/2")
 
     def test_sample(self):
         """a sample over all calls, in all scenes"""
