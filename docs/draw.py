@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """Draws docs/folders.svg and docs/threads.svg from the sources, so that they stay true.
 
     docs/draw.py        writes both

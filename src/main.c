@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * echod: parse, start, run.
  */

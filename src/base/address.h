@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * address: where to listen or to connect, an IP address with a port.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * calls: which system calls a thread may make, as rules of seccomp(2), and which end the
  * process.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clock: the monotonic clock (clock_gettime(2)), in 64 bits, which neither
  * wraps nor follows changes of the date.  It stands still while the machine

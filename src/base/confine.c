@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Loading the filters, and the record of a violation.  The rules are in calls.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * confine: restricts each thread to the system calls of its work (seccomp), see calls.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/counters.h"
 
 const char *const refusal_names[REFUSALS] = {

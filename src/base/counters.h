@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * counters: what has happened, see COUNTERS in echod(8).
  *

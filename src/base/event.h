@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * event: the events in the life of the service that the journal can tell apart.
  *

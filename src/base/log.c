@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The journal takes a record as one datagram of FIELD=value lines, see
  * https://systemd.io/JOURNAL_NATIVE_PROTOCOL; values have no newline, so the form

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/poller.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * poller: an epoll instance, and an eventfd in it by which other threads wake the one
  * that waits there.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe: static probes (USDT) to trace a running daemon, see PROBES in echod.journal(7).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * CPUs: a container has a share of CPU time, not a set of CPUs: on a machine with 64 of
  * them its affinity mask has 64, and a quota of one CPU lets it run for 100 ms in each

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * process: what the process is given by whatever started it: signals, descriptors,
  * privileges, CPUs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * quantity: numbers, times, sizes and percentages as people write them: 500, 1h30m, 64K,
  * 25%.

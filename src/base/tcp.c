@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/tcp.h"
 
 #include <linux/sockios.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tcp: what the kernel is asked and told of a TCP socket.
  *

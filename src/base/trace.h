@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * trace: prints each batch of events that epoll returns (--trace).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * O_NONBLOCK belongs to the open file description, which we share with the shell or
  * whatever started us, so setting it on descriptor 2 would change their terminal.  What

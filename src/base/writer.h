@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * writer: writes lines to stderr, so that no thread waits for their reader.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Reading the configuration with libconfuse 3.3, whose habits shape this file:
  *

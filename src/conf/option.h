@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * option: the one table of what can be configured, see settings.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "conf/preflight.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * preflight: looks at the text of a configuration before libconfuse reads it.
  *

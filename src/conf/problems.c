@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "conf/problems.h"
 
 #include <errno.h>

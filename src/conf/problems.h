@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * problems: what is wrong with a configuration, each in one line of text:
  * where it is, what is wrong, and what is allowed.  Any thread.

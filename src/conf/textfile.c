@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "conf/textfile.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * textfile: a small file, read as a whole and checked that it is text.
  *

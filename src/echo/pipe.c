@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echo/pipe.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pipe: a pipe by which the bytes of a stream go from a socket back into it
  * without being copied, see splice(2).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * saved: what a successor of this process must know of a connection, as it
  * stands in the file that is handed over.  restart/state.h says how it may

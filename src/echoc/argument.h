@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * argument: what is given for an option of echoc's command line.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * At the prompt libedit has the terminal.  It asks us for each character, and
  * that is where we wait, for a key as well as for the server and for signals.

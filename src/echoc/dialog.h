@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * dialog: a person at a terminal, the wire at the other end.
  */

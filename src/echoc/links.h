@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * links: the connections of one loader, and what they do.
  *

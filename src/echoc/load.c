@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Main's part of a load: it starts the loaders, moves the phases on, shows how
  * it goes once a second, and sums up.  ^C ends the load in order, a second

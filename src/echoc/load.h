@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * load: many connections, every byte verified, every latency counted.
  */

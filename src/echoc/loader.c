@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echoc/loader.h"
 
 #include <sys/eventfd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * loader: a thread of "echoc load", with its share of the connections.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * echoc: parse, resolve, run.
  */

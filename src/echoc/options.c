@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echoc/options.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Eight bytes at a time: a counter through the mixer of SplitMix64 (Steele, Lea
  * and Flood, "Fast splittable pseudorandom number generators", 2014), whose

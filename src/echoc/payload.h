@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * payload: the bytes of a stream, which prove where they belong.
  *

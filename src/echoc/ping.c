@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Like ping(8), with the payload of a stream: message n is planned at
  * start + n * interval and sent then even if an earlier one is not back, so a

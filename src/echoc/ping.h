@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ping: one connection, one message after the other, and their round trips.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Two buffers, one for each direction, and one thread.  A buffer is filled
  * when it is empty, and emptied when it is not; who cannot take bytes holds

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pump: standard input to the wire, the wire to standard output, byte for byte.
  */

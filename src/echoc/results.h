@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * results: a tally for people, and for programs.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ring: bytes in the order in which they came, as many as there are, within a
  * limit.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echoc/talk.h"
 
 #include <errno.h>

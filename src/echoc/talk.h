@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * talk: a person at a terminal, or a pipe, talks to an echo service.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echoc/tally.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * target: whom to talk to, by name or address, and connecting to it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * wire: a connection to an echo service, and the account of what went over it:
  * how much was sent, how much came back, whether it was the same, and how it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "listen/activation.h"
 
 #include <stdlib.h>

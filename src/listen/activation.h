@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * activation: the descriptors that the service manager passed at the start,
  * see sd_listen_fds(3): listeners of a socket unit, and what a predecessor of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "listen/listen.h"
 
 #include <errno.h>

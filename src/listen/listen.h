@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * listen: the set of listeners, from the start through reloads to the end.
  *

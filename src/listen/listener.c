@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a connection inherits (sk_clone() in the kernel copies the socket) and
  * what would break a promise is set on every listener, because the process that

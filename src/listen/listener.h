@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * listener: a listening socket and the options that its connections inherit,
  * and the set of all that are served.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The life of a connection before it has a worker: accepted, limited, dispatched.
  *

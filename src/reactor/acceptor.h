@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * acceptor: the thread that accepts connections, refuses those beyond a limit, and
  * dispatches the others to the workers, round-robin.

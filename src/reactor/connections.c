@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * When a connection is overdue.  What the clock says is not enough: after a pause
  * of the process (it was stopped, the machine was suspended, or there was just much

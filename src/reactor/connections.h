@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * connections: the records of all connections, indexed by file descriptor; the
  * lists and queues in which a worker keeps its own; and which of them are overdue.

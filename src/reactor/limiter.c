@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Sources live in a hash table that only the acceptor reads and changes.  The
  * one field that workers touch is a source's atomic count of open connections;

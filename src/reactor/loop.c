@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "reactor/loop.h"
 
 #include <stdio.h>

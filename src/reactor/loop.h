@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * loop: what the threads of the reactor have in common: each waits in an epoll
  * instance of its own, obeys main's commands, answers its questions for a

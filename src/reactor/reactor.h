@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reactor: the acceptor and the workers, and what they share, as one.
  *

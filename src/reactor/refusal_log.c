@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "reactor/refusal_log.h"
 
 #include <inttypes.h>

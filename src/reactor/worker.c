@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The life of a connection in a worker: adopted, given turns, timed out, ended.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * worker: a thread that echoes, with an epoll instance of its own.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "restart/fdpass.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fdpass: sockets on their way from a process to its successor, in the queue
  * of a Unix socket (unix(7), SCM_RIGHTS).  Such a socket is called a carrier.

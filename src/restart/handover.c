@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The threads have ended between two rounds, so the records stand still.  The
  * sockets go into carriers, what is known of them into a memfd; the service

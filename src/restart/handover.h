@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * handover: stores the connections, and what is known of them, for the next
  * process; see takeover.h.

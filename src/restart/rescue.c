@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Main and this thread can both be about to end the process: one must leave it to
  * the other, or both would join, store and free the same.  An atomic variable

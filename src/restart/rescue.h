@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * rescue: hands over at SIGABRT, which the service manager sends when it misses
  * the heartbeat, or when a stop takes too long.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * state: what a process tells its successor about its connections, as a file in
  * memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A new registration in an epoll instance reports what is ready now, so each
  * edge that the predecessor had not served comes again.  Stored descriptors are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * takeover: restores the connections of a predecessor from what the service
  * manager passed; see handover.h.

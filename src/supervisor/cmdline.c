@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "supervisor/cmdline.h"
 
 #include <errno.h>

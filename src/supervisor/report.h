@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * report: the record of all counters, see COUNTERS in echod(8).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Start: listeners (the likeliest to fail, so before any thread), connections of
  * a predecessor, workers, acceptor, the filter of system calls, READY.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * server: the life of the daemon: start, reload, drain, stop or hand over.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * watch: what main waits for once the threads run: signals, the heartbeat, the
  * service manager's answer, and in the end the threads.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * watchdog: the heartbeat, by which the service manager learns that every
  * thread is responsive, and the status that it shows.

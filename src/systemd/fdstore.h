@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fdstore: the file descriptor store, in which systemd keeps descriptors of
  * ours over a restart (FileDescriptorStoreMax=; FDSTORE=1 in sd_notify(3)).

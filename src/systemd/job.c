@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Each reply leads to the next question: which unit are we, has it a file
  * descriptor store, which job has it, of which type is that.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * job: asks systemd, without waiting for it, what its job for our unit is: a
  * restart or a stop, which SIGTERM does not say (org.freedesktop.systemd1(5)).

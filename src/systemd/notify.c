@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sd_notify(3) waits without end for a manager that does not read: one that is
  * stopped, or busy while many services send.  So this is the protocol itself,

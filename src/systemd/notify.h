@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * notify: what the service manager is told (the protocol of sd_notify(3)).
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs static analysers over src: none of them may find anything.
 
 What is silenced, and why, stands in cppcheck.txt and clang-tidy.yaml beside

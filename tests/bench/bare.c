@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bare: the least that an edge-triggered epoll echo can be, as a reference.
  *

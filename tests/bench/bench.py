@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """echod against servers that others wrote, and against the least that an echo can cost.
 
 All serve the same loads, one after the other, and in each round in the other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """echod beside the models: what an echo costs as the number of connections grows.
 
 Of the connections 50 speak and the others are idle (each has spoken once).

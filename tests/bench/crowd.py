@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A crowd: a process that holds connections to a server, and obeys lines.
 
     open COUNT ADDRESS...  connects from these addresses in turn; each connection speaks once

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What measurements share: CPUs, CPU time, loads, tables, and where results are written."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Growth: several echods side by side, each with as many connections as a process may have.
 
 The number of echods doubles as far as a quarter of the memory and a tenth of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sequence: connections one after the other, as a reference for
  * connect-echo-close.

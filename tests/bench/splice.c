@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * splice: an edge-triggered epoll echo that never sees a byte, as a reference
  * for streams.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Counts are written at exit(3).  A daemon that a watchdog ends by SIGABRT, or
  * that leaves a stuck thread behind, does not come there; the linker puts

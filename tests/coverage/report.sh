@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What the tests have run of src/, as counted in a build with --enable-coverage:
 # prints a table, writes BUILDDIR/html, and fails below the goals.
 set -eu

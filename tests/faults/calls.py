@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each system call of echod may answer.
 
 The errors are those that its page in section 2 of the manual names, and for sockets those of

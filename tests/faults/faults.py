@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes faults in echod by the thousand, one at a time, and sees that it bears each: ./dev faults
 
 Which calls it makes in each scene of its life is asked of strace first; each is then given every

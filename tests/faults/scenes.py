@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Scenes from the life of echod, in each of which a fault can be made and its effect judged.
 
 A fault is made by strace, which is attached to the daemon when the scene is set, or by the shim,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What strace cannot do to echod: loaded before the C library, it lets
  * allocations fail, makes receives and sends short, and lets close(2) report an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * backdoor: a library that lets a client of echod say which system calls a thread
  * of it makes, as if the client had taken it over.

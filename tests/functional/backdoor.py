@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A daemon whose threads make the system calls that a client orders, see backdoor.c."""
 
 import atexit

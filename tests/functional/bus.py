@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A D-Bus bus with a service manager on it, as far as echod asks one (D-Bus Specification).
 
 It says that its only client is a unit with a descriptor store and a job, of the type self.job.

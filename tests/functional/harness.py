@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the real echod for the functional tests.
 
 Nothing here sleeps and hopes: whoever waits, waits for a line in the log, for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Echo servers with one fault each, to see whether a client finds it.
 
 Each is a context: it listens on a free port of 127.0.0.1, self.port, serves

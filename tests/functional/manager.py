@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service manager with a descriptor store, as far as echod can tell.
 
 It does what systemd 252 does with sd_notify(3)'s FDSTORE, FDSTOREREMOVE and

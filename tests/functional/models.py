@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The models of tests/bench/models, for the tests and for "./dev compare"."""
 
 import contextlib

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the kernel promises about order, told to helgrind: a library to preload.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Echo servers that others wrote, for the tests and for "./dev bench".
 
 The programs of tests/bench/peers are compiled here and not by make, so that

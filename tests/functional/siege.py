@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A siege: a full load of clients that talk, and attackers beside them, while a test asks whether a promise holds.
 
 The talkers are echoc's; there are more of them than one batch of events holds, and every byte is compared.  Each attacker is a thread that repeats one act until the siege ends.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """From the queue of a listener to a worker, while one of the threads stands still."""
 
 import harness

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Listening sockets from a service manager, real and wrong ones."""
 
 import os

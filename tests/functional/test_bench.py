@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The peers of "./dev bench" are correct echo servers, so that their figures mean something."""
 
 import json

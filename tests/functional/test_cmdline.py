@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line, good and bad, and the exit status."""
 
 import os

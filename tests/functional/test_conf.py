@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The configuration: what each text means, or what is wrong with it; and which files are read."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each thread is confined: workers and acceptor to a list, main and rescue to what is harmless.
 
 The calls are real, and made by the daemon's own threads, see backdoor.c.

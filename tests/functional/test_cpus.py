@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How many workers there are by default: as many as CPUs that the daemon may keep busy."""
 
 import os

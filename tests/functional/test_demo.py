@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What "./dev demo" shows and explains is so."""
 
 import os

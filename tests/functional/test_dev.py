@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What ./dev and README.md promise to someone who has just cloned the repository."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the manual, the sample and --help say is what the daemon does.
 
 The pages are read as their mdoc source, so most tests need no mandoc.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every byte comes back, in order, once, whatever the client does."""
 
 import os

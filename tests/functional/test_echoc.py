@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The client's load and ping: against the daemon, against liars, and against echoes of others."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How connections end: what the kernel keeps then, what it counts for, and who may come again."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Faults that the system makes: echod bears each, as "./dev faults" makes them by the thousand."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Restarts that carry every connection to the next process, under a manager of our own."""
 
 import array

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An idle daemon does nothing."""
 
 import os

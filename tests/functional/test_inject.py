@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System calls that fail, or at which a signal comes, by strace(1): refusals, pauses, starts, crashes."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What "make install" puts where, and how the program was linked."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The journal: its records, and that neither its silence nor its end is felt.
 
 The journal is a socket of ours in the place of the real one, which a mount

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Limits: at each, the newcomer is refused at once, counted, and others are untouched."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Listening sockets: those that end, what they are known by, what they hand down, and kinds of them."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log: levels, prefixes, and that it never holds up an echo."""
 
 import fcntl

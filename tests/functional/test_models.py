@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The models are correct servers: what holds for echod's bytes holds for theirs."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`./dev mutate`: the mutations that were chosen fit the sources, and what it says of any is so."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reloads of files that chance has damaged: each is in force as a whole, or not at all."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What only a network of one's own can show: small queues, few ports, dead links, killed connections."""
 
 import contextlib

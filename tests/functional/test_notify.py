@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the service manager is told, by a manager that only listens."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Overload and abuse: others are served as before, what is refused adds up, memory is bounded, and all is free again.
 
 While a daemon is attacked, a client of it and one of a daemon that is left alone measure the same, at the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that others wrote."""
 
 import hashlib

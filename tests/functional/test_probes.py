@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Static probes: code, notes in the binary and echod.journal(7) agree, and bpftrace sees every byte."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Promises of echod(8), echod.conf(5) and SECURITY.md, each tried while the daemon is under siege; see ../promises.md.
 
 A test here is the only one of its promise that runs under a full load or an attack; others stand in the

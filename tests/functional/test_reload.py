@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGHUP: a good file is taken over, a bad one changes nothing, and connections never notice."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who ends the process: SIGTERM and SIGABRT at any moment, beside a bus that answers as it is told."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What "./dev scaling" measures can still be measured."""
 
 import os

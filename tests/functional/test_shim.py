@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the kernel may do but seldom does, made frequent by a library that is loaded before echod's."""
 
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stopping, and the other signals, at any moment."""
 
 import os

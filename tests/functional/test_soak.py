@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A very short `./dev soak` finds nothing, and what it judges by would find something."""
 
 import json

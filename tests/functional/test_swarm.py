@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ten thousand connections at once."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """echoc talk: a pipe through an echo service, and a person at a terminal."""
 
 import contextlib

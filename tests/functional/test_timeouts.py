@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """idle_timeout and stall_timeout: in time, not before, and only for whom they are meant."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """--trace shows the events of the article: connect, message, slow reader, half-close, reset."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Memory, descriptors and locks over whole lives, as valgrind sees them in what a release runs."""
 
 import os

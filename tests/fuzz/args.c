@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Words that a person types: addresses, values of options, the command lines
  * of echod and of echoc, echoc's target.  The first byte says which of these,

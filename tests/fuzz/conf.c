@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The configuration file.  The input is the file, and after a byte 0xff an
  * override as for -o, and so on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The echo, with every answer of the kernel chosen by the input: two clients
  * share a buffer, a budget and a pipe, and each call gives all, a part, EINTR,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the harnesses share.  A harness is given bytes that someone who means
  * harm could have chosen, and checks what its room has promised: fuzz_check()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the harnesses with libFuzzer, two processes at a time: "./dev fuzz [TARGET] [RUNS]".
 
 What is found is kept in build/fuzz/findings, what it grew from in build/fuzz/corpus, which the next

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a predecessor hands over, or someone who has taken its place: a file
  * with a state, and carriers with descriptors of any kind and messages of any

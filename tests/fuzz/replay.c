@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * In place of libFuzzer: gives a harness every file of its corpus and of its
  * regressions once.  So each build and each sanitizer has them, whatever the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A worker without its thread: rounds with events, turns and times that the
  * input chooses.  src/reactor/connections.c and src/reactor/worker.c are included, so that their

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The hand-off, for spin(1): who owns a connection, from accept(2) to close(2),
  * while connections come and go, descriptors are used again, listeners change,

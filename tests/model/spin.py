@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs spin over handoff.pml: each life as it is, and each way to do it wrong.
 
 A life is explored to the last state; a bug is found, and as what it is.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model of the hand-off: what it promises, that it can fail, and that it is about this code."""
 
 import glob

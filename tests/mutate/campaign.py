@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Breaks the sources in one place after the other, and sees whether the tests notice.
 
 Each mutation is made in a copy of the sources and of what was compiled of them, so only one file is

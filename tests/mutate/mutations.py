@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The mutations that a person chose: one place of the sources each, how to break it, and a test that must notice.
 
 chosen.toml is a file of tables:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Mutations by rule: each place of a source file where an operator applies, broken once.
 
 There is no parser.  Comments, strings and the preprocessor's lines are blanked, then patterns look

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Runs "./dev test plain" in another system, as root:
 #
 #     git archive HEAD | tests/platforms/platform.sh SUITE ARCHITECTURE MIRROR FOLDER

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the kernel may do but seldom does, preloaded into echod (LD_PRELOAD).
  *

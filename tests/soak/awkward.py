@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that are awkward on purpose, where echoc is not; every byte that comes back is compared.
 
     awkward.py PORT SEED

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A third daemon of the soak: always under siege, at its limits, restarted now and then, and watched from outside.
 
 What the manuals promise must hold at each look: the kernel's sockets never exceed the limits, nothing of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Soak: daemons under mixed loads for hours, which must neither lose a byte nor grow.
 
 One daemon lives all the time and shows what grows; the other is restarted again and again, and every

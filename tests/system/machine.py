@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Boots a real systemd in a container, with echod installed in it.
 
 The machine is systemd-nspawn over an overlay of the running root, without

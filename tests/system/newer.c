@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A daemon of a later version, as far as its predecessors and successors can see:
  * what it hands over has a section and a field that the present version does not

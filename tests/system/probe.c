@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe: tries what the units' directives forbid, and says what became of it.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A system call that a thread may not make, in both services under a real systemd."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an administrator and a script read in a real journal, of both services."""
 
 import machine

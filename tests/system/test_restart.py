@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A restart in the middle of everybody's streams, in a real systemd."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """That each directive which hardens a unit bites, tried from inside.
 
 For each one there is something that it forbids.  A probe tries that three

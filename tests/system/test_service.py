@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """echod.service, which binds what the configuration says, in a real systemd."""
 
 import fcntl

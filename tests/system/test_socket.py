@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """echod.socket and the sealed service that it starts, in a real systemd."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A thread that is stuck, in both services under the watchdog of a real systemd."""
 
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "reactor/acceptor.h"
 
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The client and a real echo.  One call of the client's fails, each in its turn,
  * until none is left.

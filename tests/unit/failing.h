@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * failing: calls of the system and of the C library that fail on demand.
  *

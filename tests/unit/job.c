@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A service manager at the other end of a bus of its own, which answers as it
  * is told.

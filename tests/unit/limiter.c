@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "reactor/limiter.h"
 
 #include <pthread.h>

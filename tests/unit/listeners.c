@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * listener and listen.  All bind to port 0 of the loopback, so that any
  * number of these tests can run at a time.

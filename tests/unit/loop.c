@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the threads of the reactor have in common: commands, heartbeats, the end.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A daemon in this process, at whose start, end or restart one call fails, each
  * in its turn, until none is left.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "echoc/target.h"
 
 #include <errno.h>

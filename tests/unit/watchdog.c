@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "supervisor/watchdog.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A worker that runs; and one without its thread: events are the test's, and the
  * sockets are real.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What epoll reports to echod in the life of a connection, each line explained.
 
 echod runs with --trace, one worker and a small send buffer.  echoc connects,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Draws the latency of every message while systemd restarts echod: docs/restart.svg.
 
 A real systemd in a container; a client with many connections sends messages at a planned rate, one

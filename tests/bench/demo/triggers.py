@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What epoll_wait reports about one socket, level-triggered and edge-triggered.
 
 100 kB arrive on a live connection and 50 kB are read.  Two epoll instances

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * edge: epoll, edge-triggered, as echod does it, in one thread.
  *

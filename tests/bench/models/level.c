@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * level: epoll, level-triggered.
  *

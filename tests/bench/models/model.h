@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * model: what the models share, so that each file shows only how it waits.
  *

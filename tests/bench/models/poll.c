@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * poll: an array says which sockets to wait for, and for what.
  *

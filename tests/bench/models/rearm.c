@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * rearm: epoll as in many tutorials: wait to read, then wait to write.
  *

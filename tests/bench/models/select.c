@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * select: two sets of bits say which sockets to wait for.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * thread: a thread for each connection, and the kernel does the waiting.
  *

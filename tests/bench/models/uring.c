@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * uring: io_uring, where the kernel reports what is done, not what can be done.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * asio: an echo by standalone Asio, after its example "async_tcp_echo_server":
  * a session reads some, writes it all, and reads again.

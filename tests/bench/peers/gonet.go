@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // gonet: an echo by Go's net: a goroutine for each connection.
 //
 //	gonet copy|loop [WORKERS]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libev: an echo by ev(3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libevent: an echo by bufferevents, as the book of libevent shows it: what is
  * in the input buffer moves to the output buffer without a copy.

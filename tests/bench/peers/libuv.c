@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libuv: an echo by streams, as its guide shows it, with two steps that save
  * work: one receive buffer for all, and uv_try_write() before uv_write(), which

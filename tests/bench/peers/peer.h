@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer: what the echo programs of the libraries share, so that each file
  * shows only the library.
