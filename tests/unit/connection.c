@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/tcp.h"
 #include "helper.h"
 
 #define PLENTY (SIZE_MAX / 2)
