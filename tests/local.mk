@@ -228,7 +228,6 @@ static_tests = \
 	tests/functional/test_overload.py \
 	tests/functional/test_promises.py \
 	tests/functional/test_probes.py \
-	tests/functional/test_scaling.py \
 	tests/functional/test_soak.py \
 	tests/functional/test_source.py \
 	tests/functional/test_valgrind.py
@@ -354,9 +353,8 @@ bench-programs: $(bench_programs)
 
 # The peers are compiled by tests/functional/peers.py, each if its library is there.
 
-EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py tests/bench/crowd.py \
+EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py \
 	tests/bench/demo/events.py tests/bench/demo/restart.py tests/bench/demo/triggers.py tests/bench/measure.py \
-	tests/bench/scaling.py \
 	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
 	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
 clean-local:
