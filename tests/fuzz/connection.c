@@ -45,6 +45,8 @@ struct stream {
 	enum { NOTHING, DRY, FULL } last; /* what EAGAIN has said last */
 };
 
+const unsigned fuzz_random_inputs = 10000;
+
 static struct stream streams[STREAMS];
 static struct stream *active; /* whose turn it is; NULL: nobody's */
 static struct echo echo;
@@ -301,6 +303,15 @@ static void check_discard(const struct stream *s, int r)
 	fuzz_check(r >= 0 || -r == s->failed);
 }
 
+static size_t pending(void)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < STREAMS; i++)
+		sum += streams[i].c.pending ? streams[i].c.pending->size : 0;
+	return sum;
+}
+
 static int turn(struct stream *s)
 {
 	uint64_t received = echo.received;
@@ -321,6 +332,7 @@ static int turn(struct stream *s)
 	check_turn(s, r);
 	fuzz_check(r < 0 || echo.received - received == s->taken - taken);
 	fuzz_check(echo.held <= held || echo.held <= echo.budget);
+	fuzz_check(r < 0 || echo.held == pending());
 	return r;
 }
 

@@ -36,6 +36,10 @@ struct fuzz_outcome {
 
 extern struct fuzz_outcome fuzz_outcomes[] __attribute__((weak));
 
+/* If a harness has this, each build replays so many random inputs, too: any input is a life of its
+ * room. */
+extern const unsigned fuzz_random_inputs __attribute__((weak));
+
 /* An input as a row of choices.  After its end all are 0, which is the kindest one. */
 struct tape {
 	const uint8_t *at, *end;

@@ -90,6 +90,24 @@ static bool check_outcomes(int number)
 	return !o->what;
 }
 
+/* The same ones in every run; of sizes up to that of the longest life. */
+static void replay_random(int number)
+{
+	static uint8_t data[4096];
+	uint64_t x = 1;
+
+	running = true;
+	for (unsigned i = 0; i < fuzz_random_inputs; i++) {
+		for (size_t k = 0; k < sizeof(data); k++) {
+			x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+			data[k] = (uint8_t)(x >> 56);
+		}
+		LLVMFuzzerTestOneInput(data, x >> 32 & (sizeof(data) - 1));
+	}
+	running = false;
+	printf("ok %d - %u random inputs do no harm\n", number, fuzz_random_inputs);
+}
+
 /* Each folder is one test; not every harness has had a regression yet. */
 static int replay_all(void)
 {
@@ -99,6 +117,8 @@ static int replay_all(void)
 	printf("%s 1 - corpus: %d files do no harm\n", corpus > 0 ? "ok" : "not ok", corpus);
 	if (fuzz_outcomes)
 		good &= check_outcomes(++n);
+	if (&fuzz_random_inputs)
+		replay_random(++n);
 	regressions = replay_folder("regressions");
 	if (regressions >= 0)
 		printf("ok %d - regressions: %d files do no harm\n", ++n, regressions);

@@ -30,6 +30,8 @@
 #define RECORDS 12
 #define BATCH 3
 
+const unsigned fuzz_random_inputs = 3000;
+
 static struct {
 	bool open, watched, served, shut, reset;
 	bool turned; /* it has had a turn, which ended so: */
