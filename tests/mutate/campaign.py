@@ -59,6 +59,7 @@ class Tree:
         self.build = os.path.join(self.source, build)
         self.original_build = os.path.join(original, build)
         self.codes = {}
+        os.chmod(self.parent, 0o755)  # some tests become another user
         shutil.copytree(original, self.source, symlinks=True, ignore=self.unneeded)
 
     def unneeded(self, directory, names):
@@ -284,6 +285,7 @@ class Campaign:
     def run(self):
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+            os.chmod(parent, 0o755)
             original = Tree(SRCDIR, self.build, parent).source  # edits here do not reach it any more
             with concurrent.futures.ProcessPoolExecutor(
                     self.options.jobs, initializer=begin, initargs=(original, self.build, parent)) as pool:

@@ -14,7 +14,7 @@ import typing
 # Tests by folder of the sources, the fastest first, after the programs of the file's own name.
 TESTS = {
     "base": ["unit/address", "unit/log", "unit/trace", "fuzz/args", "functional/test_log.py",
-             "functional/test_signals.py", "functional/test_idle.py"],
+             "functional/test_cmdline.py", "functional/test_signals.py", "functional/test_idle.py"],
     "conf": ["unit/conf", "unit/option", "fuzz/conf", "functional/test_conf.py",
              "functional/test_cmdline.py", "functional/test_reload.py"],
     "echo": ["unit/connection", "unit/worker", "fuzz/connection", "fuzz/worker",
@@ -125,5 +125,6 @@ def mutations(file, text):
 def tests_of(file, exists):
     """What has to notice a mistake in a file: programs and files of tests, those that exist()."""
     *folders, name = file.split("/")[1:]
-    own = [f"unit/{name[:-2]}", f"fuzz/{name[:-2]}"]
+    name = name.removesuffix(".c")
+    own = [f"unit/{name}", f"fuzz/{name}", f"functional/test_{name}.py"]
     return [t for t in dict.fromkeys(own + TESTS["".join(folders)]) if exists(t)]

@@ -107,15 +107,6 @@ TEST(limiter, max_connections)
 	check("192.0.2.1", FULL);
 }
 
-/* One is a limit too. */
-TEST(limiter, max_connections_of_one)
-{
-	limiter.settings.max_connections = 1;
-	check_exactly("192.0.2.1", 1, FULL);
-	limiter_release(&limiter, NULL);
-	check_exactly("192.0.2.2", 1, FULL);
-}
-
 /* Exactly so many of each source, and a release makes room for one of the same. */
 TEST(limiter, per_source)
 {
@@ -247,18 +238,6 @@ TEST(limiter, rate_after_a_pause)
 	check_exactly("192.0.2.1", 5, TOO_FAST);
 }
 
-/* A burst of one spaces evenly. */
-TEST(limiter, rate_without_a_burst)
-{
-	limiter.settings.rate = 1;
-	limiter.settings.burst = 1;
-	check_exactly("192.0.2.1", 1, TOO_FAST);
-	now += SECOND - 1;
-	check("192.0.2.1", TOO_FAST);
-	now += 1;
-	check_exactly("192.0.2.1", 1, TOO_FAST);
-}
-
 /* The bounds of the settings. */
 TEST(limiter, extreme_rates)
 {
@@ -272,19 +251,6 @@ TEST(limiter, extreme_rates)
 	check_exactly("192.0.2.2", 1000000, TOO_FAST);
 	now += SECOND;
 	check_exactly("192.0.2.2", 1, TOO_FAST);
-}
-
-/* One source's rate is no matter of another's. */
-TEST(limiter, rates_are_separate)
-{
-	limiter.settings.rate = 1;
-	limiter.settings.burst = 2;
-	check_exactly("192.0.2.1", 2, TOO_FAST);
-	check_exactly("192.0.2.2", 2, TOO_FAST);
-	check_exactly("2001:db8::1", 2, TOO_FAST);
-	now += SECOND;
-	check_exactly("192.0.2.2", 1, TOO_FAST);
-	check_exactly("192.0.2.1", 1, TOO_FAST);
 }
 
 /* What is refused costs nothing: no token, no place of the source, none of all. */
@@ -307,31 +273,6 @@ TEST(limiter, refused_is_free)
 	cr_assert_eq(atomic_load(&limiter.open), 1);
 	now += SECOND;
 	check("192.0.2.1", 0);
-}
-
-/* Nor a token when the daemon is full. */
-TEST(limiter, refused_for_all_is_free)
-{
-	limiter.settings.max_connections = 1;
-	limiter.settings.rate = 1;
-	limiter.settings.burst = 2;
-	check_exactly("192.0.2.1", 1, FULL);
-	for (int i = 0; i < 1000; i++)
-		check("192.0.2.1", FULL);
-	limiter.settings.max_connections = 0;
-	check_exactly("192.0.2.1", 1, TOO_FAST);
-}
-
-/* Nor does who is refused for his source count among all that are open. */
-TEST(limiter, refused_leaves_room)
-{
-	limiter.settings.max_connections = 3;
-	limiter.settings.per_source = 1;
-	check_exactly("192.0.2.1", 1, FULL_SOURCE);
-	for (int i = 0; i < 10; i++)
-		check("192.0.2.1", FULL_SOURCE);
-	check_exactly("192.0.2.2", 1, FULL_SOURCE);
-	check_exactly("192.0.2.3", 1, FULL);
 }
 
 /* An idle source whose bucket is full again starts anew, remembered or not. */
@@ -558,20 +499,20 @@ static int model_admit(uint32_t who, int total, int64_t interval)
 	return 0;
 }
 
-/* Every single answer over a long random life is that of the reference. */
-TEST(limiter, random_life)
+static void live(int max, int per_source, int rate, int burst)
 {
 	struct helper_random random = { 5 };
-	const int64_t interval = SECOND / 20;
+	int64_t interval = SECOND / rate;
 	int total = 0, answers[REFUSALS] = { 0 };
 
-	limiter.settings.max_connections = 20;
-	limiter.settings.per_source = 7;
-	limiter.settings.rate = 20;
-	limiter.settings.burst = 4;
+	limiter.settings.max_connections = max;
+	limiter.settings.per_source = per_source;
+	limiter.settings.rate = rate;
+	limiter.settings.burst = burst;
+	memset(model, 0, sizeof(model));
 	for (int i = 0; i < FEW; i++)
-		model[i].tokens = 4 * interval;
-	for (int i = 0; i < 200000; i++) {
+		model[i].tokens = burst * interval;
+	for (int i = 0; i < 100000; i++) {
 		uint32_t who = helper_random(&random, FEW);
 		struct source *source;
 
@@ -591,7 +532,19 @@ TEST(limiter, random_life)
 		}
 	}
 	for (int i = 0; i < REFUSALS; i++)
-		cr_assert_gt(answers[i], 1000, "too few of %d", i);
+		cr_assert_gt(answers[i], 500, "too few of %d: %d", i, answers[i]);
+}
+
+/*
+ * Every single answer over a long random life is that of the reference: refusals
+ * cost nothing, and one source's rate is no matter of another's.
+ */
+TEST(limiter, random_life)
+{
+	live(20, 7, 20, 4);
+	end();
+	begin();
+	live(7, 3, 20, 1);
 }
 
 /*
