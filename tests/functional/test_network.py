@@ -162,6 +162,7 @@ class Sources(Network):
                     with many(d.connect() for _ in range(20)) as local:
                         for s in local:
                             self.assertEchoes(s)
+                    d.wait_open(20)  # all places were taken
                 self.assertServes(d, **to[2])
             counters = d.wait_open(0) and d.counters()
             self.assertEqual(counters["refused_max_connections_per_source"], 20)
