@@ -30,7 +30,7 @@ TESTS = {
                 "functional/test_handover.py", "functional/test_rescue.py"],
     "supervisor": ["unit/server", "functional/test_cmdline.py",
                    "functional/test_notify.py", "functional/test_reload.py",
-                   "functional/test_handover.py"],
+                   "functional/test_handover.py", "functional/test_listeners.py"],
     "systemd": ["unit/job", "unit/server", "functional/test_notify.py", "functional/test_handover.py"],
     "": ["functional/test_cmdline.py"],
 }
