@@ -44,7 +44,7 @@ static int compare(const void *a, const void *b, void *all)
  * worker cannot.  Those that no worker has adopted yet begin now.
  *
  * Should a connection be lost on its way, its end must not claim that the echo
- * is whole.  The kernel sends a reset if it has bytes that nobody received, but
+ * is whole.  The kernel sends a reset if it has bytes that were not received, but
  * of pending ones it does not know.
  */
 static uint32_t collect(const struct reactor *r, int *fds, uint64_t open)
