@@ -89,6 +89,17 @@ static void show(struct load *load, double seconds)
 	memcpy(before, t, sizeof(*before));
 }
 
+/* The same while the connections are being made. */
+static void show_connecting(struct load *load, int64_t now)
+{
+	sum_up(load, &load->sum);
+	fprintf(stderr, "%4.0f s  %llu of %u connections made, %llu failed\n",
+		(double)(now - load->plan.connect_start) / SECOND_NS,
+		(unsigned long long)counter_get(&load->sum.connections),
+		load->plan.options->connections,
+		(unsigned long long)counter_get(&load->sum.connect_failures));
+}
+
 /* Waits for a signal or a loader's word, until a time.  True if it was a signal. */
 static bool wait_until(struct load *load, int64_t time)
 {
@@ -111,22 +122,35 @@ static bool wait_until(struct load *load, int64_t time)
 	return true;
 }
 
+static bool is_visible(const struct load *load)
+{
+	return !load->plan.options->quiet && isatty(STDERR_FILENO);
+}
+
 /* Until every connection was tried. */
 static void connect_all(struct load *load)
 {
-	while (count_flags(load, false) < load->n && !load->interrupted)
-		wait_until(load, INT64_MAX);
+	int64_t next = load->plan.connect_start + SECOND_NS;
+
+	while (count_flags(load, false) < load->n && !load->interrupted) {
+		wait_until(load, next);
+		if (clock_ns() < next)
+			continue;
+		if (is_visible(load))
+			show_connecting(load, next);
+		next += SECOND_NS;
+	}
 }
 
 static void talk(struct load *load)
 {
 	const struct options *o = load->plan.options;
-	bool visible = !o->quiet && isatty(STDERR_FILENO);
+	bool visible = is_visible(load);
 	int64_t start, end, next;
 
 	set_phase(load, PHASE_TALK);
 	start = load->plan.start;
-	end = o->duration ? start + o->duration : INT64_MAX;
+	end = o->duration ? start + o->warmup + o->duration : INT64_MAX;
 	next = start + SECOND_NS;
 	while (clock_ns() < end && count_flags(load, true) < load->n && !load->interrupted) {
 		wait_until(load, next < end ? next : end);
@@ -195,7 +219,8 @@ static bool is_gone(const struct load *load)
 	return left > 0;
 }
 
-static int last_error(const struct load *load)
+/* The first error of a connection, or 0. */
+static int first_error(const struct load *load)
 {
 	int error = 0;
 
@@ -204,34 +229,45 @@ static int last_error(const struct load *load)
 	return error;
 }
 
-/* Says why nothing, or not everything, could be done.  True if nobody could connect. */
+/* Says why nothing, or not everything, could be done.  True if not one could connect. */
 static bool complain(const struct load *load)
 {
 	const struct tally *t = &load->sum;
 	const char *name = load->plan.target->name;
+	int error = first_error(load);
+	const char *why = error ? target_error(error) : "the server has closed them";
 
-	if (counter_get(&t->connections) == 0 && counter_get(&t->connect_failures) > 0) {
-		fprintf(stderr, "echoc: %s: %s\n", name, target_error(last_error(load)));
+	if (counter_get(&t->connections) == 0 && error) {
+		fprintf(stderr, "echoc: %s: %s\n", name, why);
 		return true;
 	}
 	if (load->gone)
-		fprintf(stderr, "echoc: %s: the server is gone: all connections have ended\n",
-			name);
+		fprintf(stderr, "echoc: %s: all connections have ended: %s\n", name, why);
+	else if (error)
+		fprintf(stderr, "echoc: %s: some connections failed, the first: %s\n", name, why);
 	return false;
+}
+
+static double seconds(int64_t from, int64_t to)
+{
+	return to > from ? (double)(to - from) / SECOND_NS : 0;
 }
 
 /* Prints the results.  The exit status. */
 static int conclude(struct load *load)
 {
 	const struct options *o = load->plan.options;
+	int64_t start = load->plan.start + o->warmup, answered;
 	struct results results = {
 		.target = load->plan.target->name,
 		.connections = o->connections,
-		.duration = (double)(load->talk_end - load->plan.start) / SECOND_NS,
 	};
 	int failed = 0;
 
 	sum_up(load, &load->sum);
+	answered = (int64_t)counter_get(&load->sum.last_answer);
+	results.duration = seconds(start, load->talk_end);
+	results.answered = seconds(start, answered > load->talk_end ? answered : load->talk_end);
 	if (complain(load) && !o->json)
 		return EXIT_OTHER;
 	failed |= o->json ? results_print_json(&results, &load->sum) :
@@ -290,6 +326,7 @@ int load_run(const struct options *options, const struct target *target)
 		return EXIT_OTHER;
 	load->plan.options = options;
 	load->plan.target = target;
+	outages_init(&load->plan.outages);
 	if (open_histogram(load, options->histogram))
 		status = run(load);
 	load_free(load);

@@ -20,8 +20,9 @@ struct loader {
 	/* the thread's alone */
 	unsigned begun;	  /* links that have begun to connect */
 	uint64_t planned; /* messages whose time has come, by the rate */
-	int64_t end;	  /* ns: when PHASE_END began here */
+	unsigned tried;	  /* links that had been tried, */
 	int64_t expired;  /* ns: when it last looked for what is overdue */
+	bool has_pwait2;  /* unless the kernel is older than Linux 5.11 */
 };
 
 /* 0 or -errno; loader_deinit() is to be called in either case. */

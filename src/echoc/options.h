@@ -39,6 +39,8 @@ struct options {
 	unsigned connections, threads, pipeline; /* load */
 	int64_t duration, ramp;
 	uint64_t messages;
+	int64_t warmup;
+	bool reconnect;
 	double rate; /* messages a second, all connections together; 0: no plan */
 	bool churn;
 	struct address sources[OPTIONS_SOURCES];

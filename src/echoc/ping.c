@@ -51,9 +51,9 @@ static void observe(void *context, size_t size, int64_t latency, bool verified)
 		p->end = 0;
 }
 
-static uint64_t sent(const struct ping *p)
+static uint64_t added(const struct ping *p)
 {
-	return counter_get(&p->tally.messages_sent);
+	return counter_get(&p->tally.messages_due);
 }
 
 /* When the next message is due; INT64_MAX if there is none. */
@@ -61,7 +61,7 @@ static int64_t next_time(const struct ping *p)
 {
 	if (p->over || !stream_has_room(&p->stream))
 		return INT64_MAX;
-	return p->start + (int64_t)sent(p) * p->options->interval;
+	return p->start + (int64_t)added(p) * p->options->interval;
 }
 
 static void add_messages(struct ping *p, int64_t now)
@@ -71,10 +71,10 @@ static void add_messages(struct ping *p, int64_t now)
 	for (int64_t when = next_time(p); when <= now; when = next_time(p)) {
 		size_t spread = o->max_size - o->min_size + 1;
 
-		stream_add(&p->stream, o->min_size + (size_t)(sent(p) * 7919 % spread), when,
-			   &p->tally);
-		counter_set(&p->tally.messages_due, sent(p));
-		if (sent(p) == o->count)
+		stream_add(&p->stream, o->min_size + (size_t)(added(p) * 7919 % spread), when,
+			   true);
+		counter_increment(&p->tally.messages_due);
+		if (added(p) == o->count)
 			p->over = true;
 	}
 }
@@ -126,7 +126,7 @@ static int step(struct ping *p)
 	if (now >= p->end) {
 		/* What has been sent this instant had no time to come back. */
 		p->over = true;
-		stream_expire(&p->stream, INT64_MAX, &p->tally);
+		stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
 	}
 	return r == STREAM_WAIT ? 0 : r;
 }
@@ -135,7 +135,7 @@ static void note_end(struct ping *p, int r)
 {
 	if (r == 0)
 		return;
-	stream_expire(&p->stream, INT64_MAX, &p->tally);
+	stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
 	if (r == STREAM_END) {
 		counter_increment(&p->tally.early_closes);
 		fprintf(stderr, "echoc: %s: the server has closed the connection\n",
@@ -152,7 +152,7 @@ static void print_summary(const struct ping *p)
 	const struct histogram *h = &t->latency;
 
 	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost\n", p->target->name,
-	       (unsigned long long)sent(p), (unsigned long long)counter_get(&t->messages_verified),
+	       (unsigned long long)counter_get(&t->messages_sent), (unsigned long long)counter_get(&t->messages_verified),
 	       (unsigned long long)counter_get(&t->corrupt),
 	       (unsigned long long)counter_get(&t->lost));
 	if (counter_get(&h->total) == 0)
@@ -172,6 +172,7 @@ static int conclude(const struct ping *p)
 		.target = p->target->name,
 		.connections = 1,
 		.duration = (double)(clock_ns() - p->start) / 1e9,
+		.answered = (double)(clock_ns() - p->start) / 1e9,
 	};
 	int status = tally_status(&p->tally);
 

@@ -20,9 +20,9 @@ static double us(uint64_t ns)
 	return (double)ns / 1e3;
 }
 
-static double rate_of(const counter *messages, const struct results *results)
+static double rate_of(const counter *messages, double seconds)
 {
-	return results->duration > 0 ? (double)counter_get(messages) / results->duration : 0;
+	return seconds > 0 ? (double)counter_get(messages) / seconds : 0;
 }
 
 static void print_times(const char *name, const struct histogram *h)
@@ -47,7 +47,8 @@ int results_print(const struct results *results, const struct tally *tally)
 	       N(messages_verified), N(corrupt), N(lost));
 	printf("bytes:     %llu sent, %llu verified\n", N(bytes_sent), N(bytes_verified));
 	printf("rate:      %.0f/s offered, %.0f/s achieved\n",
-	       rate_of(&tally->messages_due, results), rate_of(&tally->messages_verified, results));
+	       rate_of(&tally->messages_due, results->duration),
+	       rate_of(&tally->messages_verified, results->answered));
 	print_times("latency", &tally->latency);
 	print_times("connect", &tally->connect);
 	if (counter_get(&tally->resets) || counter_get(&tally->early_closes))
@@ -75,18 +76,21 @@ static json_t *integer(const counter *c)
 
 int results_print_json(const struct results *results, const struct tally *t)
 {
-	json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			      "s:f, s:f, s:o, s:o}",
+	json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			      "s:o, s:o, s:f, s:f, s:o, s:o}",
 			      "version", PACKAGE_VERSION, "target", results->target, "connections",
 			      (int)results->connections, "connect_failures",
 			      integer(&t->connect_failures), "duration_s", results->duration,
+			      "answered_s", results->answered,
 			      "messages_sent", integer(&t->messages_sent), "messages_verified",
 			      integer(&t->messages_verified), "bytes_sent", integer(&t->bytes_sent),
 			      "bytes_verified", integer(&t->bytes_verified), "corrupt",
-			      integer(&t->corrupt), "lost", integer(&t->lost), "resets",
+			      integer(&t->corrupt), "lost", integer(&t->lost), "unsent", integer(&t->unsent),
+			      "in_flight", integer(&t->in_flight), "resets",
 			      integer(&t->resets), "early_closes", integer(&t->early_closes),
-			      "offered_rate", rate_of(&t->messages_due, results), "achieved_rate",
-			      rate_of(&t->messages_verified, results), "latency_us",
+			      "offered_rate", rate_of(&t->messages_due, results->duration),
+			      "achieved_rate",
+			      rate_of(&t->messages_verified, results->answered), "latency_us",
 			      times(&t->latency), "connect_us", times(&t->connect));
 	int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
 

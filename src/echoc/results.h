@@ -13,7 +13,8 @@
 struct results {
 	const char *target;   /* "HOST:PORT" */
 	unsigned connections; /* asked for */
-	double duration;      /* seconds in which messages were sent */
+	double duration;      /* seconds in which messages were offered, */
+	double answered;      /* and until the last answer, if that is later */
 };
 
 /* The summary of a load.  0, or -1 if it cannot be written. */

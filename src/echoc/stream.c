@@ -27,9 +27,10 @@ void stream_begin(struct stream *s, uint64_t seed, uint64_t number)
 {
 	s->number = number;
 	s->key = payload_key(seed, number);
-	s->goal = s->written = s->read = 0;
+	s->goal = s->written = s->read = s->counted = 0;
+	s->heard = clock_ns();
 	s->wrong = false;
-	s->first = s->count = 0;
+	s->first = s->count = s->written_out = 0;
 }
 
 bool stream_has_room(const struct stream *s)
@@ -44,12 +45,44 @@ static struct message *message_at(const struct stream *s, unsigned i)
 	return &s->ring[at < s->size ? at : at - s->size];
 }
 
-void stream_add(struct stream *s, size_t size, int64_t planned, struct tally *tally)
+void stream_add(struct stream *s, size_t size, int64_t planned, bool counts)
 {
 	s->goal += size;
-	*message_at(s, s->count) = (struct message){ s->goal, size, planned, false };
+	if (!counts)
+		s->counted = s->goal;
+	*message_at(s, s->count) = (struct message){
+		.end = s->goal, .size = size, .planned = planned, .counts = counts
+	};
 	s->count++;
-	counter_add(&tally->messages_sent, 1);
+}
+
+/* How many of the n bytes from a position on are counted. */
+static uint64_t countable(const struct stream *s, uint64_t position, uint64_t n)
+{
+	uint64_t left_out = s->counted > position ? s->counted - position : 0;
+
+	return n > left_out ? n - left_out : 0;
+}
+
+/* The kernel has taken n bytes more. */
+static void note_written(struct stream *s, uint64_t n, struct tally *tally)
+{
+	int64_t now = clock_ns();
+
+	counter_add(&tally->bytes_sent, countable(s, s->written, n));
+	s->written += n;
+	while (s->written_out < s->count) {
+		struct message *m = message_at(s, s->written_out);
+
+		if (m->end - m->size >= s->written)
+			break;
+		if (m->sent == 0)
+			counter_add(&tally->messages_sent, m->counts);
+		m->sent = now;
+		if (m->end > s->written)
+			break;
+		s->written_out++;
+	}
 }
 
 int stream_send(struct stream *s, int fd, const struct stream_context *context)
@@ -63,8 +96,7 @@ int stream_send(struct stream *s, int fd, const struct stream_context *context)
 		n = send(fd, context->buffer, size, MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN ? STREAM_WAIT : -errno;
-		s->written += (uint64_t)n;
-		counter_add(&context->tally->bytes_sent, (uint64_t)n);
+		note_written(s, (uint64_t)n, context->tally);
 	}
 	return STREAM_WAIT;
 }
@@ -77,9 +109,11 @@ static void complete(struct stream *s, const struct stream_context *context, int
 
 	s->first = s->first + 1 < s->size ? s->first + 1 : 0;
 	s->count--;
-	if (!s->wrong && !m->lost) {
+	s->written_out--;
+	if (!s->wrong && !m->lost && m->counts) {
 		counter_add(&tally->messages_verified, 1);
 		histogram_record(&tally->latency, now - m->planned);
+		counter_set(&tally->last_answer, (uint64_t)now);
 	}
 	if (context->observer)
 		context->observer(context->observer_context, m->size, now - m->planned, !s->wrong);
@@ -95,7 +129,7 @@ static void compare(struct stream *s, const unsigned char *data, size_t n,
 	while (i < n) {
 		size_t right = payload_check(s->key, s->read + i, data + i, n - i);
 
-		counter_add(&context->tally->bytes_verified, right);
+		counter_add(&context->tally->bytes_verified, countable(s, s->read + i, right));
 		i += right;
 		if (i == n)
 			break;
@@ -116,6 +150,7 @@ static int verify(struct stream *s, size_t n, const struct stream_context *conte
 	const unsigned char *data = context->buffer;
 	int64_t now = clock_ns();
 
+	s->heard = now;
 	while (n > 0 && s->read < s->written) {
 		uint64_t asked = s->written - s->read, left = message_at(s, 0)->end - s->read;
 		size_t part = left < n ? (size_t)left : n;
@@ -151,33 +186,68 @@ int stream_receive(struct stream *s, int fd, const struct stream_context *contex
 	}
 }
 
-void stream_expire(struct stream *s, int64_t before, struct tally *tally)
+/* When the other side was last seen to do something with a message that was sent. */
+static int64_t last_progress(const struct stream *s, const struct message *m)
 {
+	return m->sent > s->heard ? m->sent : s->heard;
+}
+
+unsigned stream_expire(struct stream *s, int64_t before, struct tally *tally)
+{
+	unsigned n = 0;
+
 	for (unsigned i = 0; i < s->count; i++) {
 		struct message *m = message_at(s, i);
 
-		if (m->planned >= before)
+		if (m->sent == 0 || last_progress(s, m) >= before)
 			break;
-		if (!m->lost)
-			counter_add(&tally->lost, 1);
+		if (m->lost)
+			continue;
 		m->lost = true;
+		counter_add(&tally->lost, m->counts);
+		n++;
 	}
+	return n;
 }
 
-int64_t stream_waits_since(const struct stream *s)
+unsigned stream_abandon(struct stream *s, counter *sent, counter *unsent)
 {
-	return s->count ? message_at(s, 0)->planned : INT64_MAX;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct message *m = message_at(s, i);
+
+		if (!m->counts || m->lost)
+			continue;
+		counter_add(m->sent ? sent : unsent, 1);
+		n += m->sent != 0;
+	}
+	s->count = 0;
+	return n;
+}
+
+int64_t stream_silent_since(const struct stream *s)
+{
+	const struct message *m = message_at(s, 0);
+
+	return s->count && m->sent ? last_progress(s, m) : INT64_MAX;
 }
 
 int64_t stream_oldest(const struct stream *s)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (!message_at(s, i)->lost)
-			return message_at(s, i)->planned;
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct message *m = message_at(s, i);
+
+		if (!m->lost)
+			return m->sent ? last_progress(s, m) : INT64_MAX;
+	}
 	return INT64_MAX;
 }
 
 bool stream_is_quiet(const struct stream *s)
 {
-	return stream_oldest(s) == INT64_MAX;
+	for (unsigned i = 0; i < s->count; i++)
+		if (!message_at(s, i)->lost)
+			return false;
+	return true;
 }

@@ -21,7 +21,9 @@
 struct message {
 	uint64_t end; /* position behind its last byte */
 	size_t size;
-	int64_t planned; /* ns: when it should be sent */
+	int64_t planned; /* ns: when it should be sent, */
+	int64_t sent;	 /* and when the kernel has taken the last byte of it so far; 0: none yet */
+	bool counts;	 /* false: it is of a warm-up, and only wrong bytes count */
 	bool lost;	 /* counted as such; what may still come does not change it */
 };
 
@@ -31,9 +33,12 @@ struct stream {
 	uint64_t goal;	  /* positions: of what is to be sent, */
 	uint64_t written; /* was sent, */
 	uint64_t read;	  /* and has come back */
+	uint64_t counted; /* bytes before this position are of a warm-up */
+	int64_t heard;	  /* ns: when the last byte came back, or the stream began */
 	bool wrong;	  /* the message that is coming back has a wrong byte */
 	struct message *ring;
 	unsigned size, first, count;
+	unsigned written_out; /* the oldest of these, which are sent as a whole */
 };
 
 /* Who is told of each message that has come back; may be NULL. */
@@ -62,7 +67,7 @@ void stream_begin(struct stream *s, uint64_t seed, uint64_t number);
 bool stream_has_room(const struct stream *s);
 
 /* Adds a message; there is room. */
-void stream_add(struct stream *s, size_t size, int64_t planned, struct tally *tally);
+void stream_add(struct stream *s, size_t size, int64_t planned, bool counts);
 
 /* Sends what is to be sent.  STREAM_WAIT or -errno. */
 int stream_send(struct stream *s, int fd, const struct stream_context *context);
@@ -73,16 +78,26 @@ int stream_send(struct stream *s, int fd, const struct stream_context *context);
  */
 int stream_receive(struct stream *s, int fd, const struct stream_context *context);
 
-/* Counts messages planned before that time as lost. */
-void stream_expire(struct stream *s, int64_t before, struct tally *tally);
+/*
+ * Counts messages as lost that were sent before that time, if nothing has come back
+ * since then either: what counts is silence, and not how long a message takes.
+ * Everything that came until then must have been received.  Returns how many.
+ */
+unsigned stream_expire(struct stream *s, int64_t before, struct tally *tally);
 
-/* No message is on its way but lost ones. */
+/*
+ * The connection is over: what was sent and is not back is counted in `sent`, what was
+ * not sent in `unsent`.  Returns how many were sent.
+ */
+unsigned stream_abandon(struct stream *s, counter *sent, counter *unsent);
+
+/* No message is on its way or to be sent, but lost ones. */
 bool stream_is_quiet(const struct stream *s);
 
-/* The planned time of the oldest message that is on its way, lost or not, or INT64_MAX. */
-int64_t stream_waits_since(const struct stream *s);
+/* Since when the other side is silent though it owes an answer, lost or not; or INT64_MAX. */
+int64_t stream_silent_since(const struct stream *s);
 
-/* The planned time of the oldest message that is on its way and not lost, or INT64_MAX. */
+/* The time before which stream_expire() would count the next message; or INT64_MAX. */
 int64_t stream_oldest(const struct stream *s);
 
 #endif

@@ -23,16 +23,27 @@ void tally_add(struct tally *to, const struct tally *from)
 	add(&to->bytes_verified, &from->bytes_verified);
 	add(&to->corrupt, &from->corrupt);
 	add(&to->lost, &from->lost);
+	add(&to->unsent, &from->unsent);
+	add(&to->in_flight, &from->in_flight);
 	add(&to->resets, &from->resets);
 	add(&to->early_closes, &from->early_closes);
+	if (counter_get(&from->last_answer) > counter_get(&to->last_answer))
+		counter_set(&to->last_answer, counter_get(&from->last_answer));
+	for (int i = 0; i < TALLY_ERRORS; i++)
+		add(&to->errors[i], &from->errors[i]);
 	histogram_add(&to->latency, &from->latency);
 	histogram_add(&to->connect, &from->connect);
 }
 
+void tally_error(struct tally *t, int error)
+{
+	counter_increment(&t->errors[error < TALLY_ERRORS ? error : 0]);
+}
+
 int tally_status(const struct tally *t)
 {
-	if (counter_get(&t->corrupt) || counter_get(&t->lost) || counter_get(&t->resets) ||
-	    counter_get(&t->early_closes))
+	if (counter_get(&t->corrupt) || counter_get(&t->lost) || counter_get(&t->unsent) ||
+	    counter_get(&t->resets) || counter_get(&t->early_closes))
 		return EXIT_NOT_ALL_BACK;
 	return counter_get(&t->connect_failures) ? EXIT_OTHER : EXIT_ALL_BACK;
 }

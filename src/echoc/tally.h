@@ -9,18 +9,28 @@
 
 #include "echoc/histogram.h"
 
+#define TALLY_ERRORS 134 /* more than the largest errno of Linux */
+
+/* Those of messages and bytes without what belongs to a warm-up, but for corrupt. */
 struct tally {
 	counter connections; /* that were made */
 	counter connect_failures;
-	counter messages_due; /* planned by the rate, or sent */
+	counter messages_due; /* offered: their time has come, by the rate; or there was room */
 	counter messages_sent, messages_verified;
 	counter bytes_sent, bytes_verified;
-	counter corrupt;      /* messages with a wrong byte, or bytes that nobody asked for */
-	counter lost;	      /* messages that did not come back in time */
+	counter corrupt;      /* messages with a wrong byte, or bytes that were not asked for */
+	counter lost;	      /* messages that were sent and did not come back in time */
+	counter unsent;	      /* messages that were offered, until their connection ended */
+	counter in_flight;    /* messages that were sent when the user ended the load at once */
 	counter resets;	      /* connections that broke */
 	counter early_closes; /* connections that the server ended */
+	counter last_answer;  /* ns of the clock: when the last message was verified; or 0 */
+	counter errors[TALLY_ERRORS]; /* connections that failed or broke, by their errno */
 	struct histogram latency, connect;
 };
+
+/* Counts an errno of a connection. */
+void tally_error(struct tally *tally, int error);
 
 /* Adds what `from` has to `to`, which nobody else writes. */
 void tally_add(struct tally *to, const struct tally *from);

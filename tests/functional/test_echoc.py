@@ -23,8 +23,8 @@ SMALL = bool(harness.SANITIZERS)
 CPU = str(min(os.sched_getaffinity(0)))
 
 TIMES = ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
-NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "messages_sent",
-         "messages_verified", "bytes_sent", "bytes_verified", "corrupt", "lost", "resets",
+NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "answered_s", "messages_sent",
+         "messages_verified", "bytes_sent", "bytes_verified", "corrupt", "lost", "unsent", "in_flight", "resets",
          "early_closes", "offered_rate", "achieved_rate", "latency_us", "connect_us"]
 REPORT = re.compile(r"connection (\d+), offset (\d+): expected (0x..|nothing), found (0x..)")
 
@@ -87,7 +87,7 @@ class Client(harness.Test):
         """Every message and byte was verified, and nothing else happened."""
         self.assertEqual(json["messages_sent"], json["messages_verified"])
         self.assertEqual(json["bytes_sent"], json["bytes_verified"])
-        for name in ("corrupt", "lost", "resets", "early_closes", "connect_failures"):
+        for name in ("corrupt", "lost", "unsent", "resets", "early_closes", "connect_failures"):
             self.assertEqual(json[name], 0, name)
 
 
@@ -115,8 +115,8 @@ class Load(Client):
             self.assertEqual(o["connections"], 5)
             self.assertEqual(o["bytes_sent"], 64 * o["messages_sent"])
             self.assertGreaterEqual(o["duration_s"], 1)
-            for name in ("offered_rate", "achieved_rate"):
-                self.assertAlmostEqual(o[name] * o["duration_s"], o["messages_sent"],
+            for name, seconds in (("offered_rate", "duration_s"), ("achieved_rate", "answered_s")):
+                self.assertAlmostEqual(o[name] * o[seconds], o["messages_sent"],
                                        delta=o["messages_sent"] * 1e-6)
             counters = d.wait_open(0) and d.counters()
             self.assertEqual(counters["accepted"], 5)
@@ -145,7 +145,7 @@ class Load(Client):
                     self.assertAllBack(o)
 
     def test_messages_and_duration(self):
-        """when --messages are all back before --duration, nobody says that the server is gone"""
+        """when --messages are all back before --duration, no error is told"""
         with Echod() as d:
             o = self.load(target_of(d), "--messages", 10, "--duration", 60)
             self.assertEqual(o["messages_verified"], 10)
@@ -260,7 +260,7 @@ class Load(Client):
             self.assertAllBack(o)
             self.assertLessEqual(o["messages_sent"], 500 * o["duration_s"] + 1)
             self.assertGreater(o["messages_sent"], 500)  # of 1000: a slow machine plans late
-            self.assertAlmostEqual(o["offered_rate"], o["achieved_rate"])
+            self.assertLessEqual(o["achieved_rate"], o["offered_rate"])
 
     @harness.needs("taskset")
     def test_end_of_plan(self):
@@ -367,7 +367,7 @@ class Load(Client):
             self.interrupt(p)
             r = self.finish(p)
             self.assertEqual((r.json["messages_sent"], r.json["messages_verified"]), (1, 0))
-            self.assertEqual(r.status, 1)
+            self.assertEqual((r.status, r.json["in_flight"], r.json["lost"]), (0, 1, 0))
 
     def test_many(self):
         """10,000 connections talk for some seconds, and every byte is right"""
@@ -599,7 +599,7 @@ class Liars(Client):
                  as server:
                 r = self.run_client("load", "--json", *args, "--connections", 4, server.target)
                 self.assertIn(r.status, (1, 2))
-                self.assertIn("the server is gone", r.err)
+                self.assertIn("all connections have ended: ", r.err)
                 self.assertGreater(r.json["early_closes"] + r.json["resets"], 0)
                 self.assertLess(r.json["duration_s"], 600)
 
@@ -609,7 +609,7 @@ class Liars(Client):
             r = self.run_client("load", "--json", "--messages", 1000000, server.target)
             self.assertEqual(r.status, 1)
             self.assertGreater(r.json["early_closes"] + r.json["resets"], 0)
-            self.assertIn("the server is gone", r.err)
+            self.assertIn("all connections have ended: ", r.err)
 
 
 class Latency(Client):

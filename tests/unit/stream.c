@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "echoc/payload.h"
 #include "helper.h"
 
@@ -57,7 +58,7 @@ static uint64_t value(const counter *c)
 
 static void add(size_t size)
 {
-	stream_add(&stream, size, 0, &tally);
+	stream_add(&stream, size, 0, true);
 	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
 }
 
@@ -233,17 +234,20 @@ TEST(stream, partly_sent)
 TEST(stream, lost)
 {
 	unsigned char data[32];
+	int64_t first, second;
 
-	stream_add(&stream, 16, 100, &tally);
-	stream_add(&stream, 16, 200, &tally);
-	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
-	cr_assert_eq(stream_oldest(&stream), 100);
-	stream_expire(&stream, 100, &tally);
-	cr_assert_eq(value(&tally.lost), 0, "the time itself is in time");
+	add(16);
+	first = stream_oldest(&stream);
+	while (clock_ns() == first)
+		continue;
+	add(16);
+	cr_assert_eq(stream_expire(&stream, first, &tally), 0, "the time itself is in time");
 	for (int i = 0; i < 2; i++)
-		stream_expire(&stream, 101, &tally);
+		cr_assert_eq(stream_expire(&stream, first + 1, &tally), i == 0);
 	cr_assert_eq(value(&tally.lost), 1);
-	cr_assert_eq(stream_oldest(&stream), 200);
+	second = stream_oldest(&stream);
+	cr_assert_gt(second, first);
+	cr_assert_eq(stream_silent_since(&stream), first);
 	cr_assert_not(stream_is_quiet(&stream));
 	take(data, 32);
 	give(data, 32, STREAM_WAIT);
@@ -251,6 +255,63 @@ TEST(stream, lost)
 	cr_assert_eq(value(&tally.bytes_verified), 32);
 	cr_assert_eq(value(&tally.latency.total), 1);
 	cr_assert_eq(stream_oldest(&stream), INT64_MAX);
+	cr_assert_eq(stream_silent_since(&stream), INT64_MAX);
+}
+
+/* What counts is silence: a byte that comes back gives all that follow the whole time anew. */
+TEST(stream, slow)
+{
+	unsigned char data[32];
+	int64_t sent;
+
+	add(16);
+	add(16);
+	sent = stream_oldest(&stream);
+	take(data, 32);
+	give(data, 1, STREAM_WAIT);
+	cr_assert_gt(stream_oldest(&stream), sent);
+	cr_assert_eq(stream_expire(&stream, stream_oldest(&stream), &tally), 0);
+}
+
+/* What is planned and was never sent cannot be lost, however old its plan is. */
+TEST(stream, unsent)
+{
+	counter unsent = 0;
+
+	add(16);
+	stream_add(&stream, 16, 0, true);
+	stream_add(&stream, 16, 0, true);
+	cr_assert_eq(stream_expire(&stream, INT64_MAX, &tally), 1);
+	cr_assert_not(stream_is_quiet(&stream));
+	cr_assert_eq(value(&tally.messages_sent), 1);
+	cr_assert_eq(stream_abandon(&stream, &tally.lost, &unsent), 0, "the sent one is lost already");
+	cr_assert_eq(value(&tally.lost), 1);
+	cr_assert_eq(value(&unsent), 2);
+	cr_assert(stream_is_quiet(&stream));
+}
+
+/* A warm-up is left out of all numbers, but for wrong bytes. */
+TEST(stream, warm_up)
+{
+	unsigned char data[48];
+
+	stream_add(&stream, 16, 0, false);
+	stream_add(&stream, 16, 0, false);
+	add(16);
+	take(data, 48);
+	data[20] ^= 1;
+	give(data, 24, STREAM_WAIT);
+	give(data + 24, 24, STREAM_WAIT);
+	cr_assert_eq(value(&tally.messages_sent), 1);
+	cr_assert_eq(value(&tally.messages_verified), 1);
+	cr_assert_eq(value(&tally.bytes_sent), 16);
+	cr_assert_eq(value(&tally.bytes_verified), 16);
+	cr_assert_eq(value(&tally.latency.total), 1);
+	cr_assert_eq(value(&tally.corrupt), 1);
+	stream_add(&stream, 16, 0, false);
+	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
+	cr_assert_eq(stream_expire(&stream, INT64_MAX, &tally), 1);
+	cr_assert_eq(value(&tally.lost), 0);
 }
 
 /* With lost ones alone on their way it is quiet, though they keep their places. */
@@ -302,7 +363,7 @@ TEST(stream, ends)
 	shutdown(theirs, SHUT_WR);
 	cr_assert_eq(stream_receive(&stream, ours, &context), STREAM_END);
 	close(theirs);
-	stream_add(&stream, 16, 0, &tally);
+	stream_add(&stream, 16, 0, true);
 	cr_assert_eq(stream_send(&stream, ours, &context), -EPIPE);
 	theirs = -1;
 }
