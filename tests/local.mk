@@ -181,7 +181,7 @@ fuzzers: $(fuzzers)
 
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 	tests/functional/conf.cases tests/functional/siege.py \
-	tests/functional/bus.py tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+	tests/functional/bus.py tests/functional/client.py tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	tests/functional/helgrind.supp tests/functional/order.c \
 	$(functional_tests) $(static_tests)
@@ -207,6 +207,7 @@ functional_tests = \
 	tests/functional/test_mutations.py \
 	tests/functional/test_network.py \
 	tests/functional/test_notify.py \
+	tests/functional/test_numbers.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
 	tests/functional/test_rescue.py \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a link gets its socket, loses it, and gets the next. */
-#include "echoc/link.h"
+#include "echoc/dial.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -12,18 +11,13 @@
 #define PAUSE_NS 5000000
 #define PAUSE_MAX_NS 100000000
 
-bool link_has_socket(const struct link *k)
-{
-	return k->state == CONNECTING || k->state == TALKING || k->state == ENDING;
-}
-
-void link_close(struct links *l, struct link *k)
+void dial_close(struct links *l, struct link *k)
 {
 	close(k->fd);
 	atomic_fetch_sub(&l->open, 1);
 }
 
-void link_note_tried(struct links *l, struct link *k)
+void dial_note_tried(struct links *l, struct link *k)
 {
 	if (k->tried)
 		return;
@@ -34,20 +28,30 @@ void link_note_tried(struct links *l, struct link *k)
 	}
 }
 
-bool link_is_late(const struct links *l)
+bool dial_is_late(const struct links *l)
 {
 	return l->end && l->end + l->plan->options->timeout < l->now;
 }
 
-void link_over(struct links *l, struct link *k)
+void dial_forget(struct links *l, struct link *k)
 {
-	link_forget(l, k);
-	k->state = OVER;
-	l->n_over++;
-	link_note_tried(l, k);
+	for (; k->taken < k->due && !plan_counts(l->plan, links_time(l, k, k->taken)); k->taken++)
+		continue;
+	if (k->due > k->taken) /* with a rate */
+		counter_add(&l->tally.unsent, k->due - k->taken);
+	if (k->lost_at)
+		outages_end(&l->plan->outages, k->lost_at, l->now, false);
 }
 
-void link_note_error(struct links *l, const struct link *k, int error)
+void dial_over(struct links *l, struct link *k)
+{
+	dial_forget(l, k);
+	k->state = OVER;
+	l->n_over++;
+	dial_note_tried(l, k);
+}
+
+void dial_note_error(struct links *l, const struct link *k, int error)
 {
 	int none = 0;
 
@@ -57,7 +61,7 @@ void link_note_error(struct links *l, const struct link *k, int error)
 	(void)atomic_compare_exchange_strong(&l->error, &none, error);
 }
 
-void link_go_away(struct links *l, struct link *k, uint64_t lost)
+void dial_go_away(struct links *l, struct link *k, uint64_t lost)
 {
 	int64_t pause;
 
@@ -69,19 +73,19 @@ void link_go_away(struct links *l, struct link *k, uint64_t lost)
 	k->began = l->now + (pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS);
 	k->state = AWAY;
 	l->n_away++;
-	link_note_tried(l, k);
+	dial_note_tried(l, k);
 }
 
 /* No address of the target can be connected to. */
 static void give_up_connect(struct links *l, struct link *k, int error)
 {
-	link_note_error(l, k, error);
+	dial_note_error(l, k, error);
 	if (l->plan->options->reconnect && !l->end) {
-		link_go_away(l, k, 0);
+		dial_go_away(l, k, 0);
 		return;
 	}
 	counter_increment(&l->tally.connect_failures);
-	link_over(l, k);
+	dial_over(l, k);
 }
 
 /* The number of a link's connection among all. */
@@ -114,7 +118,7 @@ static int begin(struct links *l, struct link *k)
 /* Tries the addresses that are left; error is why the one before could not be used. */
 static void try_addresses(struct links *l, struct link *k, int error)
 {
-	for (; k->tries < l->plan->target->n && !link_is_late(l); k->tries++) {
+	for (; k->tries < l->plan->target->n && !dial_is_late(l); k->tries++) {
 		int r = begin(l, k);
 
 		if (r == 0) {
@@ -129,7 +133,7 @@ static void try_addresses(struct links *l, struct link *k, int error)
 	give_up_connect(l, k, error);
 }
 
-void link_connect(struct links *l, struct link *k)
+void dial_connect(struct links *l, struct link *k)
 {
 	l->n_away -= k->state == AWAY;
 	k->first = l->plan->answered;
@@ -137,17 +141,16 @@ void link_connect(struct links *l, struct link *k)
 	try_addresses(l, k, ETIMEDOUT);
 }
 
-void link_retry(struct links *l, struct link *k, int error)
+void dial_retry(struct links *l, struct link *k, int error)
 {
 	l->n_connecting--;
-	link_close(l, k);
+	dial_close(l, k);
 	k->tries++;
 	try_addresses(l, k, error);
 }
 
-void link_come_back(struct links *l, struct link *k)
+void dial_come_back(struct links *l, struct link *k)
 {
 	outages_end(&l->plan->outages, k->lost_at, clock_ns(), true);
 	k->lost_at = 0;
 }
-

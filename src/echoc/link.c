@@ -22,32 +22,17 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "echoc/dial.h"
 
 /* A connection may be silent for so many timeouts if no other end is set. */
 #define GIVE_UP 10
 
 #define options_of(l) ((l)->plan->options)
 
-/* The time of a link's message, by the rate. */
-static int64_t time_of(const struct links *l, const struct link *k, uint64_t message)
-{
-	return plan_time(l->plan, l->number, (uint64_t)(k - l->at) + message * l->n);
-}
-
-void link_forget(struct links *l, struct link *k)
-{
-	for (; k->taken < k->due && !plan_counts(l->plan, time_of(l, k, k->taken)); k->taken++)
-		continue;
-	if (k->due > k->taken) /* with a rate */
-		counter_add(&l->tally.unsent, k->due - k->taken);
-	if (k->lost_at)
-		outages_end(&l->plan->outages, k->lost_at, l->now, false);
-}
-
 static bool has_message(const struct links *l, const struct link *k)
 {
 	if (options_of(l)->rate > 0)
-		return k->due > k->taken && !link_is_late(l);
+		return k->due > k->taken && !dial_is_late(l);
 	return l->left > 0 && l->phase == PHASE_TALK;
 }
 
@@ -62,7 +47,7 @@ static void add_messages(struct links *l, struct link *k)
 	bool planned = options_of(l)->rate > 0;
 
 	for (; may_add(l, k); k->taken++) {
-		int64_t when = planned ? time_of(l, k, k->taken) : clock_ns();
+		int64_t when = planned ? links_time(l, k, k->taken) : clock_ns();
 		bool counts = plan_counts(l->plan, when);
 
 		if (!planned) {
@@ -88,22 +73,22 @@ static void renew(struct links *l, struct link *k)
 {
 	if (has_message(l, k)) {
 		k->made++;
-		link_connect(l, k);
+		dial_connect(l, k);
 	} else if (l->phase == PHASE_TALK && l->left > 0) {
 		k->state = NEW; /* until its next message is due */
 	} else {
-		link_over(l, k);
+		dial_over(l, k);
 	}
 }
 
 /* Both sides have ended, or the other one takes too long for it. */
 static void end_link(struct links *l, struct link *k)
 {
-	link_close(l, k);
+	dial_close(l, k);
 	if (options_of(l)->churn)
 		renew(l, k);
 	else
-		link_over(l, k);
+		dial_over(l, k);
 }
 
 /* What was never sent can be sent on the next connection. */
@@ -124,12 +109,12 @@ static void break_off(struct links *l, struct link *k, counter *reason, int erro
 
 	if (reason)
 		counter_increment(reason);
-	link_note_error(l, k, error);
+	dial_note_error(l, k, error);
 	if (options_of(l)->reconnect && !l->end) {
-		link_close(l, k);
+		dial_close(l, k);
 		take_back(l, k, counter_get(&unsent));
 		k->made++;
-		link_go_away(l, k, lost);
+		dial_go_away(l, k, lost);
 	} else {
 		counter_add(&l->tally.unsent, counter_get(&unsent));
 		end_link(l, k);
@@ -156,7 +141,7 @@ static void on_connecting(struct links *l, struct link *k)
 	int r = target_finish(k->fd);
 
 	if (r < 0) {
-		link_retry(l, k, -r);
+		dial_retry(l, k, -r);
 		return;
 	}
 	l->n_connecting--;
@@ -164,9 +149,9 @@ static void on_connecting(struct links *l, struct link *k)
 	k->state = TALKING;
 	counter_increment(&l->tally.connections);
 	histogram_record(&l->tally.connect, clock_ns() - k->began);
-	link_note_tried(l, k);
+	dial_note_tried(l, k);
 	if (k->lost_at && !may_add(l, k)) /* else the first answer shows it */
-		link_come_back(l, k);
+		dial_come_back(l, k);
 	advance(l, k);
 }
 
@@ -176,7 +161,7 @@ static void on_connected(struct links *l, struct link *k)
 	int r = stream_receive(&k->stream, k->fd, &l->context);
 
 	if (k->lost_at && k->stream.read > 0)
-		link_come_back(l, k);
+		dial_come_back(l, k);
 	if (r == STREAM_WAIT && k->state == TALKING)
 		advance(l, k);
 	else if (r == STREAM_END && k->state == ENDING)
@@ -241,8 +226,8 @@ void link_expire(struct links *l, struct link *k)
 
 	switch (k->state) {
 	case CONNECTING:
-		if (k->began + o->connect_timeout < l->now || link_is_late(l))
-			link_retry(l, k, ETIMEDOUT);
+		if (k->began + o->connect_timeout < l->now || dial_is_late(l))
+			dial_retry(l, k, ETIMEDOUT);
 		break;
 	case TALKING:
 		expire_talking(l, k);
@@ -253,15 +238,22 @@ void link_expire(struct links *l, struct link *k)
 		break;
 	case AWAY:
 		if (l->end)
-			link_over(l, k);
+			dial_over(l, k);
 		else if (k->began <= l->now && l->n_connecting < l->window)
-			link_connect(l, k);
+			dial_connect(l, k);
 		break;
 	case NEW:
 		if (l->phase != PHASE_CONNECT && (l->phase >= PHASE_END || l->left == 0))
-			link_over(l, k);
+			dial_over(l, k);
 		break;
 	default:
 		break;
 	}
+}
+
+void link_abandon(struct links *l, struct link *k)
+{
+	stream_abandon(&k->stream, &l->tally.in_flight, &l->tally.unsent);
+	if (k->state != OVER)
+		dial_forget(l, k);
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "echoc/link.h"
 #include "echoc/payload.h"
 
 int links_init(struct links *l, struct plan *plan, unsigned number)
@@ -33,7 +32,7 @@ void links_deinit(struct links *l)
 	for (unsigned i = 0; l->at && i < l->n; i++) {
 		struct link *k = &l->at[i];
 
-		if (link_has_socket(k))
+		if (k->state == CONNECTING || k->state == TALKING || k->state == ENDING)
 			close(k->fd);
 		stream_deinit(&k->stream);
 	}
@@ -60,13 +59,7 @@ int links_watch(struct links *l, struct link *k)
 	return poller_add(&l->poller, k->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
-void links_abandon(struct links *l)
+int64_t links_time(const struct links *l, const struct link *k, uint64_t message)
 {
-	for (unsigned i = 0; i < l->n; i++) {
-		struct link *k = &l->at[i];
-
-		stream_abandon(&k->stream, &l->tally.in_flight, &l->tally.unsent);
-		if (k->state != OVER)
-			link_forget(l, k);
-	}
+	return plan_time(l->plan, l->number, (uint64_t)(k - l->at) + message * l->n);
 }

@@ -20,9 +20,10 @@ struct link {
 	unsigned first, tries; /* addresses of the target: where it began, how many have failed */
 	bool tried;	       /* its first connect has come to an end */
 	unsigned made;	       /* connections before this one (--churn, --reconnect) */
-	uint64_t due, taken;   /* messages, with a rate: whose time has come, and given to the stream */
-	int64_t began;	       /* ns: the connect, the end, or the next try if it is AWAY */
-	int64_t lost_at;       /* ns: since when it is not served (--reconnect); or 0 */
+	uint64_t due,
+		taken;	 /* messages, with a rate: whose time has come, and given to the stream */
+	int64_t began;	 /* ns: the connect, the end, or the next try if it is AWAY */
+	int64_t lost_at; /* ns: since when it is not served (--reconnect); or 0 */
 	struct stream stream;
 };
 
@@ -59,7 +60,7 @@ void links_deinit(struct links *l);
 /* Has the link's events come to it, see loader.c.  0 or -errno. */
 int links_watch(struct links *l, struct link *k);
 
-/* The end has come before the answers. */
-void links_abandon(struct links *l);
+/* When a link's message, counted from 0, is due by the rate; ns. */
+int64_t links_time(const struct links *l, const struct link *k, uint64_t message);
 
 #endif

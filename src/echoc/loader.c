@@ -6,11 +6,13 @@
 #include <sys/prctl.h>
 
 #include "base/clock.h"
+#include "echoc/dial.h"
 #include "echoc/link.h"
 
 #define BATCH 512
 
-/* Messages that are given out in one turn; beyond it a loader would not see its sockets and the end. */
+/* Messages that are given out in one turn; beyond it a loader would not see its sockets and the
+ * end. */
 #define BURST 16384
 
 /*
@@ -91,7 +93,7 @@ static void do_what_is_due(struct loader *l)
 	int64_t time;
 
 	while (connect_time(l) <= links->now)
-		link_connect(links, &links->at[l->begun++]);
+		dial_connect(links, &links->at[l->begun++]);
 	for (int i = 0; i < BURST && (time = message_time(l)) <= links->now; i++)
 		link_give(links, &links->at[l->planned++ % links->n], time);
 }
@@ -165,7 +167,8 @@ static void *run(void *arg)
 	do_what_is_due(l);
 	while (l->links.n_over < l->links.n && phase_of(l) != PHASE_QUIT)
 		wait_and_serve(l);
-	links_abandon(&l->links);
+	for (unsigned i = 0; i < l->links.n; i++)
+		link_abandon(&l->links, &l->links.at[i]);
 	atomic_store(&l->has_ended, true);
 	(void)eventfd_write(l->links.plan->done_fd, 1);
 	return NULL;

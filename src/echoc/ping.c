@@ -152,7 +152,8 @@ static void print_summary(const struct ping *p)
 	const struct histogram *h = &t->latency;
 
 	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost\n", p->target->name,
-	       (unsigned long long)counter_get(&t->messages_sent), (unsigned long long)counter_get(&t->messages_verified),
+	       (unsigned long long)counter_get(&t->messages_sent),
+	       (unsigned long long)counter_get(&t->messages_verified),
 	       (unsigned long long)counter_get(&t->corrupt),
 	       (unsigned long long)counter_get(&t->lost));
 	if (counter_get(&h->total) == 0)

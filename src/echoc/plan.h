@@ -37,7 +37,7 @@ struct plan {
 	_Atomic int64_t stop;	   /* of PHASE_END; what is due later is not sent */
 	_Atomic unsigned answered; /* the address of the target that answered last */
 	int64_t connect_start;
-	int done_fd;		/* eventfd: 1 is added when a loader has tried all, and at its end */
+	int done_fd; /* eventfd: 1 is added when a loader has tried all, and at its end */
 	struct outages outages; /* the loaders write */
 };
 

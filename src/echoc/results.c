@@ -76,22 +76,21 @@ static json_t *integer(const counter *c)
 
 int results_print_json(const struct results *results, const struct tally *t)
 {
-	json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-			      "s:o, s:o, s:f, s:f, s:o, s:o}",
-			      "version", PACKAGE_VERSION, "target", results->target, "connections",
-			      (int)results->connections, "connect_failures",
-			      integer(&t->connect_failures), "duration_s", results->duration,
-			      "answered_s", results->answered,
-			      "messages_sent", integer(&t->messages_sent), "messages_verified",
-			      integer(&t->messages_verified), "bytes_sent", integer(&t->bytes_sent),
-			      "bytes_verified", integer(&t->bytes_verified), "corrupt",
-			      integer(&t->corrupt), "lost", integer(&t->lost), "unsent", integer(&t->unsent),
-			      "in_flight", integer(&t->in_flight), "resets",
-			      integer(&t->resets), "early_closes", integer(&t->early_closes),
-			      "offered_rate", rate_of(&t->messages_due, results->duration),
-			      "achieved_rate",
-			      rate_of(&t->messages_verified, results->answered), "latency_us",
-			      times(&t->latency), "connect_us", times(&t->connect));
+	json_t *o = json_pack(
+		"{s:s, s:s, s:i, s:o, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o, s:f, s:f, s:o, s:o}",
+		"version", PACKAGE_VERSION, "target", results->target, "connections",
+		(int)results->connections, "connect_failures", integer(&t->connect_failures),
+		"duration_s", results->duration, "answered_s", results->answered, "messages_sent",
+		integer(&t->messages_sent), "messages_verified", integer(&t->messages_verified),
+		"bytes_sent", integer(&t->bytes_sent), "bytes_verified",
+		integer(&t->bytes_verified), "corrupt", integer(&t->corrupt), "lost",
+		integer(&t->lost), "unsent", integer(&t->unsent), "in_flight",
+		integer(&t->in_flight), "resets", integer(&t->resets), "early_closes",
+		integer(&t->early_closes), "offered_rate",
+		rate_of(&t->messages_due, results->duration), "achieved_rate",
+		rate_of(&t->messages_verified, results->answered), "latency_us", times(&t->latency),
+		"connect_us", times(&t->connect));
 	int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
 
 	json_decref(o);

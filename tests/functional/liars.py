@@ -255,10 +255,10 @@ class Vanishes(Faulty):
 
 
 @contextlib.contextmanager
-def deaf():
+def deaf(host="127.0.0.1", port=0):
     """A target at which a connect hangs: its queue is full, and nobody accepts."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         deadline = time.monotonic() + harness.DEADLINE
         while time.monotonic() < deadline:
             s = stack.enter_context(socket.socket())
@@ -267,4 +267,4 @@ def deaf():
                 s.connect(listener.getsockname())
             except TimeoutError:
                 break
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield f"{host}:{listener.getsockname()[1]}"

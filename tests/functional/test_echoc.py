@@ -16,6 +16,7 @@ import time
 import harness
 import liars
 import peers
+from client import Client, target_of
 from harness import Echod
 
 ECHOC = harness.ECHOC
@@ -26,73 +27,6 @@ TIMES = ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
 NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "answered_s", "messages_sent",
          "messages_verified", "bytes_sent", "bytes_verified", "corrupt", "lost", "unsent", "in_flight", "resets",
          "early_closes", "offered_rate", "achieved_rate", "latency_us", "connect_us"]
-REPORT = re.compile(r"connection (\d+), offset (\d+): expected (0x..|nothing), found (0x..)")
-
-
-class Result:
-    """What a run of the client left behind."""
-
-    def __init__(self, status, out, err):
-        self.status, self.out, self.err = status, out, err
-        if harness.FINDING.search(err):
-            raise AssertionError("a sanitizer found something:\n" + err)
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-    @property
-    def reports(self):
-        """(connection, offset, expected, found) of each wrong byte that was told."""
-        return [(int(c), int(o), e, f) for c, o, e, f in REPORT.findall(self.err)]
-
-
-class Client(harness.Test):
-    def start(self, *args, **options):
-        """A client that runs; it is gone at the end of the test."""
-        p = subprocess.Popen([*options.pop("prefix", ()), ECHOC, *map(str, args)], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=options.pop("stderr", subprocess.PIPE),
-                             text=True, **options)
-        self.addCleanup(p.communicate)
-        self.addCleanup(p.kill)
-        return p
-
-    def finish(self, p, timeout=None):
-        out, err = p.communicate(timeout=timeout or harness.DEADLINE)
-        return Result(p.returncode, out, err or "")
-
-    def run_client(self, *args, timeout=None):
-        return self.finish(self.start(*args), timeout)
-
-    def load(self, target, *args, status=0, timeout=None):
-        """Runs a load with --json to its end; returns the object, with the Result in it."""
-        result = self.run_client("load", "--json", *args, target, timeout=timeout)
-        self.assertEqual(result.status, status, result.err + result.out)
-        return {**result.json, "result": result}
-
-    def interrupt(self, p):
-        """^C, and waits until it was heard."""
-        p.send_signal(signal.SIGINT)
-
-        def heard():
-            try:
-                with open(f"/proc/{p.pid}/status") as f:
-                    pending = int(re.search(r"^ShdPnd:\s+(\w+)", f.read(), re.M).group(1), 16)
-            except (OSError, AttributeError):
-                return True  # it has ended
-            return not pending & 1 << signal.SIGINT - 1
-        harness.wait_until(heard, "the signal's delivery")
-
-    def assertAllBack(self, json):
-        """Every message and byte was verified, and nothing else happened."""
-        self.assertEqual(json["messages_sent"], json["messages_verified"])
-        self.assertEqual(json["bytes_sent"], json["bytes_verified"])
-        for name in ("corrupt", "lost", "unsent", "resets", "early_closes", "connect_failures"):
-            self.assertEqual(json[name], 0, name)
-
-
-def target_of(daemon):
-    return f"127.0.0.1:{daemon.port}"
 
 
 class Load(Client):

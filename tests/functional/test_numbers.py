@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""A load's numbers are those of its server, whose behaviour is known; and it ends."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import harness
+import liars
+from client import ECHOC, Client, target_of
+from harness import Echod
+
+SIZE = 64
+
+
+class Pieces(liars.Honest):
+    """Gives a message back in pieces, with a pause before each."""
+
+    def __init__(self, size, pieces, seconds):
+        super().__init__()
+        self.size, self.pieces, self.seconds = size, pieces, seconds
+
+    def talk(self, s, number):
+        while message := harness.read_exactly(s, self.size):
+            for i in range(self.pieces):
+                self.pause(self.seconds)
+                s.sendall(message[i * self.size // self.pieces:(i + 1) * self.size // self.pieces])
+
+
+class Holds(liars.Honest):
+    """Answers nothing until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def talk(self, s, number):
+        message = harness.read_exactly(s, SIZE)
+        self.asked.set()
+        self.go_on.wait(harness.DEADLINE)
+        s.sendall(message)
+        self.echo(s)
+
+
+class Rate(Client):
+    def assertSums(self, o):
+        """Each message that was offered is in one place."""
+        offered = round(o["offered_rate"] * o["duration_s"])
+        self.assertEqual(offered, o["messages_sent"] + o["unsent"])
+        self.assertEqual(o["messages_sent"], o["messages_verified"] + o["lost"] + o["in_flight"])
+
+    def test_achieved(self):
+        """achieved is what the server can do, not what was asked for, when all comes back in the end"""
+        with liars.Delays(SIZE, [0.02]) as server:  # at most 50 a second
+            o = self.load(server.target, "--rate", 100, "--duration", 0.5, "--timeout", harness.DEADLINE)
+        self.assertSums(o)
+        self.assertAllBack(o)
+        self.assertGreaterEqual(o["answered_s"], 0.02 * o["messages_verified"])
+        self.assertLess(o["duration_s"], o["answered_s"])
+        self.assertLessEqual(o["achieved_rate"], 50)
+
+    def test_too_much(self):
+        """a rate that no machine can send ends in its time, and what was offered is what was offered"""
+        with Echod() as d:
+            for rate in ("5e7", "1e9"):
+                o = self.load(target_of(d), "--rate", rate, "--duration", 0.3, "--timeout", 0.3, status=1)
+                self.assertSums(o)
+                self.assertGreater(o["messages_verified"], 0)
+                self.assertLess(o["offered_rate"], 1e9)
+
+    def test_interrupt(self):
+        """^C is heard while a loader cannot keep its rate, and a second one ends it"""
+        with Echod() as d:
+            p = self.start("load", "--json", "--rate", "1e9", "--duration", 600, "--timeout", 600, target_of(d))
+            harness.wait_until(lambda: d.counters()["echoed"] > 0, "messages")
+            self.interrupt(p)
+            self.interrupt(p)
+            self.assertSums(self.finish(p).json)
+
+
+class End(Client):
+    def test_churn(self):
+        """--churn above capacity ends one --timeout after the load, and counts what was not sent"""
+        with liars.Delays(SIZE, [0.1]) as server:
+            o = self.load(server.target, "--churn", "--rate", 200, "--duration", 0.4, "--timeout", 0.5, status=1)
+        self.assertGreaterEqual(o["messages_sent"] + o["unsent"], 80)
+        self.assertGreater(o["unsent"], 60)
+        self.assertEqual(o["lost"], 0)
+
+    @harness.needs("unshare", "mount")
+    def test_silent_address(self):
+        """an address that does not answer costs one --connect-timeout, not one for each connection"""
+        hosts = self.temporary("127.0.0.2 two.test\n127.0.0.1 two.test\n")
+        with Echod() as d, liars.deaf("127.0.0.2", d.port):
+            p = self.start("load", "--json", "--churn", "--messages", 60, "--connect-timeout", 0.5,
+                           f"two.test:{d.port}",
+                           prefix=("unshare", "-rm", "sh", "-c", 'mount --bind "$0" /etc/hosts || exit 77; exec "$@"', hosts))
+            r = self.finish(p)
+            if r.status == 77:
+                self.skipTest("no mount namespace: " + r.err)
+            self.assertEqual(r.status, 0, r.err)
+            self.assertLess(r.json["answered_s"], 60 * 0.5)
+
+    def test_silent_target(self):
+        """connects wait side by side, as many as there are descriptors, and not for each other's timeouts"""
+        n = 600
+        with liars.deaf() as target:
+            p = self.start("load", "--connections", n, "--connect-timeout", 1000, target)
+            harness.wait_until(lambda: len(os.listdir(f"/proc/{p.pid}/fd")) > n, "the connects")
+            self.interrupt(p)
+            self.interrupt(p)
+            self.finish(p)
+
+    def test_progress(self):
+        """a terminal is told each second that connections are being made"""
+        with liars.deaf() as target:
+            p, read = self.on_terminal("load", "--connect-timeout", 1000, target)
+            self.assertIn(b"0 of 1 connections made, 0 failed", read(b"failed"))
+            self.interrupt(p)
+            self.interrupt(p)
+
+
+class Loss(Client):
+    def test_pause(self):
+        """a pause of echoc itself loses nothing that came back meanwhile, or was sent only then"""
+        with Holds() as server:
+            p = self.start("load", "--json", "--rate", 20, "--duration", 1, "--timeout", 0.3, server.target)
+            server.asked.wait(harness.DEADLINE)
+            p.send_signal(signal.SIGSTOP)
+            server.go_on.set()
+            time.sleep(1)  # what is tested is time that passes
+            p.send_signal(signal.SIGCONT)
+            o = self.finish(p).json
+        self.assertEqual((o["lost"], o["unsent"]), (0, 0))
+        self.assertGreaterEqual(o["latency_us"]["max"], 1e6)
+
+    def test_slow_link(self):
+        """--timeout is about silence: a message may take longer as long as some of it comes"""
+        with Pieces(1000, 8, 0.1) as server:
+            o = self.load(server.target, "--messages", 1, "--size", 1000, "--timeout", 0.5)
+        self.assertAllBack(o)
+        self.assertGreaterEqual(o["latency_us"]["max"], 0.8e6)
+
+
+class Failures(Client):
+    @harness.needs("unshare", "ip")
+    def test_ports(self):
+        """out of ports is said as that, whether some connections fail or all have ended"""
+        script = ('ip link set lo up && echo "40000 40009" >/proc/sys/net/ipv4/ip_local_port_range && '
+                  'echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse || exit 77\n'
+                  '"$ECHOD" -c /dev/null -o listen=127.0.0.1:7 2>/dev/null & '
+                  'until "$ECHOC" ping -q -c 1 127.0.0.1 >/dev/null 2>&1; do sleep 0.1; done\n'
+                  '"$ECHOC" "$@" 127.0.0.1; s=$?; kill $!; wait; exit $s')
+        for args in (("--connections", "20", "--messages", "100", "--duration", "0.3"),
+                     ("--churn", "--duration", "600")):
+            with self.subTest(args=args):
+                r = subprocess.run(["unshare", "-rn", "sh", "-c", script, "-", "load", *args], capture_output=True,
+                                   text=True, timeout=harness.DEADLINE,
+                                   env={**os.environ, "ECHOC": ECHOC, "ECHOD": harness.ECHOD})
+                if r.returncode in (77, 1) and "echoc" not in r.stderr:
+                    self.skipTest("no network namespace: " + r.stderr)
+                self.assertIn("Cannot assign requested address", r.stderr)
+                self.assertEqual(r.returncode, 2)
+
+    def test_descriptors(self):
+        """so is out of descriptors"""
+        with Echod() as d:
+            p = self.start("load", "--messages", 100, "--connections", 100, target_of(d),
+                           prefix=("sh", "-c", 'ulimit -n 40; exec "$@"', "-"))
+            r = self.finish(p)
+            self.assertEqual(r.status, 2)
+            self.assertIn("some connections failed, the first: Too many open files", r.err)
+
+    @harness.needs_strace
+    def test_old_kernel(self):
+        """a kernel without epoll_pwait2(2), which came with Linux 5.11, is no reason to spin or to fail"""
+        trace = self.temporary("")
+        with Echod() as d:
+            p = self.start("load", "--json", "--rate", 20, "--messages", 10, target_of(d),
+                           prefix=("strace", "-fqq", "-o", trace, "-e", "trace=epoll_pwait2,epoll_wait",
+                                   "-e", "inject=epoll_pwait2:error=ENOSYS"))
+            r = self.finish(p)
+            self.assertEqual(r.status, 0, r.err)
+            self.assertAllBack(r.json)
+            with open(trace) as f:
+                self.assertEqual(f.read().count("epoll_pwait2"), 1)
+
+
+if __name__ == "__main__":
+    harness.main()
