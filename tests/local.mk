@@ -201,6 +201,7 @@ functional_tests = \
 	tests/functional/test_inject.py \
 	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \
+	tests/functional/test_kernel.py \
 	tests/functional/test_listeners.py \
 	tests/functional/test_log.py \
 	tests/functional/test_models.py \

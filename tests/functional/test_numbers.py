@@ -173,20 +173,6 @@ class Failures(Client):
             self.assertEqual(r.status, 2)
             self.assertIn("some connections failed, the first: Too many open files", r.err)
 
-    @harness.needs_strace
-    def test_old_kernel(self):
-        """a kernel without epoll_pwait2(2), which came with Linux 5.11, is no reason to spin or to fail"""
-        trace = self.temporary("")
-        with Echod() as d:
-            p = self.start("load", "--json", "--rate", 20, "--messages", 10, target_of(d),
-                           prefix=("strace", "-fqq", "-o", trace, "-e", "trace=epoll_pwait2,epoll_wait",
-                                   "-e", "inject=epoll_pwait2:error=ENOSYS"))
-            r = self.finish(p)
-            self.assertEqual(r.status, 0, r.err)
-            self.assertAllBack(r.json)
-            with open(trace) as f:
-                self.assertEqual(f.read().count("epoll_pwait2"), 1)
-
 
 if __name__ == "__main__":
     harness.main()
