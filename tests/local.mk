@@ -209,6 +209,7 @@ functional_tests = \
 	tests/functional/test_network.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_numbers.py \
+	tests/functional/test_options.py \
 	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
 	tests/functional/test_rescue.py \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/argument.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -31,14 +32,29 @@ int argument_refuse(const struct argument *a, const char *fmt, ...)
 	return -EINVAL;
 }
 
+/* The factor of a letter behind a number, and steps over it. */
+static unsigned take_factor(const char **at)
+{
+	static const char letters[] = "KkMmGg";
+	static const unsigned factors[] = { 1000, 1000000, 1000000000 };
+	const char *found = **at ? strchr(letters, **at) : NULL;
+
+	*at += found != NULL;
+	return found ? factors[(found - letters) / 2] : 1;
+}
+
 int argument_number(uint64_t *value, const struct argument *a, uint64_t min, uint64_t max)
 {
-	const char *text = a->text;
+	const char *text = a->text ? a->text : "";
 	char *end;
+	bool over;
 
 	errno = 0;
-	*value = text ? strtoull(text, &end, 10) : 0;
-	if (!text || *text < '0' || *text > '9' || *end || errno || *value < min || *value > max)
+	*value = strtoull(text, &end, 10);
+	text = end;
+	over = errno || __builtin_mul_overflow(*value, take_factor(&text), value);
+	if (!a->text || !isdigit((unsigned char)*a->text) || *text || over || *value < min ||
+	    *value > max)
 		return argument_refuse(a, "a number from %" PRIu64 " to %" PRIu64, min, max);
 	return 0;
 }
@@ -52,36 +68,74 @@ int argument_unsigned(unsigned *value, const struct argument *a, unsigned max)
 	return r;
 }
 
-static bool parse_real(double *value, const char *text, double min, double max)
+/* Steps over a number, perhaps with a fraction; without sign or blank. */
+static bool take_real(double *value, const char **at)
 {
+	const char *text = *at;
 	char *end;
 
-	if (!text)
+	if (!text || (!isdigit((unsigned char)*text) && *text != '.') || strpbrk(text, "xX"))
 		return false;
 	*value = strtod(text, &end);
-	return end != text && !*end && isfinite(*value) && *value >= min && *value <= max;
+	*at = end;
+	return end != text && isfinite(*value);
 }
 
 int argument_rate(double *value, const struct argument *a)
 {
-	if (!parse_real(value, a->text, 0, 1e9))
-		return argument_refuse(a, "a number from 0 to 1000000000, such as 100 or 0.5");
+	const char *text = a->text;
+	bool right = take_real(value, &text);
+
+	if (right)
+		*value *= take_factor(&text);
+	if (!right || (*text && strcmp(text, "/s") != 0) || *value > 1e9)
+		return argument_refuse(a, "a number from 0 to 1000000000, such as 0.5 or 1M/s");
 	return 0;
 }
 
-/* Seconds, also with a fraction, or a time with units. */
-int argument_time(int64_t *value, const struct argument *a, double min)
+/* A number with a unit, each smaller than the one before: 1h30m, 1.5s, 500ms; or seconds. */
+static bool parse_time(double *seconds, const char *text)
 {
-	const char *text = a->text;
-	char plain[QUANTITY_TEXT];
-	int64_t whole;
+	static const struct {
+		const char *name;
+		double seconds;
+	} units[] = { { "w", 604800 }, { "d", 86400 }, { "h", 3600 }, { "m", 60 },
+		      { "s", 1 },      { "ms", 1e-3 }, { "us", 1e-6 } };
+	const size_t n = sizeof(units) / sizeof(units[0]);
+	size_t next = 0;
+
+	*seconds = 0;
+	do {
+		bool first = next == 0;
+		double number;
+		size_t length;
+
+		if (!take_real(&number, &text))
+			return false;
+		if (first && !*text) {
+			*seconds = number;
+			return true;
+		}
+		length = strspn(text, "wdhmsu");
+		while (next < n && (strlen(units[next].name) != length ||
+				    strncmp(text, units[next].name, length) != 0))
+			next++;
+		if (next == n)
+			return false;
+		*seconds += number * units[next++].seconds;
+		text += length;
+	} while (*text);
+	return true;
+}
+
+int argument_time(int64_t *value, const struct argument *a, uint64_t min)
+{
 	double seconds;
 
-	if (text && quantity_parse_time(text, &whole) == 0)
-		text = quantity_format_number(whole, plain);
-	if (!parse_real(&seconds, text, min, 1e6)) /* in ms it must fit an int */
-		return argument_refuse(a, "a time from %g to 1000000 seconds, such as 0.5 or 10m",
-				       min);
+	/* In ms it must fit an int. */
+	if (!parse_time(&seconds, a->text) || seconds > 1e6 || seconds * SECOND < (double)min)
+		return argument_refuse(a, "a time from %g to 1000000 seconds, such as 20ms or 10m",
+				       (double)min / SECOND);
 	*value = (int64_t)(seconds * SECOND);
 	return 0;
 }
@@ -105,5 +159,40 @@ int argument_sizes(size_t *min, size_t *max, const struct argument *a)
 		return argument_refuse(a, "a size from 1 to 1G, such as 64 or 16K, or MIN-MAX");
 	*min = (size_t)from;
 	*max = (size_t)to;
+	return 0;
+}
+
+static bool is_percent(double number)
+{
+	return number > 0 && number < 100;
+}
+
+int argument_percentiles(double *list, size_t *n, size_t max, const struct argument *a)
+{
+	const char *text = a->text;
+	double last = 0, next;
+	bool more = true;
+
+	for (*n = 0; more && *n < max; last = next) {
+		if (!take_real(&next, &text) || !is_percent(next) || next <= last)
+			break;
+		list[(*n)++] = next;
+		more = *text == ',';
+		text += more;
+	}
+	if (!text || *text || more)
+		return argument_refuse(a, "up to %zu percentiles, rising, such as 50,99,99.9", max);
+	return 0;
+}
+
+int argument_objective(struct objective *value, const struct argument *a)
+{
+	const char *text = a->text && *a->text == 'p' ? a->text + 1 : NULL;
+	double seconds;
+
+	if (!take_real(&value->percent, &text) || !is_percent(value->percent) || *text != '=' ||
+	    !parse_time(&seconds, text + 1) || seconds < 1e-6 || seconds > 1e6)
+		return argument_refuse(a, "a percentile and a time, such as p99=5ms or p99.9=0.1");
+	value->time = (int64_t)(seconds * SECOND);
 	return 0;
 }

@@ -20,12 +20,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #include "echoc/options.h"
 #include "echoc/screen.h"
+#include "echoc/signals.h"
 #include "echoc/wire.h"
 
 #define HISTORY_LINES 1000
@@ -78,25 +78,34 @@ static void suspend(struct dialog *d)
 
 static void take_signal(struct dialog *d)
 {
-	struct signalfd_siginfo info;
-
-	if (read(d->signals, &info, sizeof(info)) != sizeof(info))
+	switch (signals_next(d->signals)) {
+	case 0:
 		return;
-	if (info.ssi_signo == SIGWINCH)
+	case SIGWINCH:
 		el_resize(d->editor);
-	else if (info.ssi_signo == SIGTSTP)
+		return;
+	case SIGTSTP:
 		suspend(d);
-	else if (info.ssi_signo == SIGINT && d->prompting)
-		d->discarded = true;
-	else
+		return;
+	case SIGINT:
+		if (d->prompting) {
+			d->discarded = true;
+			return;
+		}
+		/* fall through */
+	default:
 		wire_end(d->wire, WIRE_STOPPED, 0);
+	}
 }
 
 static void hear(struct dialog *d)
 {
-	char data[4096];
-	size_t n = wire_receive(d->wire, data, sizeof(data));
+	char data[1024]; /* four times as many, if escaped */
+	size_t n;
 
+	if (!signals_await_room(d->signals, STDOUT_FILENO))
+		return;
+	n = wire_receive(d->wire, data, sizeof(data));
 	if (n == 0)
 		return;
 	if (!d->prompting) {
@@ -109,22 +118,34 @@ static void hear(struct dialog *d)
 	draw_prompt(d);
 }
 
+/* Says that something typed will not be sent, with a sound. */
+static void refuse(struct dialog *d)
+{
+	screen_new_line(&d->screen);
+	puts("\aNot sent: a NUL, or what is no character here.  In a pipe every byte is sent.");
+	draw_prompt(d);
+}
+
 /* A byte of the terminal, at most.  1: *c is a character; 0: not yet; -1: end. */
 static int read_key(struct dialog *d, wchar_t *c)
 {
+	bool begun = !mbsinit(&d->key);
 	char byte;
 	size_t n;
 
 	if (read(STDIN_FILENO, &byte, 1) != 1)
 		return -1;
 	n = mbrtowc(c, &byte, 1, &d->key);
-	if (n == (size_t)-1) { /* forget what was begun, and begin with this byte */
+	if (n == (size_t)-1 && begun) { /* forget what was begun, and begin with this byte */
+		refuse(d);
 		memset(&d->key, 0, sizeof(d->key));
 		n = mbrtowc(c, &byte, 1, &d->key);
 	}
-	if (n == (size_t)-1)
+	if (n == 0 || n == (size_t)-1) {
+		refuse(d);
 		memset(&d->key, 0, sizeof(d->key));
-	return n <= 1;
+	}
+	return n == 1;
 }
 
 /* libedit calls this: 1 and a character, 0 for the end, or -1 and errno. */
@@ -149,7 +170,7 @@ static int get_key(EditLine *editor, wchar_t *c)
 			errno = EINTR;
 			return -1;
 		}
-		if (fds[2].revents)
+		if (fds[2].revents && signals_await_room(d->signals, STDOUT_FILENO))
 			r = read_key(d, c);
 	}
 	return r < 0 ? 0 : r;
@@ -246,28 +267,26 @@ static void say_goodbye(struct dialog *d, int timeout_ms)
 	fflush(stdout);
 }
 
-static int take_over_signals(void)
+/* Keys that edit nothing are text; without this libedit would drop them. */
+static void bind_text(EditLine *editor)
 {
-	static const int numbers[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH };
-	sigset_t set;
+	static const char *const keys[] = { "^I", "^G", "^O", "^Q", "^S", "^]", "^^", "^_" };
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaddset(&set, numbers[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		el_set(editor, EL_BIND, keys[i], "ed-insert", NULL);
 }
 
 /* 0 or -1. */
 static int begin(struct dialog *d)
 {
+	static const int taken[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH, 0 };
 	HistEvent event;
 
 	setlocale(LC_CTYPE, "");
 	if (strcmp(setlocale(LC_CTYPE, NULL), "C") == 0) /* not set; a terminal speaks UTF-8 */
 		setlocale(LC_CTYPE, "C.UTF-8");
 	screen_init(&d->screen, stdout);
-	d->signals = take_over_signals();
+	d->signals = signals_open(taken);
 	if (d->signals < 0)
 		return -1;
 	d->history = history_init();
@@ -281,6 +300,7 @@ static int begin(struct dialog *d)
 	el_set(d->editor, EL_EDITOR, "emacs");
 	el_set(d->editor, EL_HIST, history, d->history);
 	el_set(d->editor, EL_GETCFN, get_key);
+	bind_text(d->editor);
 	el_source(d->editor, NULL); /* ~/.editrc, as in other programs with libedit */
 	prepare_terminal(d, true);
 	return 0;
@@ -293,7 +313,7 @@ static void end(struct dialog *d)
 	if (d->history)
 		history_end(d->history);
 	if (d->signals >= 0)
-		close(d->signals);
+		(void)signals_close(d->signals);
 }
 
 int dialog_run(struct wire *wire, int timeout_ms)

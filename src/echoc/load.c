@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "echoc/loader.h"
 #include "echoc/results.h"
+#include "echoc/signals.h"
 
 #define SECOND_NS 1000000000
 
@@ -114,7 +114,7 @@ static bool wait_until(struct load *load, int64_t time)
 	if (poll(p, 2, ms < 0 ? 0 : ms > 1000 ? 1000 : (int)ms) <= 0)
 		return false;
 	(void)eventfd_read(load->plan.done_fd, &ignored);
-	signal = process_next_signal(load->signal_fd);
+	signal = signals_next(load->signal_fd);
 	if (signal == 0 || signal == SIGUSR1)
 		return false;
 	set_phase(load, load->interrupted ? PHASE_QUIT : PHASE_END);
@@ -156,7 +156,7 @@ static void talk(struct load *load)
 		wait_until(load, next < end ? next : end);
 		if (clock_ns() < next)
 			continue;
-		if (visible)
+		if (visible && signals_await_room(load->signal_fd, STDERR_FILENO))
 			show(load, (double)(next - start) / SECOND_NS);
 		next += SECOND_NS;
 	}
@@ -187,12 +187,12 @@ static void raise_descriptor_limit(void)
 /* 0 or -errno. */
 static int start(struct load *load)
 {
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, 0 };
 	unsigned n = load->plan.options->threads;
 	int r = 0;
 
 	raise_descriptor_limit();
-	process_block_signals();
-	load->signal_fd = process_open_signals();
+	load->signal_fd = signals_open(taken);
 	load->plan.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	load->plan.connect_start = clock_ns();
 	load->loaders = calloc(n, sizeof(*load->loaders));
@@ -264,6 +264,8 @@ static int conclude(struct load *load)
 	};
 	int failed = 0;
 
+	if (!signals_close(load->signal_fd))
+		return EXIT_OTHER;
 	sum_up(load, &load->sum);
 	answered = (int64_t)counter_get(&load->sum.last_answer);
 	results.duration = seconds(start, load->talk_end);

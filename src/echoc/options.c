@@ -1,152 +1,89 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/options.h"
 
-#include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "echoc/argument.h"
-
-#define SECOND 1e9
 #define NUMERIC "numeric addresses without a port, such as 127.0.0.2 or ::1,fe80::1%%eth0"
 
-static const char usage[] =
-	"Usage: echoc [talk] [--verify] HOST[:PORT]\n"
-	"       echoc ping [-q] [-c COUNT] [-i SECONDS] [-s BYTES] [-w SECONDS] HOST[:PORT]\n"
-	"       echoc load [--connections N] [--duration SECONDS | --messages N]\n"
-	"                  [--rate PER_SECOND] [--size BYTES] [--json] [OPTION]... HOST[:PORT]\n";
+/* What getopt_long(3) returns for a row that was given by its name: this, and its place. */
+#define FIRST_NAME 256
 
-static const char help[] =
-	"Talks to an echo service (RFC 862) and proves every byte.  HOST is a name, an\n"
-	"IPv4 address or [IPv6]; PORT is 7 if it is not given.\n"
-	"\n"
-	"  -4, -6                     use IPv4 or IPv6 only\n"
-	"      --connect-timeout SEC  give up connecting to an address after that (5)\n"
-	"  -V, --version              print the version and exit\n"
-	"  -h, --help                 print this and exit\n"
-	"\n"
-	"talk: lines at a terminal; in a pipe, standard input to standard output\n"
-	"      --verify               compare the content too, not only the length\n"
-	"\n"
-	"ping: one message after the other, with its round-trip time\n"
-	"  -c, --count COUNT          stop after that many\n"
-	"  -i, --interval SECONDS     between two messages (1)\n"
-	"  -w, --deadline SECONDS     stop after that time\n"
-	"\n"
-	"load: many connections\n"
-	"      --connections N        at once (1)\n"
-	"      --duration SECONDS     of the load (10, unless --messages is given)\n"
-	"      --messages N           in all, then stop\n"
-	"      --rate PER_SECOND      in all, planned beforehand; 0: as answers come (0)\n"
-	"      --pipeline K           messages in flight on each connection (1)\n"
-	"      --threads N            (1)\n"
-	"      --churn                a new connection for every message\n"
-	"      --ramp SECONDS         spread the connecting over that time (0)\n"
-	"      --source ADDR[,ADDR]   connect from these addresses in turn\n"
-	"      --histogram FILE       write latencies as HdrHistogram percentile text\n"
-	"\n"
-	"ping and load:\n"
-	"  -s, --size BYTES[-BYTES]   of a message (64), or random in between\n"
-	"      --timeout SECONDS      a message not back by then is lost (5)\n"
-	"      --seed N               of the payload (1)\n"
-	"      --json                 print one JSON object on standard output\n"
-	"  -q, --quiet                print only the result\n"
-	"\n"
-	"Exit status: 0 all came back, 1 something did not or was wrong, 2 other errors.\n"
-	"See echoc(1).\n";
+struct command_row {
+	const char *name, *operands, *text;
+};
+
+enum kind {
+	SHOW_HELP,
+	SHOW_VERSION,
+	FAMILY,
+	FLAG,
+	NUMBER,
+	OBJECTIVE,
+	PERCENTILES,
+	RATE,
+	SIZES,
+	SOURCES,
+	TEXT,
+	TIME,
+	UNSIGNED,
+};
 
 enum {
-	LONG_CONNECT_TIMEOUT = 256,
-	LONG_VERIFY,
-	LONG_CONNECTIONS,
-	LONG_DURATION,
-	LONG_MESSAGES,
-	LONG_RATE,
-	LONG_PIPELINE,
-	LONG_THREADS,
-	LONG_CHURN,
-	LONG_RAMP,
-	LONG_SOURCE,
-	LONG_HISTOGRAM,
-	LONG_TIMEOUT,
-	LONG_SEED,
-	LONG_JSON,
+	TALK = 1 << COMMAND_TALK,
+	PING = 1 << COMMAND_PING,
+	LOAD = 1 << COMMAND_LOAD,
+	COMPARE = 1 << COMMAND_COMPARE,
+	PLOT = 1 << COMMAND_PLOT,
+};
+#define SOON(commands) ((commands) << 8)
+
+struct row {
+	char letter;
+	const char *name;
+	unsigned commands;
+	enum kind kind;
+	size_t member;
+	uint64_t least, most;
+	const char *preset, *argument, *text;
 };
 
-/* clang-format off */
-static const struct option long_options[] = {
-	{ "connect-timeout", required_argument, NULL, LONG_CONNECT_TIMEOUT },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "verify", no_argument, NULL, LONG_VERIFY },
-	{ "count", required_argument, NULL, 'c' },
-	{ "interval", required_argument, NULL, 'i' },
-	{ "deadline", required_argument, NULL, 'w' },
-	{ "size", required_argument, NULL, 's' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "connections", required_argument, NULL, LONG_CONNECTIONS },
-	{ "duration", required_argument, NULL, LONG_DURATION },
-	{ "messages", required_argument, NULL, LONG_MESSAGES },
-	{ "rate", required_argument, NULL, LONG_RATE },
-	{ "pipeline", required_argument, NULL, LONG_PIPELINE },
-	{ "threads", required_argument, NULL, LONG_THREADS },
-	{ "churn", no_argument, NULL, LONG_CHURN },
-	{ "ramp", required_argument, NULL, LONG_RAMP },
-	{ "source", required_argument, NULL, LONG_SOURCE },
-	{ "histogram", required_argument, NULL, LONG_HISTOGRAM },
-	{ "timeout", required_argument, NULL, LONG_TIMEOUT },
-	{ "seed", required_argument, NULL, LONG_SEED },
-	{ "json", no_argument, NULL, LONG_JSON },
-	{ 0 },
+#define OPTION(...)
+#define COMMAND(id, name, operands, text) [COMMAND_##id] = { name, operands, text },
+static const struct command_row commands[] = {
+#include "echoc/options.def"
 };
-/* clang-format on */
+#undef COMMAND
+#undef OPTION
 
-/* Which commands an option belongs to, as bits; those not named belong to all. */
-static unsigned commands_of(int option)
-{
-	switch (option) {
-	case LONG_VERIFY:
-		return 1 << COMMAND_TALK;
-	case 'c':
-	case 'i':
-	case 'w':
-		return 1 << COMMAND_PING;
-	case 's':
-	case 'q':
-	case LONG_TIMEOUT:
-	case LONG_SEED:
-	case LONG_JSON:
-		return 1 << COMMAND_PING | 1 << COMMAND_LOAD;
-	case '4':
-	case '6':
-	case LONG_CONNECT_TIMEOUT:
-		return ~0u;
-	default:
-		return 1 << COMMAND_LOAD;
-	}
-}
+#define COMMAND(...)
+#define OPTION(letter, name, commands, kind, member, ...) \
+	{ letter, name, commands, kind, offsetof(struct options, member), __VA_ARGS__ },
+static const struct row rows[] = {
+#include "echoc/options.def"
+};
+#undef COMMAND
+#undef OPTION
 
-static int complain(const char *what, const char *argument)
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+__attribute__((format(printf, 2, 3))) static int complain(enum command command, const char *fmt,
+							  ...)
 {
-	fprintf(stderr, "echoc: %s%s\n%sTry 'echoc --help'.\n", what, argument, usage);
+	const struct command_row *c = &commands[command];
+	va_list ap;
+
+	fputs("echoc: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nUsage: echoc %s [OPTION]... %s  (echoc %s --help tells more)\n", c->name,
+		c->operands, c->name);
 	return EXIT_OTHER;
-}
-
-/* An option as one writes it. */
-static const char *name_of(int option)
-{
-	static char name[40];
-	const struct option *o = long_options;
-
-	while (o->name && o->val != option)
-		o++;
-	if (option < LONG_CONNECT_TIMEOUT)
-		snprintf(name, sizeof(name), "-%c", option);
-	else
-		snprintf(name, sizeof(name), "--%s", o->name);
-	return name;
 }
 
 static int add_source(struct options *o, const struct argument *a)
@@ -182,157 +119,230 @@ static int add_sources(struct options *o, const struct argument *a)
 	return r;
 }
 
-static int set_histogram(struct options *o, const struct argument *a)
+static int set_text(const char **value, const struct argument *a)
 {
-	o->histogram = a->text;
+	*value = a->text;
 	return a->text ? 0 : argument_refuse(a, "the name of a file");
 }
 
-static int take_load(struct options *o, int option, const struct argument *a)
-{
-	switch (option) {
-	case LONG_CONNECTIONS:
-		return argument_unsigned(&o->connections, a, 1000000);
-	case LONG_DURATION:
-		return argument_time(&o->duration, a, 0.001);
-	case LONG_MESSAGES:
-		return argument_number(&o->messages, a, 1, INT64_MAX);
-	case LONG_RATE:
-		return argument_rate(&o->rate, a);
-	case LONG_PIPELINE:
-		return argument_unsigned(&o->pipeline, a, 65536);
-	case LONG_THREADS:
-		return argument_unsigned(&o->threads, a, 256);
-	case LONG_CHURN:
-		o->churn = true;
-		return 0;
-	case LONG_RAMP:
-		return argument_time(&o->ramp, a, 0);
-	case LONG_SOURCE:
-		return add_sources(o, a);
-	default:
-		return set_histogram(o, a);
-	}
-}
-
 /* 0, or -EINVAL after a complaint. */
-static int take(struct options *o, int option, const char *text)
+static int take(struct options *o, const struct row *row, const struct argument *a)
 {
-	const struct argument argument = { name_of(option), text }, *a = &argument;
+	void *member = (char *)o + row->member;
 
-	switch (option) {
-	case '4':
-	case '6':
-		o->family = option == '4' ? AF_INET : AF_INET6;
+	switch (row->kind) {
+	case FAMILY:
+		o->family = (int)row->least;
 		return 0;
-	case LONG_CONNECT_TIMEOUT:
-		return argument_time(&o->connect_timeout, a, 0.001);
-	case LONG_VERIFY:
-		o->verify = true;
-		return 0;
-	case 'c':
-		return argument_number(&o->count, a, 1, INT64_MAX);
-	case 'i':
-		return argument_time(&o->interval, a, 0.0001);
-	case 'w':
-		return argument_time(&o->deadline, a, 0.001);
-	case 's':
+	case NUMBER:
+		return argument_number(member, a, row->least, row->most);
+	case UNSIGNED:
+		return argument_unsigned(member, a, (unsigned)row->most);
+	case TIME:
+		return argument_time(member, a, row->least);
+	case RATE:
+		return argument_rate(member, a);
+	case SIZES:
 		return argument_sizes(&o->min_size, &o->max_size, a);
-	case 'q':
-		o->quiet = true;
-		return 0;
-	case LONG_TIMEOUT:
-		return argument_time(&o->timeout, a, 0.001);
-	case LONG_SEED:
-		return argument_number(&o->seed, a, 0, UINT64_MAX);
-	case LONG_JSON:
-		o->json = true;
-		return 0;
+	case PERCENTILES:
+		return argument_percentiles(member, &o->n_percentiles, OPTIONS_PERCENTILES, a);
+	case OBJECTIVE:
+		return argument_objective(member, a);
+	case SOURCES:
+		return add_sources(o, a);
+	case TEXT:
+		return set_text(member, a);
 	default:
-		return take_load(o, option, a);
+		*(bool *)member = true;
+		return 0;
 	}
 }
 
-static void set_defaults(struct options *o)
+static void set_presets(struct options *o)
 {
-	*o = (struct options){
-		.family = AF_UNSPEC,
-		.connect_timeout = (int64_t)(5 * SECOND),
-		.interval = (int64_t)SECOND,
-		.min_size = 64,
-		.max_size = 64,
-		.timeout = (int64_t)(5 * SECOND),
-		.seed = 1,
-		.connections = 1,
-		.threads = 1,
-		.pipeline = 1,
-	};
+	*o = (struct options){ .family = AF_UNSPEC };
+	for (const struct row *row = rows; row < rows + N_ROWS; row++)
+		if (*row->preset)
+			(void)take(o, row, &(struct argument){ row->name, row->preset });
 }
 
-/* A first argument that names a command; without one it is talk. */
-static int take_command(struct options *o, const char *word)
+static bool belongs(const struct row *row, enum command command)
 {
-	static const char *const names[] = { "talk", "ping", "load" };
+	return (row->commands | row->commands >> 8) >> command & 1;
+}
 
-	for (int i = 0; word && i < 3; i++)
-		if (strcmp(word, names[i]) == 0) {
-			o->command = (enum command)i;
-			return 1;
+/* What getopt_long(3) needs to know of the options of a command. */
+static void list(enum command command, char *letters, struct option *names)
+{
+	*letters++ = ':'; /* it leaves the complaints to us */
+	for (size_t i = 0; i < N_ROWS; i++) {
+		int has_argument = *rows[i].argument ? required_argument : no_argument;
+
+		if (!belongs(&rows[i], command))
+			continue;
+		*names++ = (struct option){ rows[i].name, has_argument, NULL, FIRST_NAME + (int)i };
+		if (rows[i].letter)
+			*letters++ = rows[i].letter;
+		if (rows[i].letter && has_argument)
+			*letters++ = ':';
+	}
+	*letters = '\0';
+	*names = (struct option){ 0 };
+}
+
+/* The row of what getopt_long(3) has returned, and how it was written. */
+static const struct row *find(enum command command, int option, char name[static 40])
+{
+	const struct row *row = rows;
+
+	if (option >= FIRST_NAME) {
+		row = &rows[option - FIRST_NAME];
+		snprintf(name, 40, "--%s", row->name);
+		return row;
+	}
+	snprintf(name, 40, "-%c", option);
+	while (row < rows + N_ROWS && (row->letter != option || !belongs(row, command)))
+		row++;
+	return row;
+}
+
+/* Adds how an option is written; a name alone begins where others have theirs. */
+static void add_forms(char forms[static 80], const struct row *row)
+{
+	size_t n = strlen(forms);
+	const char *before = n ? ", " : row->letter || !*row->text ? "  " : "      ";
+	char letter[] = { '-', row->letter, ',', ' ', '\0' };
+
+	snprintf(forms + n, 80 - n, "%s%s--%s%s%s", before, row->letter ? letter : "", row->name,
+		 *row->argument ? " " : "", row->argument);
+}
+
+static void print_options(enum command command, bool general)
+{
+	char forms[80] = "";
+
+	for (const struct row *row = rows; row < rows + N_ROWS; row++) {
+		if (!(row->commands >> command & 1) || (!general && row->kind <= SHOW_VERSION))
+			continue;
+		add_forms(forms, row);
+		if (!*row->text)
+			continue;
+		printf("%-32s %s%s%s%s\n", forms, row->text, *row->preset ? " (" : "", row->preset,
+		       *row->preset ? ")" : "");
+		forms[0] = '\0';
+	}
+}
+
+static void print_all(void)
+{
+	puts("Usage: echoc [COMMAND] [OPTION]... HOST[:PORT]\n"
+	     "Talks to an echo service (RFC 862) and proves every byte.  HOST is a name, an\n"
+	     "IPv4 address or [IPv6]; PORT is 7 if it is not given.\n\n"
+	     "Commands; echoc COMMAND --help prints the options of one:");
+	for (const struct command_row *c = commands; c < commands + N_COMMANDS; c++)
+		if (*c->text)
+			printf("  %-30s %s\n", c->name, c->text);
+	puts("\nOptions of talk:");
+	print_options(COMMAND_TALK, true);
+	puts("\nExit status: 0 all came back, 1 not all or wrong, 2 other errors.\n"
+	     "See echoc(1).");
+}
+
+/* Of a command, or of all of them. */
+static int print_help(enum command command, bool all)
+{
+	if (all) {
+		print_all();
+	} else {
+		printf("Usage: echoc %s [OPTION]... %s  (T: 10s, 500ms; N, R: 500, 10K, 1M)\n",
+		       commands[command].name, commands[command].operands);
+		print_options(command, false);
+	}
+	return EXIT_ALL_BACK;
+}
+
+static bool find_command(enum command *command, const char *word)
+{
+	for (size_t i = 0; word && i < N_COMMANDS; i++)
+		if (strcmp(word, commands[i].name) == 0) {
+			*command = (enum command)i;
+			return true;
 		}
-	return 0;
+	return false;
 }
 
-static int finish(struct options *o, int rest, char *argv[])
+/* What is wrong with the operands, which one of them follows; or NULL. */
+static const char *judge(const struct options *o, bool named, int n, char *argv[])
 {
-	if (rest != 1)
-		return complain(rest ? "unexpected argument: " : "missing target",
-				rest ? argv[1] : "");
+	bool reads = o->command == COMMAND_COMPARE || o->command == COMMAND_PLOT;
+	enum command late;
+
+	if (n > 1 && !named)
+		return find_command(&late, argv[0]) ? "a command comes before all options: " :
+						      "unknown command: ";
+	if (n < 1 + (o->command == COMMAND_COMPARE))
+		return reads ? "missing file" : "missing target";
+	return n > 1 && !reads ? "unexpected argument: " : NULL;
+}
+
+static int finish(struct options *o, bool named, int n, char *argv[])
+{
+	const char *wrong = judge(o, named, n, argv);
+
+	if (wrong)
+		return complain(o->command, "%s%s", wrong, n > 1 ? argv[named] : "");
 	o->target = argv[0];
+	o->files = argv;
+	o->n_files = (size_t)n;
 	if (o->command == COMMAND_LOAD && o->duration == 0 && o->messages == 0)
-		o->duration = (int64_t)(10 * SECOND);
+		o->duration = INT64_C(10000000000);
 	if (o->threads > o->connections)
 		o->threads = o->connections;
 	return -1;
 }
 
-static int print_and_exit(const char *a, const char *b)
+/* What getopt_long(3) does not take: ':' is an option without its argument. */
+static int refuse(struct options *o, int why, const char *word)
 {
-	if (printf("%s%s", a, b) >= 0 && fflush(stdout) == 0)
-		return EXIT_ALL_BACK;
-	fprintf(stderr, "echoc: cannot write to standard output: %s\n", strerror(errno));
-	return EXIT_OTHER;
-}
+	char name[40] = "";
+	const struct row *row = optopt ? find(o->command, optopt, name) : NULL;
 
-/* getopt_long(3) has said what is wrong; but not what an option takes that is given without. */
-static int refuse_misused(struct options *o)
-{
-	for (const struct option *known = long_options; known->name; known++)
-		if (known->val == optopt && known->has_arg == required_argument)
-			(void)take(o, optopt, NULL);
-	fprintf(stderr, "%sTry 'echoc --help'.\n", usage);
+	if (why == ':')
+		(void)take(o, row, &(struct argument){ name, NULL });
+	else if (optopt >= FIRST_NAME)
+		return complain(o->command, "%s takes no argument: %s", name, word);
+	else
+		return complain(o->command, "not an option of %s: %s", commands[o->command].name,
+				optopt ? name : word);
 	return EXIT_OTHER;
 }
 
 int options_parse(struct options *o, int argc, char *argv[])
 {
-	int option, word;
+	struct option names[N_ROWS + 1];
+	char letters[2 * N_ROWS + 2], name[40];
+	int option;
+	bool named;
 
-	set_defaults(o);
-	word = take_command(o, argc > 1 ? argv[1] : NULL);
-	argv[word] = argv[0]; /* for getopt_long(3), which names it in its messages */
-	argc -= word;
-	argv += word;
-	while ((option = getopt_long(argc, argv, "46Vhc:i:w:s:q", long_options, NULL)) != -1) {
-		if (option == 'V')
-			return print_and_exit("echoc (" PACKAGE_STRING ")\n", "");
-		if (option == 'h')
-			return print_and_exit(usage, help);
-		if (option == '?')
-			return refuse_misused(o);
-		if (!(commands_of(option) & 1u << o->command))
-			return complain("not an option of this command: ", name_of(option));
-		if (take(o, option, optarg) < 0)
+	set_presets(o);
+	named = find_command(&o->command, argc > 1 ? argv[1] : NULL);
+	argc -= named;
+	argv += named;
+	list(o->command, letters, names);
+	while ((option = getopt_long(argc, argv, letters, names, NULL)) != -1) {
+		const struct row *row;
+
+		if (option == '?' || option == ':')
+			return refuse(o, option, argv[optind - 1]);
+		row = find(o->command, option, name);
+		if (row->kind == SHOW_HELP)
+			return print_help(o->command, !named);
+		if (row->kind == SHOW_VERSION) {
+			puts("echoc (" PACKAGE_STRING ")");
+			return EXIT_ALL_BACK;
+		}
+		if (take(o, row, &(struct argument){ name, optarg }) < 0)
 			return EXIT_OTHER;
 	}
-	return finish(o, argc - optind, argv + optind);
+	return finish(o, named, argc - optind, argv + optind);
 }

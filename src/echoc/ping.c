@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "echoc/options.h"
 #include "echoc/results.h"
+#include "echoc/signals.h"
 #include "echoc/stream.h"
 #include "echoc/target.h"
 
@@ -43,7 +43,7 @@ static void observe(void *context, size_t size, int64_t latency, bool verified)
 	struct ping *p = context;
 
 	p->sequence++;
-	if (!p->options->quiet && !p->options->json)
+	if (!p->options->quiet && !p->options->json && signals_await_room(p->signal_fd, STDOUT_FILENO))
 		printf("%zu bytes from %s: seq=%llu time=%.3f ms%s\n", size, p->address,
 		       (unsigned long long)p->sequence, (double)latency / 1e6,
 		       verified ? "" : " CORRUPT");
@@ -102,7 +102,7 @@ static void wait_for_something(struct ping *p)
 	timeout = clock_wait(next - clock_ns());
 	if (ppoll(fds, 2, &timeout, NULL) <= 0)
 		return;
-	signal = process_next_signal(p->signal_fd);
+	signal = signals_next(p->signal_fd);
 	if (signal != 0 && signal != SIGUSR1)
 		p->end = 0;
 }
@@ -206,6 +206,7 @@ static int begin(struct ping *p)
 
 int ping_run(const struct options *options, const struct target *target)
 {
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, 0 };
 	static unsigned char buffer[STREAM_CHUNK];
 	static struct ping p;
 	int r;
@@ -221,12 +222,11 @@ int ping_run(const struct options *options, const struct target *target)
 		stream_deinit(&p.stream);
 		return EXIT_OTHER;
 	}
-	process_block_signals();
-	p.signal_fd = process_open_signals();
+	p.signal_fd = signals_open(taken);
 	while (r == 0 && !(p.over && stream_is_quiet(&p.stream)))
 		r = step(&p);
 	note_end(&p, r);
 	stream_deinit(&p.stream);
 	close(p.fd);
-	return conclude(&p);
+	return signals_close(p.signal_fd) ? conclude(&p) : EXIT_OTHER;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/target.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <locale.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -12,10 +14,16 @@
 
 #define DEFAULT_PORT "7"
 
-/* getaddrinfo(3) takes 65543 for 7; names of services are its business. */
-static bool is_too_large(const char *port)
+#define BAD_TARGET "not HOST, HOST:PORT or [IPv6]:PORT"
+#define BAD_PORT "the port is not a number from 1 to 65535, nor a name in /etc/services"
+#define BAD_NAME "not a name of a host: not UTF-8, or with characters that names cannot have"
+
+/* Digits, or a name: getaddrinfo(3) takes "65543", "+65543" and " 65543" for 7. */
+static bool is_port(const char *port)
 {
-	return port[strspn(port, "0123456789")] == '\0' && (strlen(port) > 5 || atoi(port) > 65535);
+	if (port[strspn(port, "0123456789")] == '\0')
+		return strlen(port) <= 5 && atoi(port) >= 1 && atoi(port) <= 65535;
+	return isalnum((unsigned char)*port);
 }
 
 /* Cuts the text in two, in place.  0 or -EINVAL. */
@@ -39,7 +47,7 @@ static int split(char *text, char **host, const char **port)
 		return -EINVAL;
 	if (colon)
 		*colon = '\0';
-	return **host && **port && !is_too_large(*port) ? 0 : -EINVAL;
+	return **host && **port ? 0 : -EINVAL;
 }
 
 static void take(struct target *target, const struct addrinfo *found)
@@ -56,16 +64,33 @@ static void take(struct target *target, const struct addrinfo *found)
 	}
 }
 
+/* Why a name or a port cannot be looked up. */
+static const char *lookup_error(int error)
+{
+	switch (error) {
+	case EAI_SERVICE:
+		return BAD_PORT;
+	case EAI_IDN_ENCODE:
+		return BAD_NAME;
+	case EAI_SYSTEM:
+		return strerror(errno);
+	default:
+		return gai_strerror(error);
+	}
+}
+
 int target_resolve(struct target *target, const char *text, int family, const char **reason)
 {
-	struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = { .ai_family = family,
+				  .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_IDN };
 	struct addrinfo *found;
 	char copy[256], *host;
 	const char *port;
 	int r;
 
 	memset(target, 0, sizeof(*target));
-	*reason = "not HOST, HOST:PORT or [IPv6]:PORT with a port up to 65535";
+	*reason = BAD_TARGET;
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
 	strcpy(copy, text);
@@ -73,9 +98,10 @@ int target_resolve(struct target *target, const char *text, int family, const ch
 		return -EINVAL;
 	snprintf(target->name, sizeof(target->name), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
 		 port);
-	r = getaddrinfo(host, port, &hints, &found);
+	setlocale(LC_CTYPE, "C.UTF-8"); /* what AI_IDN takes a name for */
+	r = is_port(port) ? getaddrinfo(host, port, &hints, &found) : EAI_SERVICE;
 	if (r != 0) {
-		*reason = r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r);
+		*reason = lookup_error(r);
 		return -EINVAL;
 	}
 	take(target, found);
@@ -97,6 +123,16 @@ static int bind_to(int fd, const struct address *source)
 
 	if (r == 0 && bind(fd, &source->any, source->size) < 0)
 		r = -errno;
+	return r;
+}
+
+int target_check_source(const struct address *source)
+{
+	int fd = socket(source->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r = fd < 0 ? -errno : bind_to(fd, source);
+
+	if (fd >= 0)
+		close(fd);
 	return r;
 }
 
@@ -172,6 +208,14 @@ int target_connect(const struct target *target, int timeout_ms, struct address *
 
 const char *target_error(int error)
 {
-	return error == ELOOP ? "the connection has met itself: nobody listens there" :
-				strerror(error);
+	switch (error) {
+	case ELOOP:
+		return "the connection has met itself: nobody listens there";
+	case EADDRNOTAVAIL:
+		return "Cannot assign requested address: all local ports are in use";
+	case EMFILE:
+		return "Too many open files: ulimit -Hn shows how many there may be";
+	default:
+		return strerror(error);
+	}
 }

@@ -22,10 +22,14 @@ struct target {
 };
 
 /*
- * Looks the name up; this may take time.  Returns 0, or -EINVAL, with what is
- * wrong in *reason, a static text.
+ * Looks the name up, which is UTF-8, and an IDN if it is not ASCII; this may take
+ * time.  Returns 0, or -EINVAL, with what is wrong in *reason, a static text.
+ * Main thread: it sets LC_CTYPE.
  */
 int target_resolve(struct target *target, const char *text, int family, const char **reason);
+
+/* 0 if connections can come from this address, whose port is not used; or -errno. */
+int target_check_source(const struct address *source);
 
 /*
  * Begins to connect to one of the addresses, from source (NULL: any; its port

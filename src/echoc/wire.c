@@ -118,6 +118,8 @@ static const char *cause(const struct wire *w)
 		return "interrupted";
 	case WIRE_BROKEN:
 	case WIRE_FAILED:
+		if (w->error == ECONNRESET && w->received == 0)
+			return "Connection reset by peer, as by a limit of connections";
 		return strerror(w->error);
 	default:
 		return w->received < w->sent ? "too little came back" : "too much came back";
@@ -126,12 +128,16 @@ static const char *cause(const struct wire *w)
 
 char *wire_text(const struct wire *w, char buffer[static WIRE_TEXT])
 {
+	const char *guess = w->differs_at == 0 ? "; is it an echo service?" : "";
+
 	if (w->end == WIRE_DIFFERS && w->expected < 0)
-		snprintf(buffer, WIRE_TEXT, "at offset %" PRIu64 ": expected nothing, found 0x%02x",
-			 w->differs_at, (unsigned)w->found);
+		snprintf(buffer, WIRE_TEXT,
+			 "at offset %" PRIu64 ": expected nothing, found 0x%02x%s", w->differs_at,
+			 (unsigned)w->found, guess);
 	else if (w->end == WIRE_DIFFERS)
-		snprintf(buffer, WIRE_TEXT, "at offset %" PRIu64 ": expected 0x%02x, found 0x%02x",
-			 w->differs_at, (unsigned)w->expected, (unsigned)w->found);
+		snprintf(buffer, WIRE_TEXT,
+			 "at offset %" PRIu64 ": expected 0x%02x, found 0x%02x%s", w->differs_at,
+			 (unsigned)w->expected, (unsigned)w->found, guess);
 	else
 		snprintf(buffer, WIRE_TEXT, "%s: sent %" PRIu64 " bytes, %" PRIu64 " came back",
 			 cause(w), w->sent, w->received);

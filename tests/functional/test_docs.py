@@ -556,17 +556,10 @@ class Manual(harness.Test):
 # The fields of an option of echoc(1).
 FIELDS_OF_CLIENT = {
     "default": re.compile(r"^Default:\n\.Ql (\S+) \.$", re.M),
-    "range": re.compile(r"^Range: (\S+) to (\d+)\.$", re.M),
+    "range": re.compile(r"^Range: (\S+) to (\d+)( seconds)?\.$", re.M),
 }
 
-# Where an option belongs: its heading in --help, and the commands that take it.
-COMMANDS = {
-    "all commands": ("talk", "ping", "load"),
-    "talk": ("talk",),
-    "ping": ("ping",),
-    "load": ("load",),
-    "ping and load": ("ping", "load"),
-}
+COMMANDS = ("talk", "ping", "load")
 
 # No address, so a command line with it ends before anything is sent, with a
 # complaint about it if all else is right.
@@ -590,33 +583,27 @@ def echoc(*args, **options):
     return p.returncode, p.stdout, p.stderr
 
 
-def client_help():
-    """{group: {frozenset of forms: (has an argument, default or None)}} of --help."""
-    groups, options = {}, None
-    for line in ["all commands: ", *echoc("--help")[1].splitlines()]:
-        heading = re.match(r"(\w[\w ]*): ?", line)
-        option = re.match(r"  (?:    )?(-\S.*?)  +(.*)$", line)
-        if heading and heading.group(1) in COMMANDS:
-            options = groups.setdefault(heading.group(1), {})
-        elif option:
-            forms = re.findall(r"(?<!\S)--?[\w-]+", option.group(1))
-            argument = re.search(r"(?<=\s)[A-Z]", option.group(1)) is not None
-            default = re.search(r"\((\d+)[,)]", option.group(2))
-            if "-4" in forms and "-6" in forms:
-                options.update({frozenset([form]): (argument, None) for form in forms})
-            else:
-                options[frozenset(forms)] = argument, default and default.group(1)
-    return groups
+def client_help(command):
+    """{frozenset of forms: (argument, default or None)} of a command's --help."""
+    options, letter = {}, None
+    for line in echoc(command, "--help")[1].splitlines()[1:]:
+        default = re.search(r" \(([\w.,]+)\)$", line)
+        for form in line[:33].strip().split(", "):
+            if form.startswith("--"):
+                name, _, argument = form.partition(" ")
+                options[frozenset({letter or name, name})] = argument, default and default.group(1)
+            letter = None if form.startswith("--") else form
+    return options
 
 
-def client_manual():
-    """{group: {frozenset of forms: text of the entry}} of echoc(1)."""
-    groups = {}
-    for group in COMMANDS:
-        parts = re.split(r"^\.It (Fl .*)$", subsection(f"Options of {group}"), flags=re.M)[1:]
-        groups[group] = {frozenset(flags(head)): head + text
-                         for head, text in zip(parts[0::2], parts[1::2])}
-    return groups
+def client_manual(command):
+    """{frozenset of forms: text of the entry} of a command's options in echoc(1)."""
+    entries = {}
+    for title, text in re.findall(r"^\.Ss Options of (.*)\n((?:.*\n)*?)(?=\.S[hs])", page("echoc.1"), re.M):
+        if command in title or title == "all commands":
+            parts = re.split(r"^\.It (Fl .*)$", text, flags=re.M)[1:]
+            entries.update({frozenset(flags(head)): head + text for head, text in zip(parts[0::2], parts[1::2])})
+    return entries
 
 
 def long_form(forms):
@@ -671,96 +658,86 @@ class Examples(harness.Test):
 
 class Client(harness.Test):
     def test_options(self):
-        """echoc(1) and echoc --help name the same options for the same commands"""
-        told, written = client_help(), client_manual()
-        self.assertEqual(list(told), list(written))
-        for group, options in told.items():
-            self.assertGreater(len(options), 0)
-            self.assertEqual(set(written[group]), set(options), group)
-            for forms, (argument, _) in options.items():
-                head = written[group][forms].splitlines()[0]
-                self.assertEqual(head.count(" Ar ") > 0, argument, head)
+        """echoc(1) and --help of each command name the same options, with the same defaults"""
+        for command in COMMANDS:
+            told, written = client_help(command), client_manual(command)
+            general = {frozenset(["-h", "--help"]), frozenset(["-V", "--version"])}
+            self.assertEqual(set(written) - general, set(told), command)
+            self.assertLess(general, set(written))
+            for forms, (argument, default) in told.items():
+                head = written[forms].splitlines()[0]
+                self.assertEqual(" Ar " in head, bool(argument), head)
+                self.assertEqual(FIELDS_OF_CLIENT["default"].findall(written[forms]), [default] if default else [])
 
     def test_synopsis(self):
         """echoc(1)'s SYNOPSIS shows each option with a command that takes it, in one form"""
-        parts = re.split(r"^\.Nm$", section(page("echoc.1"), "SYNOPSIS"), flags=re.M)[1:]
-        talk, ping, load, other = (sorted(flags(part)) for part in parts)
-        self.assertEqual(other, ["-V", "-h"])
-        for command, shown in (("talk", talk), ("ping", ping), ("load", load)):
-            forms = [min(forms, key=len) for group, options in client_manual().items()
-                     if command in COMMANDS[group] for forms in options]
-            self.assertEqual(shown, sorted(set(forms) - set(other)), command)
+        *parts, other = re.split(r"^\.Nm$", section(page("echoc.1"), "SYNOPSIS"), flags=re.M)[1:]
+        self.assertEqual(flags(other), {"-V", "-h"})
+        for command, part in zip(COMMANDS, parts, strict=True):
+            self.assertEqual(flags(part), {min(forms, key=len) for forms in client_help(command)}, command)
 
-    def example(self, entry):
-        """A value that the option of this entry takes, or None if it takes none."""
-        if " Ar " not in entry.splitlines()[0]:
-            return None
-        low = FIELDS_OF_CLIENT["range"].search(entry)
-        return low.group(1) if low else "127.0.0.1"
+    def test_screen(self):
+        """--help of each command fits a terminal of 80 columns and 24 lines, with the next prompt"""
+        for args in ([], *([command] for command in COMMANDS)):
+            status, out, message = echoc(*args, "--help")
+            self.assertEqual((status, message), (0, ""))
+            self.assertLess(out.count("\n"), 24, args)
+            self.assertLessEqual(max(map(len, out.splitlines())), 80, args)
+            for line in out.splitlines()[1:] if args else ():
+                self.assertRegex(line, "^.{31}[^-] [^ ]")
+        self.assertEqual(re.findall("^  ([a-z]+) ", echoc("--help")[1], re.M), list(COMMANDS))
 
     def test_commands(self):
         """each command takes the options that echoc(1) names for it, and no other"""
-        for group, options in client_manual().items():
-            for forms, entry in options.items():
-                if "-V" in forms or "-h" in forms:
+        table = read(harness.SRCDIR, "src/echoc/options.def")
+        all_options = {form: entry for command in COMMANDS for forms, entry in client_manual(command).items()
+                       for form in forms}
+        for command in COMMANDS:
+            own = {form: entry for forms, entry in client_manual(command).items() for form in forms}
+            for form, entry in {**all_options, **own}.items():
+                if form in ("-h", "--help", "-V", "--version"):
                     continue
-                value = self.example(entry)
-                for command in ("talk", "ping", "load"):
-                    for form in forms:
-                        args = [command, form, *([value] if value else []), NOBODY]
-                        status, _, message = echoc(*args)
-                        self.assertEqual(status, 2, args)
-                        expected = (NOT_A_TARGET if command in COMMANDS[group]
-                                    else "not an option of this command")
-                        self.assertIn(expected, message, args)
+                low = FIELDS_OF_CLIENT["range"].search(entry)
+                value = [low.group(1) if low else "127.0.0.1"] if " Ar " in entry.splitlines()[0] else []
+                status, _, message = echoc(command, form, *value, NOBODY)
+                self.assertEqual(status, 2, form)
+                if form in own or not re.search(rf"""['"]{form.lstrip('-')}['"],.* SOON\(.*{command.upper()}""", table):
+                    self.assertIn(NOT_A_TARGET if form in own else f"not an option of {command}: {form}\n", message)
 
-    def test_fields(self):
-        """each number in echoc(1) has a range, and the default of --help"""
-        found = 0
-        for group, options in client_manual().items():
-            for forms, entry in options.items():
-                default = FIELDS_OF_CLIENT["default"].findall(entry)
-                told = client_help()[group][forms][1]
-                self.assertEqual(default, [told] if told else [], forms)
-                number = re.search(r" Ar (?!file|address)", entry.splitlines()[0])
-                ranges = FIELDS_OF_CLIENT["range"].findall(entry)
-                self.assertEqual(len(ranges), 1 if number else 0, forms)
-                found += len(ranges)
-        self.assertGreater(found, 10)
+    def ranges(self):
+        """The options of echoc(1) with a range: (command, long form, least, most)"""
+        for command in COMMANDS:
+            for forms, entry in client_manual(command).items():
+                for low, high, _ in FIELDS_OF_CLIENT["range"].findall(entry):
+                    yield command, long_form(forms), low, high
 
     def test_ranges(self):
         """the ranges in echoc(1) are those that echoc enforces"""
-        for group, options in client_manual().items():
-            for forms, entry in options.items():
-                for low, high in FIELDS_OF_CLIENT["range"].findall(entry):
-                    below = str(Decimal(low) * 9 / 10 if "." in low else int(low) - 1)
-                    for value, right in ((low, True), (high, True), (below, False),
-                                         (str(int(high) + 1), False)):
-                        args = [COMMANDS[group][0], f"{long_form(forms)}={value}", NOBODY]
-                        status, _, message = echoc(*args)
-                        self.assertEqual(status, 2, args)
-                        self.assertEqual(NOT_A_TARGET in message, right, args)
-                        self.assertEqual(f'"{value}" is not allowed, only a ' in message, not right, args)
+        self.assertGreater(len(list(self.ranges())), 15)
+        for command, option, low, high in self.ranges():
+            below = str(Decimal(low) * 9 / 10 if "." in low else int(low) - 1)
+            for value, right in ((low, True), (high, True), (below, False), (str(int(high) + 1), False)):
+                status, _, message = echoc(command, f"{option}={value}", NOBODY)
+                self.assertEqual(status, 2, option)
+                self.assertEqual(NOT_A_TARGET in message, right, (option, value))
+                self.assertEqual(f'"{value}" is not allowed, only a ' in message, not right, (option, value))
 
     def test_limits(self):
         """echoc takes as many sources as echoc(1) says"""
-        text = subsection("Options of load").replace("\n", " ")
-        most = int(re.search(r"there can be (\d+) in all", text).group(1))
+        most = int(re.search(r"there can be (\d+) in all", page("echoc.1").replace("\n", " ")).group(1))
         for n, expected in ((most, NOT_A_TARGET), (most + 1, f"is not allowed, only {most} addresses")):
             sources = ",".join(f"127.0.0.{i % 250 + 1}" for i in range(n))
             self.assertIn(expected, echoc("load", "--source", sources, NOBODY)[2])
 
     def test_default_size(self):
         """a message without --size, and a ping without --count, are as echoc(1) says"""
-        entries = {long_form(forms): entry for options in client_manual().values()
-                   for forms, entry in options.items()}
-        default = lambda name: FIELDS_OF_CLIENT["default"].search(entries[name]).group(1)
+        default = {long_form(forms): values[1] for forms, values in client_help("load").items()}
         with Echod() as d:
             out = echoc("load", "--messages", "1", "--json", f"127.0.0.1:{d.port}")[1]
             ping = echoc("ping", "-c", "1", f"127.0.0.1:{d.port}")[1]
-        self.assertEqual(json.loads(out)["bytes_sent"], int(default("--size")))
-        self.assertEqual(json.loads(out)["connections"], int(default("--connections")))
-        self.assertIn(f", {default('--size')} bytes of data", ping)
+        self.assertEqual(json.loads(out)["bytes_sent"], int(default["--size"]))
+        self.assertEqual(json.loads(out)["connections"], int(default["--connections"]))
+        self.assertIn(f", {default['--size']} bytes of data", ping)
 
     def test_json(self):
         """echoc(1) has each JSON name of a real run, in order, and none besides"""

@@ -2,7 +2,6 @@
 """The client's load and ping: against the daemon, against liars, and against echoes of others."""
 
 import contextlib
-import json
 import os
 import pty
 import re
@@ -17,9 +16,8 @@ import harness
 import liars
 import peers
 from client import Client, target_of
-from harness import Echod
+from harness import ECHOC, Echod
 
-ECHOC = harness.ECHOC
 SMALL = bool(harness.SANITIZERS)
 CPU = str(min(os.sched_getaffinity(0)))
 
@@ -27,7 +25,6 @@ TIMES = ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
 NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "answered_s", "messages_sent",
          "messages_verified", "bytes_sent", "bytes_verified", "corrupt", "lost", "unsent", "in_flight", "resets",
          "early_closes", "offered_rate", "achieved_rate", "latency_us", "connect_us"]
-
 
 class Load(Client):
     def test_json(self):
@@ -699,82 +696,6 @@ class Ping(Client):
             r = self.ping(server.target, "-c", 3, "-i", 0.01, status=1)
             self.assertGreaterEqual(self.counts(r)[2], 1)
             self.assertGreater(len(r.reports), 0)
-
-
-class Usage(Client):
-    def assertWrong(self, *args):
-        with self.subTest(args=args):
-            r = self.run_client(*args)
-            self.assertEqual((r.status, r.out), (2, ""))
-            self.assertRegex(r.err, r"^(echoc|\S*echoc): ")
-
-    def test_arguments(self):
-        """wrong arguments: status 2 and a message"""
-        t = "127.0.0.1:7"
-        for args in (["load"], ["ping"], ["load", t, t], ["load", "--no-such", t],
-                     ["load", "--connections"], ["load", "-c", "1", t], ["ping", "--rate", "1", t],
-                     ["ping", "--churn", t], ["load", "--verify", t]):
-            self.assertWrong(*args)
-
-    def assertNotAllowed(self, command, option, value):
-        """The message has the option, what was given (of a list, one part of it), and what is allowed."""
-        self.assertWrong(command, option, value, "127.0.0.1:7")
-        part = r"[\w.]*" if option == "--source" else re.escape(value)
-        self.assertRegex(self.run_client(command, option, value, "127.0.0.1:7").err,
-                         rf'^echoc: ({option}|-s) "{part}" is not allowed, only .*\d')
-
-    def test_values(self):
-        """values that are none, or out of range: status 2 and a message that says what is allowed"""
-        wrong = {
-            "--connections": ("0", "-1", "x", "", "1x", "1000001", "99999999999999999999"),
-            "--threads": ("0", "257", "two"), "--pipeline": ("0", "65537", "1.5"),
-            "--duration": ("0", "-1", "x", "", "inf", "nan", "1e10"), "--messages": ("0", "1e3"),
-            "--rate": ("-1", "x", "inf"), "--size": ("0", "5-4", "1-", "-", "x", "1073741825", "1--18446744073709551608"),
-            "--timeout": ("0", "x"), "--connect-timeout": ("0", "x"), "--ramp": ("-1", "x"),
-            "--seed": ("-1", "x", "18446744073709551616"),
-            "--source": ("", "x", "localhost", "127.0.0.1,", "127.0.0.256", ",".join(
-                ["127.0.0.1"] * 257)),
-        }
-        for option, values in wrong.items():
-            for value in values:
-                self.assertNotAllowed("load", option, value)
-        for option, value in (("-c", "0"), ("-i", "0"), ("-i", "10q"), ("-w", "x"), ("-s", "0"), ("-s", "1Q")):
-            self.assertNotAllowed("ping", option, value)
-
-    def test_missing_values(self):
-        """an option without its value says what it takes"""
-        for option, expected in (("--connections", "a number from 1 to 1000000"), ("--source", "numeric addresses"),
-                                 ("--duration", "a time from 0.001 to"), ("--size", "a size from 1 to 1G"),
-                                 ("--rate", "a number from 0"), ("--histogram", "the name of a file"),
-                                 ("-s", "a size from")):
-            self.assertIn(f"\nechoc: {option} takes {expected}".replace("--size", "-s"),
-                          self.run_client("load", option).err)
-
-    def test_targets(self):
-        """a text that is no target: status 2 and a message"""
-        for target in ("", ":", ":7", "127.0.0.1:", "::1", "[::1", "[]:7", "[::1]x",
-                       "127.0.0.1:7:7", "x" * 300):
-            self.assertWrong("ping", "-c", "1", target)
-
-    def test_port(self):
-        """a port above 65535 is none, not that port less 65536"""
-        with Echod() as d:
-            self.assertWrong("ping", "-c", "1", f"127.0.0.1:{d.port + 65536}")
-
-    def test_wrong_command(self):
-        """an option of another command is named in the complaint"""
-        r = self.run_client("load", "-c", "5", "127.0.0.1:7")
-        self.assertRegex(r.err.splitlines()[0], r"-c\b")
-
-    def test_help(self):
-        """--help and --version say what they should, with status 0"""
-        r = self.run_client("load", "--help")
-        self.assertEqual((r.status, r.err), (0, ""))
-        for option in ("--connections", "--rate", "--histogram", "--interval", "--timeout"):
-            self.assertIn(option, r.out)
-        r = self.run_client("--version")
-        self.assertEqual((r.status, r.err), (0, ""))
-        self.assertRegex(r.out, r"^echoc \(.*\d\.\d")
 
 
 class Others(Client):

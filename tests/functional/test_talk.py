@@ -383,7 +383,7 @@ class Liars(Talk):
         with server(lambda c: c.sendall(b"220 welcome\r\n") or c.recv(1)) as address:
             with self.start("--verify", address) as p:
                 self.assertEqual(p.stdout.read(), b"220 welcome\r\n")
-                self.end(p, 1, "at offset 0: expected nothing, found 0x32$")
+                self.end(p, 1, "at offset 0: expected nothing, found 0x32; is it an echo service\\?$")
 
     def test_never_ends(self):
         """a server that does not answer, or does not end, after the end of input: 5 s"""

@@ -259,8 +259,28 @@ static void add_source(struct words *w, const struct address *source)
 	add(w, "--source=%s", from);
 }
 
+/* A list of percentiles, as it is compared and written. */
+static const char *percentiles(const struct options *o, char text[static 512])
+{
+	size_t n = 0;
+
+	fuzz_check(o->n_percentiles >= 1 && o->n_percentiles <= OPTIONS_PERCENTILES);
+	for (size_t i = 0; i < o->n_percentiles; i++) {
+		fuzz_check(o->percentiles[i] > 0 && o->percentiles[i] < 100);
+		n += (size_t)snprintf(text + n, 512 - n, "%s%.17g", i ? "," : "",
+				      o->percentiles[i]);
+	}
+	return text;
+}
+
 static void write_load(struct words *w, const struct options *o)
 {
+	if (o->find.time > 0)
+		add(w, "--find-rate=p%.17g=%.17g", o->find.percent, (double)o->find.time / 1e9);
+	if (o->report_interval > 0)
+		add(w, "--interval=%.17g", (double)o->report_interval / 1e9);
+	if (o->hlog)
+		add(w, "--hlog=%s", o->hlog);
 	add_number(w, "connections", o->connections);
 	add_number(w, "threads", o->threads);
 	add_number(w, "pipeline", o->pipeline);
@@ -269,8 +289,6 @@ static void write_load(struct words *w, const struct options *o)
 	add_time(w, "ramp", o->ramp);
 	add(w, "--rate=%.17g", o->rate);
 	add_flag(w, "--churn", o->churn);
-	for (size_t i = 0; i < o->n_sources && i < ARGUMENTS / 4; i++)
-		add_source(w, &o->sources[i]);
 	if (o->histogram)
 		add(w, "--histogram=%s", o->histogram);
 }
@@ -278,30 +296,50 @@ static void write_load(struct words *w, const struct options *o)
 /* Writes a command line of echoc. */
 static void write_echoc(struct words *w, const struct options *o)
 {
-	static const char *const commands[] = { "talk", "ping", "load" };
+	static const char *const commands[] = { "talk", "ping", "load", "compare", "plot" };
+	char text[512];
 
 	begin(w, "echoc");
 	add(w, "%s", commands[o->command]);
-	add_flag(w, "-4", o->family == AF_INET);
-	add_flag(w, "-6", o->family == AF_INET6);
-	add_time(w, "connect-timeout", o->connect_timeout);
+	if (o->output)
+		add(w, "--output=%s", o->output);
 	add_flag(w, "--verify", o->verify);
-	if (o->command != COMMAND_TALK) {
+	if (o->command <= COMMAND_LOAD) {
+		add_flag(w, "-4", o->family == AF_INET);
+		add_flag(w, "-6", o->family == AF_INET6);
+		add_time(w, "connect-timeout", o->connect_timeout);
+		add_time(w, "timeout", o->timeout);
+	}
+	if (o->command == COMMAND_PING || o->command == COMMAND_LOAD) {
 		add(w, "-s%zu-%zu", o->min_size, o->max_size);
 		add(w, "--seed=%llu", (unsigned long long)o->seed);
-		add_time(w, "timeout", o->timeout);
 		add_flag(w, "-q", o->quiet);
 		add_flag(w, "--json", o->json);
+		add_flag(w, "--json-stream", o->json_stream);
+		add_flag(w, "--reconnect", o->reconnect);
+		add_time(w, "max-outage", o->max_outage);
+		add_time(w, "warmup", o->warmup);
+		add(w, "--percentiles=%s", percentiles(o, text));
+		for (size_t i = 0; i < o->n_sources && i < ARGUMENTS / 4; i++)
+			add_source(w, &o->sources[i]);
 	}
 	if (o->command == COMMAND_PING) {
 		add_number(w, "count", o->count);
 		add_time(w, "interval", o->interval);
 		add_time(w, "deadline", o->deadline);
+		add_flag(w, "-D", o->time_stamps);
+		add_flag(w, "-O", o->outstanding);
 	}
 	if (o->command == COMMAND_LOAD)
 		write_load(w, o);
 	add(w, "--");
-	add(w, "%s", o->target);
+	for (size_t i = 0; i < o->n_files && i < ARGUMENTS / 4; i++)
+		add(w, "%s", o->files[i]);
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 /* A time is cut to ns after it was multiplied, so it may be one off. */
@@ -310,8 +348,25 @@ static bool is_same_time(int64_t a, int64_t b)
 	return a - b <= 1 && b - a <= 1;
 }
 
+static void check_same_reports(const struct options *a, const struct options *b)
+{
+	char one[512], two[512];
+
+	fuzz_check(a->json_stream == b->json_stream && a->reconnect == b->reconnect);
+	fuzz_check(is_same_time(a->max_outage, b->max_outage));
+	fuzz_check(is_same_time(a->warmup, b->warmup));
+	fuzz_check(is_same_time(a->report_interval, b->report_interval));
+	fuzz_check(is_same_time(a->find.time, b->find.time));
+	fuzz_check(a->find.percent == b->find.percent || a->find.time == 0);
+	fuzz_check(strcmp(percentiles(a, one), percentiles(b, two)) == 0);
+	fuzz_check(is_same_text(a->histogram, b->histogram) && is_same_text(a->hlog, b->hlog));
+	fuzz_check(is_same_text(a->output, b->output));
+	fuzz_check(a->time_stamps == b->time_stamps && a->outstanding == b->outstanding);
+}
+
 static void check_same_echoc(const struct options *a, const struct options *b)
 {
+	check_same_reports(a, b);
 	fuzz_check(a->command == b->command && a->family == b->family);
 	fuzz_check(strcmp(a->target, b->target) == 0);
 	fuzz_check(a->verify == b->verify && a->quiet == b->quiet && a->json == b->json);
@@ -326,8 +381,6 @@ static void check_same_echoc(const struct options *a, const struct options *b)
 	fuzz_check(is_same_time(a->duration, b->duration));
 	for (size_t i = 0; i < b->n_sources; i++)
 		fuzz_check(address_equal(&a->sources[i], &b->sources[i]));
-	fuzz_check((a->histogram == NULL) == (b->histogram == NULL));
-	fuzz_check(!a->histogram || strcmp(a->histogram, b->histogram) == 0);
 }
 
 static bool is_time(int64_t ns)
@@ -345,7 +398,9 @@ static void check_ranges(const struct options *o)
 	fuzz_check(o->connect_timeout >= 1000000 && is_time(o->connect_timeout));
 	fuzz_check(o->timeout >= 1000000 && is_time(o->timeout));
 	fuzz_check(o->interval >= 100000 && is_time(o->interval) && is_time(o->deadline));
-	fuzz_check(is_time(o->duration) && is_time(o->ramp));
+	fuzz_check(is_time(o->duration) && is_time(o->ramp) && is_time(o->warmup));
+	fuzz_check(is_time(o->max_outage) && is_time(o->report_interval) && is_time(o->find.time));
+	fuzz_check(o->n_files >= 1 && o->target == o->files[0]);
 	fuzz_check(o->command != COMMAND_LOAD || o->duration > 0 || o->messages > 0);
 }
 

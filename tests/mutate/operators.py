@@ -20,7 +20,7 @@ TESTS = {
     "echo": ["unit/connection", "unit/worker", "fuzz/connection", "fuzz/worker",
              "functional/test_echo.py", "functional/test_ends.py"],
     "echoc": ["unit/client", "unit/target", "unit/stream", "functional/test_echoc.py",
-              "functional/test_talk.py"],
+              "functional/test_options.py", "functional/test_talk.py"],
     "listen": ["unit/listeners", "unit/server", "functional/test_activation.py",
                "functional/test_listeners.py", "functional/test_reload.py"],
     "reactor": ["unit/acceptor", "unit/worker", "unit/server", "fuzz/worker",
