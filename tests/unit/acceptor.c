@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "helper.h"
-#include "listen/listener.h"
 
 static struct connections connections;
 static struct limiter limiter;
@@ -60,16 +59,12 @@ static void end(void)
 /* A new listener as the only one of a set, with one client in its queue. */
 static int open_with_client(struct acceptor_set *set)
 {
-	struct address address, bound;
-	struct conf conf = { .backlog = 16 };
-	struct listener listener;
+	struct address bound;
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	cr_assert_eq(address_parse(&address, "127.0.0.1:0"), 0);
-	cr_assert_eq(listener_open(&listener, &address, address_port(&address), &conf), 0);
-	bound = listener.bound;
+	*set = (struct acceptor_set){ .fds = { helper_listen(&bound, 16) }, .n = 1 };
+	cr_assert_eq(fcntl(set->fds[0], F_SETFL, O_NONBLOCK), 0);
 	cr_assert_eq(connect(client, &bound.any, bound.size), 0);
-	*set = (struct acceptor_set){ .fds = { listener.fd }, .n = 1 };
 	return client;
 }
 
@@ -93,7 +88,7 @@ static void stop(void)
 	loop_join(&acceptor.loop);
 }
 
-/* Who waits in a queue is dispatched although the stop comes before the acceptor has run. */
+/* A client in a queue is dispatched although the stop comes before the acceptor has run. */
 Test(acceptor, stop_right_after_listen)
 {
 	for (int i = 0; i < 300; i++) {
@@ -149,43 +144,36 @@ Test(acceptor, listener_that_is_replaced_at_once)
 	end();
 }
 
-/* If accept(2) fails so once, the client is dispatched after that many pauses. */
-static void check_error(int error, unsigned pauses)
-{
-	struct acceptor_set set;
-	int client;
-
-	begin();
-	client = open_with_client(&set);
-	error_of_accept = error;
-	cr_assert_eq(acceptor_start(&acceptor), 0);
-	acceptor_listen(&acceptor, &set);
-	check_dispatched();
-	stop();
-	cr_assert_eq(counter_get(&acceptor.pauses), pauses, "%s", strerror(error));
-	close(client);
-	end();
-}
-
-/* What concerns one connection is none of those behind it: no pause, no line in the log. */
+/*
+ * An error of one connection is none of those behind it: no pause, no line in the log.
+ * Want of something that all listeners need is a reason to pause, and to try again.
+ */
 Test(acceptor, errors_of_one_connection)
 {
-	static const int errors[] = {
-		ECONNABORTED, EINTR,	 EPROTO,       ENOPROTOOPT, ENETDOWN,
-		ENETUNREACH,  EHOSTDOWN, EHOSTUNREACH, ENONET,	    ETIMEDOUT,
-	};
+	static const struct {
+		int error;
+		unsigned pauses;
+	} rows[] = { { ECONNABORTED, 0 }, { EINTR, 0 },	      { EPROTO, 0 },	{ ENOPROTOOPT, 0 },
+		     { ENETDOWN, 0 },	  { ENETUNREACH, 0 }, { EHOSTDOWN, 0 }, { EHOSTUNREACH, 0 },
+		     { ENONET, 0 },	  { ETIMEDOUT, 0 },   { EMFILE, 1 },	{ ENFILE, 1 },
+		     { ENOBUFS, 1 },	  { ENOMEM, 1 } };
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		check_error(errors[i], 0);
-}
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct acceptor_set set;
+		int client;
 
-/* Want of something that all listeners need is a reason to pause, and to try again. */
-Test(acceptor, errors_of_all)
-{
-	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
-
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		check_error(errors[i], 1);
+		begin();
+		client = open_with_client(&set);
+		error_of_accept = rows[i].error;
+		cr_assert_eq(acceptor_start(&acceptor), 0);
+		acceptor_listen(&acceptor, &set);
+		check_dispatched();
+		stop();
+		cr_assert_eq(counter_get(&acceptor.pauses), rows[i].pauses, "%s",
+			     strerror(rows[i].error));
+		close(client);
+		end();
+	}
 }
 
 /* Any other is the listener's: main is told, and it is not watched until main says so. */
@@ -193,7 +181,7 @@ Test(acceptor, errors_of_one_listener)
 {
 	static const int errors[] = { EINVAL, EPERM, EACCES, EOPNOTSUPP, EBADF };
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+	for (size_t i = 0; i < COUNT(errors); i++) {
 		struct acceptor_set set;
 		int client, failed;
 
@@ -218,7 +206,7 @@ Test(acceptor, errors_of_one_listener)
 	}
 }
 
-/* What epoll does not take stays the acceptor's: nobody owns it, and it does not count. */
+/* What epoll does not take stays the acceptor's: no worker owns it, and it does not count. */
 Test(acceptor, adoption_that_fails)
 {
 	int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -234,7 +222,7 @@ Test(acceptor, adoption_that_fails)
 	end();
 }
 
-/* Who comes now is reset, counted and forgotten. */
+/* A client that comes now is reset, counted and forgotten. */
 static void check_refused(void)
 {
 	struct acceptor_set set;

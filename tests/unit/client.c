@@ -20,21 +20,20 @@
 #include "echoc/target.h"
 #include "failing.h"
 #include "helper.h"
-#include "listen/listener.h"
 #include "reactor/acceptor.h"
 
 static struct target target;
 static pid_t service;
 
-/* A process that echoes whoever comes. */
-static void serve(struct listener *listener)
+/* A process that echoes. */
+static void serve(int listener)
 {
 	static struct connections connections;
 	static struct limiter limiter;
 	static struct worker worker;
 	static struct acceptor acceptor;
 	static sem_t started;
-	struct acceptor_set set = { .fds = { listener->fd }, .n = 1 };
+	struct acceptor_set set = { .fds = { listener }, .n = 1 };
 	struct worker_config w = { .buffer_size = 4096,
 				   .connections = &connections,
 				   .limiter = &limiter };
@@ -56,19 +55,17 @@ static void serve(struct listener *listener)
 
 static void begin(void)
 {
-	struct address address = helper_address("127.0.0.1:0");
-	struct conf conf = { .backlog = 16 };
-	struct listener listener;
+	struct address address;
+	int listener = helper_listen(&address, 16);
 	const char *reason;
 	char name[ADDRESS_TEXT];
 
-	cr_assert_eq(listener_open(&listener, &address, address_port(&address), &conf), 0);
-	address = listener.bound;
+	cr_assert_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
 	service = fork();
 	cr_assert_geq(service, 0);
 	if (service == 0)
-		serve(&listener);
-	close(listener.fd);
+		serve(listener);
+	close(listener);
 	cr_assert_eq(target_resolve(&target, address_format(&address, name), AF_INET, &reason), 0);
 	signal(SIGPIPE, SIG_IGN);
 }
@@ -88,7 +85,7 @@ static void check(int status, bool failed, unsigned nth)
 	unsigned sent, verified, corrupt, lost;
 
 	cr_assert(failed || status == EXIT_ALL_BACK, "status %d: %s", status, text);
-	if (!line) { /* nobody could connect, or it did not even start */
+	if (!line) { /* it could not connect, or did not even start */
 		cr_assert_eq(status, EXIT_OTHER, "call %u: status %d", nth, status);
 		return;
 	}
@@ -142,24 +139,16 @@ TEST(client, churn)
 	load_failing("--churn --messages=3 --source=127.0.0.1");
 }
 
-/* Where nobody listens at the first address, the second one is taken. */
+/* Without a listener at the first address, the second one is taken. */
 TEST(client, second_address)
 {
-	struct address nobody = helper_address("127.0.0.1:0");
-	struct conf conf = { .backlog = 1 };
-	struct listener listener;
-
-	cr_assert_eq(listener_open(&listener, &nobody, address_port(&nobody), &conf), 0);
-	target.addresses[1] = listener.bound;
-	close(listener.fd);
-	nobody = target.addresses[1];
 	target.addresses[1] = target.addresses[0];
-	target.addresses[0] = nobody;
+	(void)helper_listen(&target.addresses[0], -1);
 	target.n = 2;
 	load_failing("--connections=2 --messages=2");
 }
 
-/* Who gives nothing gets what echoc(1) says. */
+/* Without options it is as echoc(1) says. */
 TEST(client, defaults)
 {
 	char command[] = "echoc", load[] = "load", host[] = "host";
@@ -210,7 +199,7 @@ TEST(client, talk)
 	}
 }
 
-/* Somebody at the terminal: a line at the first prompt, ^D at each other one. */
+/* A person at the terminal: a line at the first prompt, ^D at each other one. */
 static void *type(void *arg)
 {
 	int *master = arg;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -69,6 +70,61 @@ struct address helper_address(const char *text)
 
 	cr_assert_eq(address_parse(&address, text), 0, "\"%s\" is not an address", text);
 	return address;
+}
+
+int helper_listen(struct address *bound, int backlog)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*bound = helper_address("127.0.0.1:0");
+	cr_assert_eq(bind(fd, &bound->any, bound->size), 0);
+	cr_assert_eq(getsockname(fd, &bound->any, &bound->size), 0);
+	cr_assert(backlog < 0 || listen(fd, backlog) == 0);
+	return fd;
+}
+
+int helper_connect(int listener, int size, int *server)
+{
+	struct address address = { .size = sizeof(address.v6) };
+	int client;
+
+	cr_assert_eq(getsockname(listener, &address.any, &address.size), 0);
+	client = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	helper_set_buffers(client, size);
+	cr_assert_eq(connect(client, &address.any, address.size), 0);
+	helper_wait(listener, POLLIN);
+	*server = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	cr_assert_geq(*server, 0);
+	return client;
+}
+
+int helper_get(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	cr_assert_eq(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+void helper_set(int fd, int level, int name, int value)
+{
+	cr_assert_eq(setsockopt(fd, level, name, &value, sizeof(value)), 0);
+}
+
+void helper_set_buffers(int fd, int size)
+{
+	if (size == 0)
+		return;
+	helper_set(fd, SOL_SOCKET, SO_SNDBUF, size);
+	helper_set(fd, SOL_SOCKET, SO_RCVBUF, size);
+}
+
+void helper_reset_on_close(int fd)
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
 }
 
 void helper_wait(int fd, short events)

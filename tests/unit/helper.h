@@ -13,6 +13,9 @@
 
 #include "base/address.h"
 
+/* How many elements an array has. */
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* Longer than any test takes, so that a hang becomes a failure. */
 #define HELPER_TIMEOUT 60
 
@@ -36,6 +39,25 @@ unsigned helper_count_descriptors(void);
 
 /* The address of a text that is one; else the test fails. */
 struct address helper_address(const char *text);
+
+/* A free port of 127.0.0.1 and a socket that listens there, or with backlog -1 is only bound. */
+int helper_listen(struct address *bound, int backlog);
+
+/*
+ * A TCP connection: returns the client's end, the other one, which does not block, in
+ * *server.  The client's buffers are of about this size, or 0 for the kernel's own.
+ */
+int helper_connect(int listener, int size, int *server);
+
+/* Sets both buffers of a socket, unless the size is 0. */
+void helper_set_buffers(int fd, int size);
+
+/* An option of a socket that is a number. */
+int helper_get(int fd, int level, int name);
+void helper_set(int fd, int level, int name, int value);
+
+/* close(2) will reset the connection. */
+void helper_reset_on_close(int fd);
 
 /* Waits until poll(2) reports one of the events, or an error, for fd. */
 void helper_wait(int fd, short events);

@@ -12,31 +12,43 @@
 
 TestSuite(target, .timeout = HELPER_TIMEOUT);
 
-static void check_numeric(const char *text, const char *address, const char *name)
-{
-	struct target target;
-	const char *reason;
-	char buffer[ADDRESS_TEXT];
-
-	cr_assert_eq(target_resolve(&target, text, AF_UNSPEC, &reason), 0, "%s", text);
-	cr_assert_eq(target.n, 1, "%s", text);
-	cr_assert_str_eq(address_format(&target.addresses[0], buffer), address);
-	cr_assert_str_eq(target.name, name);
-}
-
-/* Addresses stand for themselves; the port is 7 if there is none. */
+/* Addresses stand for themselves, with port 7 if none is given; the other family is refused. */
 TEST(target, numeric)
 {
-	check_numeric("127.0.0.1", "127.0.0.1:7", "127.0.0.1:7");
-	check_numeric("192.0.2.1:65535", "192.0.2.1:65535", "192.0.2.1:65535");
-	check_numeric("[::1]", "[::1]:7", "[::1]:7");
-	check_numeric("[2001:db8::7]:8", "[2001:db8::7]:8", "[2001:db8::7]:8");
+	static const struct {
+		const char *text, *name;
+		int family;
+	} rows[] = {
+		{ "127.0.0.1", "127.0.0.1:7", AF_INET },
+		{ "192.0.2.1:65535", "192.0.2.1:65535", AF_INET },
+		{ "[::1]", "[::1]:7", AF_INET6 },
+		{ "[2001:db8::7]:8", "[2001:db8::7]:8", AF_INET6 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int other = rows[i].family == AF_INET ? AF_INET6 : AF_INET;
+		const int families[] = { AF_UNSPEC, rows[i].family };
+		struct target target;
+		const char *reason;
+		char buffer[ADDRESS_TEXT];
+
+		for (int k = 0; k < 2; k++) {
+			cr_assert_eq(target_resolve(&target, rows[i].text, families[k], &reason),
+				     0);
+			cr_assert_eq(target.n, 1);
+			cr_assert_str_eq(address_format(&target.addresses[0], buffer),
+					 rows[i].name);
+			cr_assert_str_eq(target.name, rows[i].name);
+		}
+		cr_assert_eq(target_resolve(&target, rows[i].text, other, &reason), -EINVAL);
+	}
 }
 
 /* What is no target is refused, with a reason. */
 TEST(target, refusals)
 {
-	static const char *const texts[] = { "",
+	static const char *const texts[] = { /* no host, no port, or not one of each */
+					     "",
 					     ":",
 					     ":7",
 					     "127.0.0.1:",
@@ -50,12 +62,13 @@ TEST(target, refusals)
 					     "[::1]:7:7",
 					     "127.0.0.1:x y",
 					     "127.0.0.1:65536",
-					     "[::g]:7" };
+					     "[::g]:7"
+	};
 	static char too_long[1000];
 	struct target target;
 	const char *reason;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < COUNT(texts); i++) {
 		reason = NULL;
 		cr_expect_eq(target_resolve(&target, texts[i], AF_UNSPEC, &reason), -EINVAL, "%s",
 			     texts[i]);
@@ -67,91 +80,42 @@ TEST(target, refusals)
 	}
 }
 
-/* An address of the other family is refused. */
-TEST(target, family)
-{
-	struct target target;
-	const char *reason;
-
-	cr_assert_eq(target_resolve(&target, "127.0.0.1", AF_INET, &reason), 0);
-	cr_assert_eq(target_resolve(&target, "127.0.0.1", AF_INET6, &reason), -EINVAL);
-	cr_assert_eq(target_resolve(&target, "[::1]", AF_INET6, &reason), 0);
-	cr_assert_eq(target_resolve(&target, "[::1]", AF_INET, &reason), -EINVAL);
-}
-
-/* A socket of 127.0.0.1, bound to a free port, whose address is in *address. */
-static int bound(struct address *address)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*address = helper_address("127.0.0.1:0");
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(bind(fd, &address->any, address->size), 0);
-	cr_assert_eq(getsockname(fd, &address->any, &address->size), 0);
-	return fd;
-}
-
-static int listening(struct address *address, int backlog)
-{
-	int fd = bound(address);
-
-	cr_assert_eq(listen(fd, backlog), 0);
-	return fd;
-}
-
-static bool is_on(int fd, int level, int name)
-{
-	int on = 0;
-	socklen_t size = sizeof(on);
-
-	cr_assert_eq(getsockopt(fd, level, name, &on, &size), 0);
-	return on != 0;
-}
-
-/* A connected socket does not block, delay, lose urgent data, or outlive exec. */
+/* Of the first address that answers; it does not block, delay, lose urgent data, or outlive exec.
+ */
 TEST(target, connect)
-{
-	struct target target = { .n = 1 };
-	struct address peer;
-	int listener = listening(&target.addresses[0], 1);
-	int fd = target_connect(&target, 10000, &peer);
-
-	cr_assert_geq(fd, 0);
-	cr_assert(address_equal(&peer, &target.addresses[0]));
-	cr_assert(is_on(fd, IPPROTO_TCP, TCP_NODELAY));
-	cr_assert(is_on(fd, SOL_SOCKET, SO_OOBINLINE));
-	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
-	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	close(fd);
-	close(listener);
-}
-
-/* Where nobody listens it is refused, and no descriptor remains. */
-TEST(target, refused)
-{
-	struct target target = { .n = 1 };
-	struct address peer;
-	int fd = bound(&target.addresses[0]);
-	unsigned before = helper_count_descriptors();
-
-	cr_assert_eq(target_connect(&target, 10000, &peer), -ECONNREFUSED);
-	cr_assert_eq(helper_count_descriptors(), before);
-	close(fd);
-}
-
-/* The first address that answers is taken. */
-TEST(target, next)
 {
 	struct target target = { .n = 2 };
 	struct address peer;
-	int dead = bound(&target.addresses[0]);
-	int listener = listening(&target.addresses[1], 1);
+	int dead = helper_listen(&target.addresses[0], -1);
+	int listener = helper_listen(&target.addresses[1], 1);
 	int fd = target_connect(&target, 10000, &peer);
 
 	cr_assert_geq(fd, 0);
 	cr_assert(address_equal(&peer, &target.addresses[1]));
+	cr_assert(helper_get(fd, IPPROTO_TCP, TCP_NODELAY));
+	cr_assert(helper_get(fd, SOL_SOCKET, SO_OOBINLINE));
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	close(fd);
 	close(listener);
+	close(dead);
+}
+
+/* Without a listener it is refused, and no descriptor remains. */
+TEST(target, refused)
+{
+	struct target target = { .n = 1 };
+	struct address peer;
+	int dead = helper_listen(&target.addresses[0], -1), fd;
+	unsigned before = helper_count_descriptors();
+
+	cr_assert_eq(target_connect(&target, 10000, &peer), -ECONNREFUSED);
+	cr_assert_eq(helper_count_descriptors(), before);
+	fd = target_begin(&target.addresses[0], NULL);
+	cr_assert_geq(fd, 0);
+	helper_wait(fd, POLLOUT);
+	cr_assert_eq(target_finish(fd), -ECONNREFUSED);
+	close(fd);
 	close(dead);
 }
 
@@ -169,7 +133,7 @@ TEST(target, timeout)
 {
 	struct target target = { .n = 1 };
 	struct address peer;
-	int listener = listening(&target.addresses[0], 0);
+	int listener = helper_listen(&target.addresses[0], 0);
 	int fds[16], n = 0, r;
 	unsigned before;
 
@@ -189,7 +153,7 @@ TEST(target, source)
 {
 	struct address to, source = helper_address("127.0.0.99:0"),
 			   here = { .size = sizeof(here.v6) };
-	int listener = listening(&to, 1);
+	int listener = helper_listen(&to, 1);
 	int fd = target_begin(&to, &source);
 
 	cr_assert_geq(fd, 0);
@@ -202,11 +166,11 @@ TEST(target, source)
 	close(listener);
 }
 
-/* A source that is not ours is an error, and no descriptor remains. */
+/* A source that is not this machine's is an error, and no descriptor remains. */
 TEST(target, foreign_source)
 {
 	struct address to, source = helper_address("192.0.2.1:0");
-	int listener = listening(&to, 1);
+	int listener = helper_listen(&to, 1);
 	unsigned before = helper_count_descriptors();
 
 	cr_assert_eq(target_begin(&to, &source), -EADDRNOTAVAIL);
@@ -214,25 +178,11 @@ TEST(target, foreign_source)
 	close(listener);
 }
 
-/* A begun connect that was refused says so when it is finished. */
-TEST(target, finish_refused)
-{
-	struct address to;
-	int dead = bound(&to);
-	int fd = target_begin(&to, NULL);
-
-	cr_assert_geq(fd, 0);
-	helper_wait(fd, POLLOUT);
-	cr_assert_eq(target_finish(fd), -ECONNREFUSED);
-	close(fd);
-	close(dead);
-}
-
 /* A socket that has met itself is no echo.  Bound to its own target it always does. */
 TEST(target, itself)
 {
 	struct address to;
-	int fd = bound(&to);
+	int fd = helper_listen(&to, -1);
 
 	cr_assert_eq(connect(fd, &to.any, to.size), 0);
 	cr_assert_eq(target_finish(fd), -ELOOP);
