@@ -69,8 +69,8 @@ tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
 tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
 tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
 
-# Memory, and what the pipe gives back, may fail.
-tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=read
+# Memory may fail.
+tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 
 # The clock, and what clients have acknowledged, are the test's.
 tests_unit_connections_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=tcp_unacknowledged
@@ -100,7 +100,8 @@ failing_flags = $(AM_LDFLAGS) \
 tests_unit_client_LDFLAGS = $(failing_flags)
 
 # What only a real service manager knows is said by the test.
-tests_unit_server_LDFLAGS = $(failing_flags) -Wl,--wrap=job_process
+tests_unit_server_LDFLAGS = $(failing_flags) \
+	-Wl,--wrap=job_process,--wrap=notify_send,--wrap=notify_barrier
 
 # Those of the client.
 client_tests = \
@@ -163,7 +164,7 @@ tests_fuzz_connection_LDADD = $(fuzz_libs)
 tests_fuzz_handover_LDADD = $(fuzz_libs)
 tests_fuzz_worker_LDADD = $(fuzz_libs)
 
-# Nobody is asked for names; the kernel's answers are the input's; and the store
+# No server is asked for names; the kernel's answers are the input's; and the store
 # of a manager is in the harness.
 tests_fuzz_args_LDFLAGS = $(fuzz_flags) -Wl,--wrap=getaddrinfo
 tests_fuzz_conf_LDFLAGS = $(fuzz_flags)
@@ -172,8 +173,7 @@ tests_fuzz_connection_LDFLAGS = $(fuzz_flags) \
 	-Wl,--wrap=malloc,--wrap=read,--wrap=recv,--wrap=send,--wrap=splice
 tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=notify_send
 
-EXTRA_DIST += tests/fuzz/args.dict tests/fuzz/conf.dict tests/fuzz/corpus tests/fuzz/fuzz.py \
-	tests/fuzz/regressions
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.py tests/fuzz/regressions
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 

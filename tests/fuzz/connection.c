@@ -5,7 +5,7 @@
  * EAGAIN, an error, or no memory.
  *
  * What goes out is what came in, in order; a turn ends with what the kernel has
- * really said; nobody is forgotten who has something to do, nobody reads while
+ * really said; no connection that has something to do is forgotten, none is read while
  * its echo waits; the budget holds, and in the end nothing is held.
  */
 #include "echo/connection.h"
@@ -48,7 +48,7 @@ struct stream {
 const unsigned fuzz_random_inputs = 10000;
 
 static struct stream streams[STREAMS];
-static struct stream *active; /* whose turn it is; NULL: nobody's */
+static struct stream *active; /* whose turn it is; NULL: no turn */
 static struct echo echo;
 static struct tape tape;
 static unsigned char buffer[PIECE];
@@ -228,6 +228,10 @@ static ssize_t scripted_read(void *data, size_t size)
 	fuzz_check(active && piped.size > 0);
 	if (how == INTERRUPTED)
 		return fail(EINTR);
+	if (how == REFUSED) { /* of no matter if the connection is broken anyway */
+		active->failed = active->failed ? active->failed : EIO;
+		return fail(EIO);
+	}
 	memcpy(data, bytes_of(piped.stream, piped.at), n);
 	piped.at += n;
 	piped.size -= n;
@@ -324,6 +328,8 @@ static int turn(struct stream *s)
 	r = s->c.finished ? connection_last_turn(&s->c, fd, &echo) :
 			    connection_turn(&s->c, fd, &echo);
 	active = NULL;
+	if (echo.pipe.room == 0) /* it is closed, with what was in it */
+		piped.size = 0;
 	fuzz_check(piped.size == 0 && receives <= 4);
 	if (s->c.finished) {
 		check_discard(s, r);
@@ -438,7 +444,7 @@ static void begin(void)
 	}
 }
 
-/* Everyone sends its FIN and reads what there is: then all must end. */
+/* Each client sends its FIN and reads what there is: then all must end. */
 static void finish(struct stream *s)
 {
 	end(s);

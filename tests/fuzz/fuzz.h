@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the harnesses share.  A harness is given bytes that someone who means
- * harm could have chosen, and checks what its room has promised: fuzz_check()
+ * What the harnesses share.  A harness is given bytes that an attacker could
+ * have chosen, and checks what its room has promised: fuzz_check()
  * ends the process, and so do the sanitizers.
  */
 #ifndef ECHOD_FUZZ_H

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import typing
 
@@ -22,11 +21,23 @@ PROCESSES = 2
 EVERY = 10  # seconds between two lines of progress
 ASAN = "quarantine_size_mb=16"  # an input is short-lived, and memory that was just used is fast
 
-# A line of libFuzzer's: #runs, what has happened, edges, features, inputs.
-PULSE = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
-RUNS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)")
+# What libFuzzer tells while it runs, and at the end.
+PULSE = r"^#(\d+)\s"
+EDGES = r"\scov: (\d+) "
+RUNS = r"^stat::number_of_executed_units:\s*(\d+)"
+NEW = r"^stat::new_units_added:\s*(\d+)"
 FOUND = re.compile("[0-9a-f]{40}$")  # the name that libFuzzer gives
-NEW = re.compile(r"^stat::new_units_added:\s*(\d+)")
+
+# What means something, beside the options that the sources name.
+WORDS = {
+    "args": r"""127.0.0.1 [::1] [fe80::1%lo] [::ffff:1.2.3.4] :65535 :65536 :7 :echo \x0a talk ping load -c -o -t -p
+        -V -h -4 -6 -i -s -w -q -- 1e6 1e-3 nan inf 0x1p9 18446744073709551615 18446744073709551616 -1 64-1024 true
+        info""",
+    "conf": r"""listen include ; : [ == \x20=\x20 += { } ( ) ,\x20 \" ' \\ \\x00 \\0 \\n ${SEVEN} ${SEVEN:-8} ${ /* */ //
+        # \x0a \xff ~ ~root true off yes debug error 0 -1 256 10m 1h30m 1w2d 64K 1g 1T 65535 16777216 1099511627776
+        9223372036854775808 127.0.0.1:7 [::1]:7 [fe80::1%lo]:7""",
+}
+OPTIONS = {"args": r"(--[a-z-]+)[ =\"]", "conf": r"SCALAR\((\w+)"}
 
 
 class Target(typing.NamedTuple):
@@ -56,42 +67,39 @@ def inputs(target):
     return [f for f in folders if os.path.isdir(f)]
 
 
+def dictionary(target):
+    words = WORDS[target].split()
+    for source in ("conf/option.c", "supervisor/cmdline.c", "echoc/options.c"):
+        with open(os.path.join(SRCDIR, "src", source)) as f:
+            words += re.findall(OPTIONS[target], f.read())
+    path = os.path.join(folder("logs"), f"{target}.dict")
+    with open(path, "w") as f:
+        f.write("".join(f'"{word}"\n' for word in words))
+    return path
+
+
 def command(target, *options):
-    dictionary = os.path.join(SRCDIR, f"tests/fuzz/{target}.dict")
     return [os.path.join(BUILDDIR, "tests/fuzz", target), f"-max_len={TARGETS[target].max_size}", *options,
-            *([f"-dict={dictionary}"] if os.path.exists(dictionary) else [])]
+            *([f"-dict={dictionary(target)}"] if target in WORDS else [])]
 
 
 class Process:
     """One libFuzzer, which works on the corpus that the others work on too."""
 
     def __init__(self, target, number, runs, seed):
-        self.runs = self.edges = self.new = 0
         self.log = os.path.join(folder("logs"), f"{target}-{number}.log")
         corpus = folder("corpus", target)
-        self.process = subprocess.Popen(
-            command(target, f"-runs={runs}", f"-seed={seed + number}", "-reload=10", "-timeout=60",
-                    "-print_final_stats=1", f"-artifact_prefix={folder('findings', target)}/")
-            + [corpus, *inputs(target)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, "ASAN_OPTIONS": ASAN})
-        self.thread = threading.Thread(target=self.read, daemon=True)
-        self.thread.start()
-
-    def read(self):
         with open(self.log, "w") as log:
-            for line in self.process.stderr:
-                log.write(line)
-                if m := PULSE.match(line):
-                    self.runs, self.edges = max(self.runs, int(m[1])), max(self.edges, int(m[2]))
-                elif m := RUNS.match(line):
-                    self.runs = int(m[1])
-                elif m := NEW.match(line):
-                    self.new = int(m[1])
+            self.process = subprocess.Popen(
+                command(target, f"-runs={runs}", f"-seed={seed + number}", "-reload=10", "-timeout=60",
+                        "-print_final_stats=1", f"-artifact_prefix={folder('findings', target)}/")
+                + [corpus, *inputs(target)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                env={**os.environ, "ASAN_OPTIONS": ASAN})
 
-    def wait(self):
-        status = self.process.wait()
-        self.thread.join()
-        return status
+    def last(self, pattern):
+        """What it has told last of this kind."""
+        with open(self.log, errors="replace") as log:
+            return int((re.findall(pattern, log.read(), re.M) or [0])[-1])
 
 
 def wait_all(target, processes, runs):
@@ -101,10 +109,10 @@ def wait_all(target, processes, runs):
         time.sleep(0.2)
         if time.monotonic() - shown > EVERY:
             shown = time.monotonic()
-            done = sum(p.runs for p in processes)
+            done = sum(p.last(PULSE) for p in processes)
             print(f"{target}: {done:,} of {runs:,} runs, {done / (shown - begin):,.0f}/s, "
-                  f"{max(p.edges for p in processes)} edges", flush=True)
-    return all([p.wait() == 0 for p in processes])
+                  f"{max(p.last(EDGES) for p in processes)} edges", flush=True)
+    return all(p.process.returncode == 0 for p in processes)
 
 
 def fuzz(target, runs, seed):
@@ -120,10 +128,10 @@ def fuzz(target, runs, seed):
             with contextlib.suppress(ProcessLookupError):
                 p.process.terminate()
     seconds = time.monotonic() - begin
-    done = sum(p.runs for p in processes)
+    done = sum(p.last(RUNS) or p.last(PULSE) for p in processes)
     new = sorted(set(os.listdir(findings)) - before)
     print(f"{target}: {done:,} runs in {seconds:.0f} s, {done / seconds:,.0f}/s, "
-          f"{max(p.edges for p in processes)} edges, {sum(p.new for p in processes)} new inputs, "
+          f"{max(p.last(EDGES) for p in processes)} edges, {sum(p.last(NEW) for p in processes)} new inputs, "
           f"{len(new)} findings", flush=True)
     for name in new:
         print(f"  {os.path.join(findings, name)}")

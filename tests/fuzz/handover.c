@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a predecessor hands over, or someone who has taken its place: a file
+ * What a predecessor hands over, or a process in its place: a file
  * with a state, and carriers with descriptors of any kind and messages of any
  * shape.  See state.h for the file; the input says how true it is.
  *
@@ -57,7 +57,7 @@ int __wrap_notify_send(const char *text, int fd, bool patient)
 
 	fuzz_check(patient);
 	if (fd < 0)
-		return 0; /* something is removed, which nobody has stored */
+		return 0; /* something is removed, which was not stored */
 	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	fuzz_check(fd >= 0);
 	if (strcmp(name, FDSTORE_STATE) == 0)

@@ -41,7 +41,7 @@ static bool replay(const char *path)
 		return false;
 	}
 	size = (size_t)st.st_size;
-	data = malloc(size ? size : 1); /* no byte more, so that ASan sees who reads on */
+	data = malloc(size ? size : 1); /* no byte more, so that ASan sees a read beyond it */
 	if (!data || fread(data, 1, size, in) != size)
 		abort();
 	fclose(in);

@@ -8,10 +8,10 @@
  * once; a batch takes a few of them.
  *
  * After each round every connection is in just one list, the right one; the
- * lists are in the order of time; who is not through is on the ready queue, once;
- * nobody is served twice in a round, or after its end; nobody who is overdue
- * stays for long, and nobody is ended for that who has an event that was not
- * collected; who is closed in order has nothing unacknowledged.  In the end all
+ * lists are in the order of time; one that is not through is on the ready queue, once;
+ * none is served twice in a round, or after its end; none that is overdue stays for
+ * long, and none is ended for that with an event that was not collected; one that is
+ * closed in order has nothing unacknowledged.  In the end all
  * are closed once.
  */
 #include "reactor/worker.h"
@@ -47,7 +47,7 @@ static int n_ready;
 
 static struct tape tape;
 static unsigned n_open;
-static bool ending; /* everyone has something to say */
+static bool ending; /* all have something to say */
 static int64_t now;
 
 static int64_t fuzz_clock(void)
@@ -273,7 +273,7 @@ static void check_queue(void)
 		fuzz_check(record(i)->ready == !!(queued & 1u << i));
 }
 
-/* A record says how the last turn has ended; who is told to end has had one. */
+/* A record says how the last turn has ended; one that is told to end has had one. */
 static void check_turns(void)
 {
 	for (uint32_t i = 1; i < RECORDS; i++) {
@@ -306,7 +306,7 @@ static void check(void)
 	fuzz_check(w.members.ready.head ? wait == 0 : timed == (wait >= 0));
 }
 
-/* Nobody whom this round has seen overdue, and not ready, is there any more. */
+/* None that this round has seen overdue, and not ready, is there any more. */
 static void check_expired(void)
 {
 	struct members *t = &w.members;
@@ -332,14 +332,14 @@ static void check_settled(void)
 /* Events for those that the input names; a socket's first one comes by itself. */
 static void live(void)
 {
-	unsigned who = tape_next(&tape) | tape_next(&tape) << 8;
+	unsigned which = tape_next(&tape) | tape_next(&tape) << 8;
 
 	for (int fd = 1; fd < RECORDS; fd++) {
 		bool first = sockets[fd].open && !record((uint32_t)fd)->adopted;
 		unsigned how;
 
 		sockets[fd].served = false;
-		if (!sockets[fd].open || !(first || ending || who & 1u << fd))
+		if (!sockets[fd].open || !(first || ending || which & 1u << fd))
 			continue;
 		how = tape_next(&tape) + (unsigned)fd;
 		if (how % 16 == 15)

@@ -5,16 +5,14 @@
  */
 #include "supervisor/server.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -131,92 +129,45 @@ TEST(server, beginning)
 }
 
 /*
- * The service manager: it takes what is stored, and says that this is a restart.
+ * The service manager: it takes what is stored, if fcntl(2) does not fail, and says that
+ * this is a restart.
  */
 
 static struct activation stored;
-static pthread_t manager;
-static int manager_fd;
-static struct sockaddr_un manager_address;
-static socklen_t manager_address_size;
-static sem_t manager_has_settled;
 
 int __wrap_job_process(struct job *m);
+int __wrap_notify_send(const char *text, int fd, bool patient);
+void __wrap_notify_barrier(void);
 
 int __wrap_job_process(struct job *m)
 {
 	return m->deadline ? JOB_RESTART : JOB_ASKING;
 }
 
-static void store(const char *message, int fd)
+int __wrap_notify_send(const char *text, int fd, bool patient)
 {
+	const char *name = strstr(text, "FDNAME=");
+	int *place = NULL;
 	unsigned i;
 
-	if (strstr(message, "FDNAME=stored.state"))
-		stored.state = fd;
-	else if (sscanf(strstr(message, "FDNAME=") ? strstr(message, "FDNAME=") : "",
-			"FDNAME=stored.carrier.%u", &i) == 1)
-		stored.carriers[i] = fd;
-	else /* a listener, or the barrier */
-		close(fd);
+	cr_assert(name && patient);
+	if (strstr(name, "FDNAME=stored.state"))
+		place = &stored.state;
+	else if (sscanf(name, "FDNAME=stored.carrier.%u", &i) == 1)
+		place = &stored.carriers[i];
+	if (!place || fd < 0) /* a listener, or something is removed */
+		return 0;
+	*place = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *place < 0 ? -errno : 0;
 }
 
-static void *manage(void *arg)
+void __wrap_notify_barrier(void)
 {
-	char message[512];
-	ssize_t n;
-
-	do {
-		union {
-			struct cmsghdr header;
-			char bytes[CMSG_SPACE(sizeof(int))];
-		} control = { 0 };
-		struct iovec iov = { message, sizeof(message) - 1 };
-		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-		int fd;
-
-		m.msg_control = control.bytes;
-		m.msg_controllen = sizeof(control);
-		n = recvmsg(manager_fd, &m, MSG_CMSG_CLOEXEC);
-		message[n < 0 ? 0 : n] = '\0';
-		if (strcmp(message, "settle") == 0)
-			sem_post(&manager_has_settled);
-		if (n < 0 || m.msg_controllen < sizeof(control) ||
-		    control.header.cmsg_type != SCM_RIGHTS)
-			continue;
-		memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
-		store(message, fd);
-	} while (strcmp(message, "end") != 0);
-	return arg;
 }
 
-static void start_manager(void)
+static void be_managed(void)
 {
-	struct sockaddr_un *address = &manager_address;
-	char name[sizeof(address->sun_path)];
-
-	snprintf(name, sizeof(name), "@echod-test-%d", (int)getpid());
-	address->sun_family = AF_UNIX;
-	memcpy(address->sun_path + 1, name + 1, strlen(name + 1));
-	manager_address_size = (socklen_t)(sizeof(sa_family_t) + strlen(name));
-	sem_init(&manager_has_settled, 0, 0);
-	manager_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	cr_assert_eq(bind(manager_fd, (struct sockaddr *)address, manager_address_size), 0);
-	setenv("NOTIFY_SOCKET", name, 1);
-	cr_assert_eq(pthread_create(&manager, NULL, manage, NULL), 0);
-}
-
-/* Waits until the manager has looked at all that was sent to it; the barrier may have failed. */
-static void settle_manager(void)
-{
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	cr_assert_eq(sendto(fd, "settle", 6, 0, (struct sockaddr *)&manager_address,
-			    manager_address_size),
-		     6);
-	close(fd);
-	while (sem_wait(&manager_has_settled) < 0)
-		continue;
+	setenv("NOTIFY_SOCKET", "@echod-test-nothing-is-there", 1);
 }
 
 /* Clients that have been echoed, so a worker has them. */
@@ -278,7 +229,6 @@ static bool hand_over(unsigned nth, unsigned *lost)
 	kill(getpid(), SIGTERM);
 	cr_assert_eq(server_run(), EX_OK);
 	failed = failing_end();
-	settle_manager();
 	close_all_tcp();
 	*lost = count_lost(helper_caught());
 	return failed;
@@ -312,7 +262,7 @@ TEST(server, hand_over)
 	unsigned before;
 	bool failed = true;
 
-	start_manager();
+	be_managed();
 	before = helper_count_descriptors();
 	for (unsigned nth = 1; failed; nth++) {
 		unsigned lost, carried;
@@ -331,7 +281,7 @@ TEST(server, take_over)
 {
 	bool failed = true;
 
-	start_manager();
+	be_managed();
 	for (unsigned nth = 1; failed; nth++) {
 		unsigned lost, before = helper_count_descriptors();
 		struct takeover t;

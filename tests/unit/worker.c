@@ -46,20 +46,35 @@ uint32_t __wrap_tcp_unacknowledged(int fd)
 	return scripted ? unacknowledged : __real_tcp_unacknowledged(fd);
 }
 
-/* A worker that runs, with no connections. */
-static void begin_running(void)
+/* A worker, with no connections, whose thread does not run. */
+static void begin(void)
 {
 	struct worker_config config = { .buffer_size = 4096,
 					.connections = &connections,
 					.limiter = &limiter,
 					.started = &started };
-	struct conf conf = { .pending_memory = 1 << 20 };
 
 	config.main_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(sem_init(&started, 0, 0), 0);
 	cr_assert_eq(connections_init(&connections, 1024), 0);
 	cr_assert_eq(limiter_init(&limiter, 1024), 0);
 	cr_assert_eq(worker_init(&worker, &config), 0);
+}
+
+static void finish(void)
+{
+	close(worker.config.main_fd);
+	worker_deinit(&worker);
+	limiter_deinit(&limiter);
+	connections_deinit(&connections);
+}
+
+/* And one whose thread does. */
+static void begin_running(void)
+{
+	struct conf conf = { .pending_memory = 1 << 20 };
+
+	begin();
 	worker_set(&worker, &conf);
 	cr_assert_eq(worker_start(&worker), 0);
 	sem_wait(&started);
@@ -70,10 +85,7 @@ static void end_running(void)
 	loop_command(&worker.loop, DRAIN);
 	loop_command(&worker.loop, ABORT);
 	loop_join(&worker.loop);
-	close(worker.config.main_fd);
-	worker_deinit(&worker);
-	limiter_deinit(&limiter);
-	connections_deinit(&connections);
+	finish();
 }
 
 TestSuite(worker, .init = begin_running, .fini = end_running, .timeout = HELPER_TIMEOUT);
@@ -92,15 +104,14 @@ static int dispatch(int *ours)
 static void check_echoes(int client)
 {
 	char byte = 'x';
-	struct pollfd p = { .fd = client, .events = POLLIN };
 
 	cr_assert_eq(send(client, &byte, 1, 0), 1);
-	cr_assert_eq(poll(&p, 1, 15000), 1, "no echo");
+	helper_wait(client, POLLIN);
 	cr_assert_eq(recv(client, &byte, 1, 0), 1);
 	cr_assert_eq(byte, 'x');
 }
 
-/* Beside one who never lets the worker come to EAGAIN, all others have their turns. */
+/* Beside a client that never lets the worker come to EAGAIN, all others have their turns. */
 TEST(worker, endless_stream)
 {
 	int ours, early = dispatch(&ours), stream = dispatch(&ours), late;
@@ -108,8 +119,7 @@ TEST(worker, endless_stream)
 	check_echoes(early);
 	check_echoes(stream);
 	endless = ours;
-	cr_assert_eq(send(stream, "x", 1, 0),
-		     1); /* an edge, and from now on it is ready for ever */
+	cr_assert_eq(send(stream, "x", 1, 0), 1); /* from now on it is ready for ever */
 	while (counter_get(&worker.echoed) < 1000000)
 		usleep(1000);
 	check_echoes(early);
@@ -128,31 +138,22 @@ TEST(worker, endless_stream)
 
 static int n;
 
-static void begin(void)
+static void begin_still(void)
 {
-	struct worker_config config = { .buffer_size = 4096,
-					.connections = &connections,
-					.limiter = &limiter };
-
-	cr_assert_eq(connections_init(&connections, 1024), 0);
-	cr_assert_eq(limiter_init(&limiter, 1024), 0);
-	cr_assert_eq(worker_init(&worker, &config), 0);
+	begin();
 	pipe_deinit(&worker.echo.pipe);
 	worker.echo.budget = 4096;
 	worker.members.now = clock_ms();
-	n = 0;
 }
 
-static void finish(void)
+static void end_still(void)
 {
 	end_all(&worker, &worker.members.idle);
 	end_all(&worker, &worker.members.stalled);
-	worker_deinit(&worker);
-	limiter_deinit(&limiter);
-	connections_deinit(&connections);
+	finish();
 }
 
-TestSuite(turns, .init = begin, .fini = finish, .timeout = HELPER_TIMEOUT);
+TestSuite(turns, .init = begin_still, .fini = end_still, .timeout = HELPER_TIMEOUT);
 
 static struct connection *record(int fd)
 {
@@ -169,44 +170,16 @@ static void happen(int fd, uint32_t events)
 /* A connection over TCP.  Returns the client's end, ours in *fd. */
 static int meet(int *fd)
 {
-	struct address address = helper_address("127.0.0.1:0");
-	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
-	int size = 4096, accepted;
+	struct address address;
+	int listener = helper_listen(&address, 1), accepted;
+	int client = helper_connect(listener, 4096, &accepted);
 
-	setsockopt(client, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	cr_assert_eq(bind(listener, &address.any, address.size), 0);
-	cr_assert_eq(listen(listener, 1), 0);
-	cr_assert_eq(getsockname(listener, &address.any, &address.size), 0);
-	cr_assert_eq(connect(client, &address.any, address.size), 0);
-	accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	*fd = dup2(accepted, FIRST + n++);
 	cr_assert_geq(*fd, FIRST);
 	close(accepted);
 	close(listener);
 	limiter.open++;
 	happen(*fd, EPOLLOUT);
-	return client;
-}
-
-/* Waits for the kernel's word, and passes it on. */
-static void hear(int fd, short events)
-{
-	helper_wait(fd, events);
-	happen(fd, (uint32_t)events);
-	serve_ready(&worker);
-}
-
-/* A client that does not read, and of whose echo so much is in the kernel or waits here. */
-static int talk(int *fd, size_t size)
-{
-	static char data[1 << 16];
-	int client = meet(fd);
-
-	for (size_t sent = 0; sent < size; sent += sizeof(data)) {
-		cr_assert_eq(send(client, data, sizeof(data), 0), (ssize_t)sizeof(data));
-		while (record(*fd)->echoed < sent + sizeof(data))
-			hear(*fd, POLLIN);
-	}
 	return client;
 }
 
@@ -237,7 +210,7 @@ TEST(turns, many_overdue)
 		close(clients_of[i]);
 }
 
-/* What a stalled client sends concerns nobody: only room, an end or an error does. */
+/* What a stalled client sends is no reason for a turn: only room, an end or an error is. */
 TEST(turns, stalled_is_not_bothered)
 {
 	static const uint32_t reasons[] = { EPOLLOUT, EPOLLHUP, EPOLLERR, EPOLLIN | EPOLLOUT };
@@ -251,68 +224,6 @@ TEST(turns, stalled_is_not_bothered)
 		happen(fd, reasons[i]);
 		cr_assert_eq(connections_dequeue(&worker.members), record(fd));
 	}
-	close(client);
-}
-
-/* At a FIN it is ended if all is acknowledged; else it keeps its place until that is so. */
-TEST(turns, parting)
-{
-	static char data[1 << 16];
-	int fd, client = talk(&fd, 1 << 17);
-
-	shutdown(client, SHUT_WR);
-	hear(fd, POLLIN);
-	cr_assert_eq(record(fd)->parting, CLOSED_BY_CLIENT + 1);
-	cr_assert(record(fd)->finished && record(fd)->stalled);
-	cr_assert_eq(limiter.open, 1);
-	happen(fd, EPOLLOUT | EPOLLHUP); /* of our own FIN */
-	serve_ready(&worker);
-	cr_assert_eq(limiter.open, 1);
-	while (recv(client, data, sizeof(data), 0) > 0)
-		;
-	while (limiter.open > 0) /* the acknowledgement may take its time */
-		hear(fd, POLLHUP);
-	cr_assert_eq(counter_get(&worker.closed[CLOSED_BY_CLIENT]), 1);
-	close(client);
-}
-
-/* An error ends it, for nothing more will be acknowledged. */
-TEST(turns, parting_broken)
-{
-	struct linger linger = { .l_onoff = 1 };
-	int fd, client = talk(&fd, 1 << 17);
-
-	shutdown(client, SHUT_WR);
-	hear(fd, POLLIN);
-	setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close(client);
-	hear(fd, POLLERR);
-	cr_assert_eq(limiter.open, 0);
-	cr_assert_eq(counter_get(&worker.closed[CLOSED_BY_ERROR]), 1);
-}
-
-/* While it drains, what has come after the beginning is not echoed. */
-TEST(turns, drain)
-{
-	int fd, client = meet(&fd);
-	char heard[16];
-
-	cr_assert_eq(send(client, "before", 6, 0), 6);
-	helper_wait(fd, POLLIN);
-	loop_command(&worker.loop, DRAIN);
-	obey(&worker);
-	cr_assert_eq(record(fd)->owed, 6);
-	serve_ready(&worker);
-	serve_ready(&worker);
-	cr_assert(record(fd)->finished);
-	cr_assert_eq(send(client, "after", 5, 0), 5);
-	hear(fd, POLLIN);
-	cr_assert_eq(recv(client, heard, sizeof(heard), MSG_WAITALL), 6);
-	cr_assert_eq(memcmp(heard, "before", 6), 0);
-	cr_assert_eq(limiter.open, 1);
-	shutdown(client, SHUT_WR);
-	hear(fd, POLLRDHUP);
-	cr_assert_eq(limiter.open, 0);
 	close(client);
 }
 
@@ -333,8 +244,10 @@ TEST(turns, freeze)
 	close(client);
 }
 
-/* Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel took since
- * counts as well. */
+/*
+ * Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel
+ * took since counts as well.
+ */
 TEST(turns, slow)
 {
 	int fd, client = meet(&fd);
