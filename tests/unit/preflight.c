@@ -10,205 +10,146 @@
 
 TestSuite(preflight, .timeout = HELPER_TIMEOUT);
 
-/*
- * Blanks a text that lies in memory of exactly its size, so that a sanitizer
- * sees each step beyond its ends.
- */
-static void check(const char *text, int line, const char *expected)
+/* What is blanked in each text.  NULL: it stays as it is. */
+static const struct {
+	int line; /* on which a comment begins that does not end */
+	const char *text, *expected;
+} comments[] = {
+	/* each kind of comment becomes blanks; what stands around it stays */
+	{ 0, "#", " " },
+	{ 0, "a # b\nc", "a    \nc" },
+	{ 0, "a // b\nc", "a     \nc" },
+	{ 0, "a /* b */ c", "a         c" },
+	{ 0, "/**/a", "    a" },
+	{ 0, "/***/a", "     a" },
+	{ 0, "/* * / **/a", "          a" },
+	{ 0, "a={/*b*/c}/*d*/", "a={     c}     " },
+	{ 0, "a#b", "a  " },
+	{ 0, "\"a\"//b", "\"a\"   " },
+	{ 0, "\"a\"/*b*/", "\"a\"     " },
+	/* lines stay lines, so that they are counted right */
+	{ 0, "# a\r\n# b\r\nc", "    \n    \nc" },
+	{ 0, "/* a\n b\n*/c\n", "    \n  \n  c\n" },
+	{ 0, "/*\n\n\n*/", "  \n\n\n  " },
+	{ 0, "#\n//\n\n", " \n  \n\n" },
+	/* within quotes nothing is a comment, and an escaped quote does not end one; the line does
+	 */
+	{ 0, "", NULL },
+	{ 0, "\"# a\" '// b' \"/* c\"", NULL },
+	{ 0, "\"a\\\"# b\"", NULL },
+	{ 0, "'a\\'# b'", NULL },
+	{ 0, "'# \" // '\"# ' //\"", NULL },
+	{ 0, "\"a # b\n'a # b\n\"a\\", NULL },
+	{ 0, "\"a\\\\\"# b", "\"a\\\\\"   " },
+	{ 0, "\"a\n# b", "\"a\n   " },
+	{ 0, "\"a\\\n# b", "\"a\\\n   " },
+	/* within comments nothing is a quote, or another comment */
+	{ 0, "# it's \"so\na", "          \na" },
+	{ 0, "/* it's */ \"a\"", "           \"a\"" },
+	{ 0, "// \"\n// '\n", "    \n    \n" },
+	{ 0, "# /*\na # */", "    \na     " },
+	{ 0, "// /*\na", "     \na" },
+	{ 0, "/* # */a", "       a" },
+	/* a slash within a bare word belongs to it */
+	{ 0, "a//b", NULL },
+	{ 0, "a/*b", NULL },
+	{ 0, "/ a / b", NULL },
+	{ 0, "~/a", NULL },
+	{ 0, "/", NULL },
+	{ 0, "a //", "a   " },
+	/* a comment that does not end is blanked, too */
+	{ 1, "/*", "  " },
+	{ 1, "/*/", "   " },
+	{ 1, "/* *", "    " },
+	{ 2, "a\n/*\n\n*\n", "a\n  \n\n \n" },
+	{ 3, "/* a */\n\n /* b\n", "       \n\n     \n" },
+};
+
+/* Comments are blanked, and nothing else, in memory of exactly the size of the text. */
+TEST(preflight, comments)
 {
-	char *copy = strdup(text);
+	for (size_t i = 0; i < COUNT(comments); i++) {
+		char *copy = strdup(comments[i].text);
+		const char *expected = comments[i].expected;
 
-	cr_expect_eq(preflight_blank_comments(copy), line, "%s", text);
-	cr_expect_str_eq(copy, expected, "%s\ngives\n%s", text, copy);
-	free(copy);
-}
-
-static void check_unchanged(const char *text)
-{
-	check(text, 0, text);
-}
-
-/* Each kind of comment becomes blanks; what stands around it stays. */
-TEST(preflight, blanked)
-{
-	check("#", 0, " ");
-	check("a # b\nc", 0, "a    \nc");
-	check("a // b\nc", 0, "a     \nc");
-	check("a /* b */ c", 0, "a         c");
-	check("/**/a", 0, "    a");
-	check("/***/a", 0, "     a");
-	check("/* * / **/a", 0, "          a");
-	check("a=/*b*/c,/*d*/e", 0, "a=     c,     e");
-	check("a={/*b*/c}/*d*/", 0, "a={     c}     ");
-	check("a#b", 0, "a  ");
-	check("\"a\"//b", 0, "\"a\"   ");
-	check("\"a\"/*b*/", 0, "\"a\"     ");
-}
-
-/* Lines stay lines, so that they are counted right. */
-TEST(preflight, newlines_are_kept)
-{
-	check("# a\r\n# b\r\nc", 0, "    \n    \nc");
-	check("/* a\n b\n*/c\n", 0, "    \n  \n  c\n");
-	check("/*\n\n\n*/", 0, "  \n\n\n  ");
-	check("#\n//\n\n", 0, " \n  \n\n");
-}
-
-/* Within quotes nothing is a comment, and an escaped quote does not end one; the line does. */
-TEST(preflight, strings_are_kept)
-{
-	check_unchanged("");
-	check_unchanged("\"# a\" '// b' \"/* c\"");
-	check_unchanged("\"a\\\"# b\"");
-	check_unchanged("'a\\'# b'");
-	check_unchanged("\"a\\\\\"");
-	check_unchanged("'# \" // '\"# ' //\"");
-	check_unchanged("\"a # b\n'a # b\n\"a\\");
-	check("\"a\\\\\"# b", 0, "\"a\\\\\"   ");
-	check("\"a\n# b", 0, "\"a\n   ");
-	check("\"a\\\n# b", 0, "\"a\\\n   ");
-}
-
-/* Within comments nothing is a quote. */
-TEST(preflight, quotes_in_comments)
-{
-	check("# it's \"so\na", 0, "          \na");
-	check("/* it's */ \"a\"", 0, "           \"a\"");
-	check("// \"\n// '\n", 0, "    \n    \n");
-	check("# /*\na # */", 0, "    \na     ");
-	check("// /*\na", 0, "     \na");
-	check("/* # */a", 0, "       a");
-}
-
-/* A slash within a bare word belongs to it. */
-TEST(preflight, slashes_in_words)
-{
-	check_unchanged("a//b");
-	check_unchanged("a/*b");
-	check_unchanged("http://a/");
-	check_unchanged("/ a / b");
-	check_unchanged("~/a");
-	check_unchanged("/");
-	check("a //", 0, "a   ");
-}
-
-/* A comment that does not end is told by the line on which it begins, and blanked too. */
-TEST(preflight, unclosed)
-{
-	check("/*", 1, "  ");
-	check("/*/", 1, "   ");
-	check("/* *", 1, "    ");
-	check("a\n/*\n\n*\n", 2, "a\n  \n\n \n");
-	check("/* a */\n\n /* b\n", 3, "       \n\n     \n");
-}
-
-/* Texts are cut at the ends of lines, but for lists; and at a setting that follows an open list. */
-TEST(preflight, sizes)
-{
-	cr_expect_eq(preflight_size(""), 0);
-	cr_expect_eq(preflight_size("\na = 1\n"), 1);
-	cr_expect_eq(preflight_size("a = 1\nb = 2\n"), 6);
-	cr_expect_eq(preflight_size("a = 1 b = 2\n"), 12);
-	cr_expect_eq(preflight_size("a = {1,\n2}\nb = 3"), 11);
-	cr_expect_eq(preflight_size("a = {1,\n b = 3}"), 9);
-	cr_expect_eq(preflight_size("a = {1,\n\"b = 3\"}"), 16);
-	cr_expect_eq(preflight_size("a = \"{\"\nb"), 8);
-	cr_expect_eq(preflight_size("}\nb"), 2);
-}
-
-/* Checks a value, or a whole statement: its line from 1, and what is said of it; "" if nothing. */
-static void check_statement(const char *name, const char *text, int line, const char *words)
-{
-	static struct problems problems;
-	char statement[128], place[32];
-
-	snprintf(statement, sizeof(statement), "%s%s", name, text);
-	snprintf(place, sizeof(place), "f:%d: ", line);
-	problems_init(&problems);
-	problems_in_file(&problems, "f");
-	problems.line = 1;
-	if (!*words) {
-		cr_expect_eq(preflight_check(statement, &problems), 0, "%s gives %s", statement,
-			     problems.text[0]);
-		return;
+		cr_expect_eq(preflight_blank_comments(copy), comments[i].line, "row %zu", i);
+		cr_expect_str_eq(copy, expected ? expected : comments[i].text, "row %zu", i);
+		free(copy);
 	}
-	cr_expect_eq(preflight_check(statement, &problems), -EINVAL, "%s", statement);
-	cr_expect(strncmp(problems.text[0], place, strlen(place)) == 0 &&
-			  strstr(problems.text[0], words),
-		  "%s gives %s, not %s%s", statement, problems.text[0], place, words);
 }
 
-static void check_value(const char *text, const char *words)
-{
-	check_statement("log_level = ", text, 1, words);
-}
+/* What libconfuse would pass over in silence, or read in another way; "": nothing. */
+static const struct {
+	int line;
+	const char *words, *statement;
+} statements[] = {
+	{ 1, "outside of quotes", "log_level = 4*" },
+	{ 1, "outside of quotes", "log_level = *" },
+	{ 1, "after the name", "workers + = 4" },
+	{ 1, "after the name", "workers * = 4" },
+	{ 2, "outside of quotes", "listen = {\n+}" },
+	{ 2, "outside of quotes", "listen = {\"a\",\n\"b\" + 'c'}" },
+	{ 1, "outside of quotes", "listen = {'a\\'' *}" },
+	{ 1, "outside of quotes", "listen = {\"a\\\"\" *}" },
+	/* quotes that do not end with their line */
+	{ 1, "not closed", "log_level = \"" },
+	{ 1, "not closed", "log_level = '" },
+	{ 1, "not closed", "log_level = \"\\" },
+	{ 1, "not closed", "log_level = \"a\\\"" },
+	{ 1, "not closed", "log_level = 'a\\'" },
+	{ 2, "not closed", "listen = {\n'a\n'b'}" },
+	{ 1, "not closed", "listen = {\"a\\\n}" },
+	/* escapes by number, of which one could be the end, and variables that do not end */
+	{ 1, "escape", "log_level = \"\\0\"" },
+	{ 1, "escape", "log_level = \"a\\x41\"" },
+	{ 2, "escape", "listen = {\n\"b\\9\"}" },
+	{ 1, "${", "log_level = \"${A'}\"" },
+	{ 1, "${", "log_level = \"${A\"" },
+	{ 1, "${", "log_level = ${A" },
+	{ 2, "${", "listen = {a,\n\"${\"}" },
+	/* variables that are not set, with their names */
+	{ 2, ": ${ABC}", "listen = {\"${AB}\",\n\"${ABC}\"}" },
+	{ 1, ": ${ABC}", "log_level = \"${AB}${ABC}\"" },
+	{ 1, ": ${ABC:+x}", "log_level = \"\\${ABC}${ABC:+x}\"" },
+	{ 1, ": ${}", "log_level = ${}" },
+	{ 1, ": ${A:b:-c}", "log_level = ${A:b:-c}" },
+	/* what has its meaning */
+	{ 1, "", "listen += 4" },
+	{ 1, "", "listen+={b}" },
+	{ 1, "", "log_level = \"* + \"" },
+	{ 1, "", "log_level = '* +'" },
+	{ 1, "", "log_level = \"\\n\\t\\\"\\\\\"" },
+	{ 1, "", "log_level = '\\0\\x41'" },
+	{ 1, "", "log_level = \"\\\\0\"" },
+	{ 1, "", "log_level = ${AB}" },
+	{ 1, "", "log_level = \"${AB}${B:-c}\"" },
+	{ 1, "", "log_level = '${'" },
+	{ 1, "", "log_level = \"\\${\"" },
+	{ 1, "", "log_level = \"$ $A {$}\"" },
+};
 
-/* What libconfuse would pass over in silence is found. */
-TEST(preflight, stray)
-{
-	check_value("4*", "outside of quotes");
-	check_value("*", "outside of quotes");
-	check_statement("", "workers + = 4", 1, "after the name");
-	check_statement("", "workers * = 4", 1, "after the name");
-	check_statement("listen = ", "{\n+}", 2, "outside of quotes");
-	check_statement("listen = ", "{\"a\",\n\"b\" + 'c'}", 2, "outside of quotes");
-	check_statement("listen = ", "{'a\\'' *}", 1, "outside of quotes");
-	check_statement("listen = ", "{\"a\\\"\" *}", 1, "outside of quotes");
-}
-
-/* So are quotes that do not end with their line. */
-TEST(preflight, stray_quotes)
-{
-	check_value("\"", "not closed");
-	check_value("'", "not closed");
-	check_value("\"\\", "not closed");
-	check_value("\"a\\\"", "not closed");
-	check_value("'a\\'", "not closed");
-	check_statement("listen = ", "{\n'a\n'b'}", 2, "not closed");
-	check_statement("listen = ", "{\"a\\\n}", 1, "not closed");
-}
-
-/* So are escapes by number, of which one could be the end, and variables that do not end. */
-TEST(preflight, stray_in_quotes)
-{
-	check_value("\"\\0\"", "escape");
-	check_value("\"a\\x41\"", "escape");
-	check_statement("listen = ", "{\n\"b\\9\"}", 2, "escape");
-	check_value("\"${A'}\"", "${");
-	check_value("\"${A\"", "${");
-	check_value("${A", "${");
-	check_statement("listen = ", "{a,\n\"${\"}", 2, "${");
-}
-
-/* So are variables that are not set, with their names. */
-TEST(preflight, stray_unset)
+/* All that libconfuse would read in another way is found, on its line. */
+TEST(preflight, statements)
 {
 	unsetenv("ABC");
-	setenv("AB", "x", 1);
+	setenv("AB", "", 1);
 	setenv("ABCD", "x", 1);
-	check_statement("listen = ", "{\"${AB}\",\n\"${ABC}\"}", 2, ": ${ABC}");
-	check_value("\"${AB}${ABC}\"", ": ${ABC}");
-	check_value("\"\\${ABC}${ABC:+x}\"", ": ${ABC:+x}");
-	check_value("${}", ": ${}");
-	check_value("${A:b:-c}", ": ${A:b:-c}");
-}
+	for (size_t i = 0; i < COUNT(statements); i++) {
+		static struct problems problems;
+		const char *words = statements[i].words;
+		char statement[128], place[32];
 
-/* What has its meaning is none. */
-TEST(preflight, not_stray)
-{
-	setenv("A", "", 1);
-	check_statement("", "listen += 4", 1, "");
-	check_statement("", "listen+={b}", 1, "");
-	check_value("\"* + \"", "");
-	check_value("'* +'", "");
-	check_value("\"\\n\\t\\\"\\\\\"", "");
-	check_value("'\\0\\x41'", "");
-	check_value("\"\\\\0\"", "");
-	check_value("${A}", "");
-	check_value("\"${A}${B:-c}\"", "");
-	check_value("'${'", "");
-	check_value("\"\\${\"", "");
-	check_value("\"$ $A {$}\"", "");
+		strcpy(statement, statements[i].statement);
+		snprintf(place, sizeof(place), "f:%d: ", statements[i].line);
+		problems_init(&problems);
+		problems_in_file(&problems, "f");
+		problems.line = 1;
+		cr_expect_eq(preflight_check(statement, &problems), *words ? -EINVAL : 0, "%s",
+			     statement);
+		cr_expect(!*words || (strncmp(problems.text[0], place, strlen(place)) == 0 &&
+				      strstr(problems.text[0], words)),
+			  "%s gives %s", statement, problems.text[0]);
+	}
 }
 
 /*
