@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -87,42 +86,36 @@ static void end(void)
 
 TestSuite(log, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
-/* Puts a pipe in the place of stderr.  Returns its other end, which does not block. */
+/* Puts one end of two in the place of stderr.  Returns the other one, which does not block. */
+static int catch_by(int fds[2])
+{
+	become_stderr(fds[1]);
+	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	return fds[0];
+}
+
 static int catch_by_pipe(void)
 {
 	int fds[2];
 
 	cr_assert_eq(pipe(fds), 0);
-	become_stderr(fds[1]);
-	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
-	return fds[0];
+	return catch_by(fds);
 }
 
-static int catch_by_socket(int type)
+static int catch_by_stream(void)
 {
 	int fds[2];
 
-	cr_assert_eq(socketpair(AF_UNIX, type, 0, fds), 0);
-	become_stderr(fds[1]);
-	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
-	return fds[0];
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	return catch_by(fds);
 }
 
-/* Puts a terminal there, which leaves the bytes as they are. */
-static int catch_by_terminal(void)
+static int catch_by_seqpacket(void)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), slave;
-	struct termios raw;
+	int fds[2];
 
-	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
-		cr_skip_test("there are no pseudo-terminals");
-	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
-	cr_assert_geq(slave, 0);
-	cr_assert_eq(tcgetattr(slave, &raw), 0);
-	cfmakeraw(&raw);
-	cr_assert_eq(tcsetattr(slave, TCSANOW, &raw), 0);
-	become_stderr(slave);
-	return master;
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	return catch_by(fds);
 }
 
 /* Puts a file there; what is written to it can be read after log_flush(). */
@@ -158,6 +151,20 @@ static void check_heard(int fd, const char *expected)
 	cr_assert_str_eq(heard(fd), expected, "heard: %s", text);
 }
 
+/* The caller's errno stays, whatever becomes of the line. */
+static void say(const char *line)
+{
+	errno = ECHILD;
+	log_info("%s", line);
+	cr_assert_eq(errno, ECHILD);
+}
+
+static void say_many(void)
+{
+	for (int i = 0; i < 10000; i++)
+		say("a line of some length, of which very many fill anything");
+}
+
 static void say_each_level(void)
 {
 	log_set_level(LOG_LEVEL_DEBUG);
@@ -171,27 +178,6 @@ static const char *const as_text = "echod: error: 1\n"
 				   "echod: warning: two\n"
 				   "echod: t3\n"
 				   "echod: debug: four\n";
-static const char *const as_journal = "<3>1\n<4>two\n<6>t3\n<7>four\n";
-
-/* On a terminal or a pipe a line says whose it is and how bad. */
-TEST(log, prefix)
-{
-	int in = catch_by_pipe();
-
-	unsetenv("JOURNAL_STREAM");
-	log_init();
-	say_each_level();
-	check_heard(in, as_text);
-}
-
-/* Also before log_init(). */
-TEST(log, without_init)
-{
-	int in = catch_by_pipe();
-
-	say_each_level();
-	check_heard(in, as_text);
-}
 
 /* Sets JOURNAL_STREAM to what stderr is, or to something beside it. */
 static void set_journal_stream(unsigned long long beside)
@@ -205,37 +191,64 @@ static void set_journal_stream(unsigned long long beside)
 	setenv("JOURNAL_STREAM", value, 1);
 }
 
-/* Where JOURNAL_STREAM names stderr, the journal learns the level. */
-TEST(log, journal_socket)
+/* An event that the tests take for an example. */
+static void say_kept(void)
 {
-	int in = catch_by_socket(SOCK_STREAM);
-
-	set_journal_stream(0);
-	log_init();
-	say_each_level();
-	check_heard(in, as_journal);
+	errno = ECHILD;
+	log_event(EVENT_OPTION_KEPT,
+		  FIELDS(FIELD("ECHOD_OPTION", "workers"),
+			 FIELD_COUNTER("ECHOD_lower_", "2", UINT64_MAX), FIELD_ERRNO(EADDRINUSE)),
+		  "%s stays", "workers");
+	cr_assert_eq(errno, ECHILD);
 }
 
-TEST(log, journal_pipe)
+/*
+ * A line says whose it is and how bad, before log_init(), and wherever JOURNAL_STREAM
+ * does not name stderr; an event is a line as any other.
+ */
+TEST(log, text)
 {
+	static const char *const values[] = { "", "1", ":", "a:b", "1:", "-1:-1" };
 	int in = catch_by_pipe();
 
-	set_journal_stream(0);
-	log_init();
 	say_each_level();
-	check_heard(in, as_journal);
+	say_kept();
+	cr_assert(strstr(heard(in), as_text));
+	cr_assert(strstr(text, "debug: four\nechod: warning: workers stays\n"));
+	for (size_t i = 0; i <= COUNT(values); i++) {
+		set_journal_stream(1);
+		if (i < COUNT(values))
+			setenv("JOURNAL_STREAM", values[i], 1);
+		log_init();
+		say_each_level();
+		check_heard(in, as_text);
+	}
+	say_kept();
+	check_heard(in, "echod: warning: workers stays\n");
+}
+
+/* Where JOURNAL_STREAM names stderr, the journal learns the level, also from lines. */
+TEST(log, journal_stream)
+{
+	for (int i = 0; i < 2; i++) {
+		int in = i == 0 ? catch_by_stream() : catch_by_pipe();
+
+		set_journal_stream(0);
+		log_init();
+		say_each_level();
+		check_heard(in, "<3>1\n<4>two\n<6>t3\n<7>four\n");
+	}
 }
 
 #define ECHOD "SYSLOG_IDENTIFIER=echod\n"
-
-/* The kind that the tests take for an example. */
-#define KEPT "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=option_kept\n"
 
 static const char *kept(const char *rest)
 {
 	static char record[8192];
 
-	snprintf(record, sizeof(record), KEPT "%s", EVENT_OPTION_KEPT.id, rest);
+	snprintf(record, sizeof(record),
+		 "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=option_kept\n%s",
+		 EVENT_OPTION_KEPT.id, rest);
 	return record;
 }
 
@@ -250,7 +263,7 @@ static int catch_by_journal(int error)
 	return in;
 }
 
-/* To the journal each line is a record, and stderr gets nothing. */
+/* To the journal each line is a record, with its kind, level and fields; stderr gets nothing. */
 TEST(log, records)
 {
 	int in = catch_by_journal(0);
@@ -260,22 +273,6 @@ TEST(log, records)
 		      "PRIORITY=4\n" ECHOD "MESSAGE=two\n"
 		      "PRIORITY=6\n" ECHOD "MESSAGE=t3\n"
 		      "PRIORITY=7\n" ECHOD "MESSAGE=four\n");
-	check_heard(in, "");
-}
-
-static void say_kept(void)
-{
-	log_event(EVENT_OPTION_KEPT,
-		  FIELDS(FIELD("ECHOD_OPTION", "workers"),
-			 FIELD_COUNTER("ECHOD_lower_", "2", UINT64_MAX), FIELD_ERRNO(EADDRINUSE)),
-		  "%s stays", "workers");
-}
-
-/* A record has its kind, level and fields. */
-TEST(log, record_of_a_kind)
-{
-	int in = catch_by_journal(0);
-
 	say_kept();
 	check_journal(kept("ECHOD_OPTION=workers\n"
 			   "ECHOD_LOWER_2=18446744073709551615\n"
@@ -284,66 +281,39 @@ TEST(log, record_of_a_kind)
 			   "MESSAGE=workers stays\n"));
 	log_event(EVENT_OPTION_KEPT, NULL, "%d", 2);
 	check_journal(kept("MESSAGE=2\n"));
-	check_heard(in, "");
-}
-
-/* Where there is no journal it is a line as any other. */
-TEST(log, record_as_text)
-{
-	int in = catch_by_pipe();
-
-	unsetenv("JOURNAL_STREAM");
-	say_kept();
-	log_init();
-	say_kept();
-	check_heard(in, "echod: warning: workers stays\nechod: warning: workers stays\n");
-}
-
-TEST(log, record_below_level)
-{
-	int in = catch_by_journal(0);
-
+	log_event(EVENT_OPTION_KEPT, /* no value makes a line, and so a field, of its own */
+		  FIELDS(FIELD("ECHOD_OPTION", "a\nPRIORITY=0\r\1"), FIELD("ECHOD_EMPTY", "")),
+		  "%s", "b\nPRIORITY=0\n\n");
+	check_journal(kept("ECHOD_OPTION=a?PRIORITY=0??\nECHOD_EMPTY=\nMESSAGE=b?PRIORITY=0??\n"));
 	log_set_level(LOG_LEVEL_ERROR);
 	say_kept();
 	check_journal("");
 	check_heard(in, "");
 }
 
-/* No value makes a line of its own, and so a field that was not meant. */
-TEST(log, record_is_printable)
-{
-	catch_by_journal(0);
-	log_event(EVENT_OPTION_KEPT,
-		  FIELDS(FIELD("ECHOD_OPTION", "a\nPRIORITY=0\r\1"), FIELD("ECHOD_EMPTY", "")),
-		  "%s", "b\nPRIORITY=0\n\n");
-	check_journal(kept("ECHOD_OPTION=a?PRIORITY=0??\nECHOD_EMPTY=\nMESSAGE=b?PRIORITY=0??\n"));
-}
-
 /* What has no room is cut or left out, and the rest is as it should be. */
 TEST(log, long_record)
 {
 	static char value[5001];
-	size_t head;
+	char *option = journal;
 
 	catch_by_journal(0);
 	log_event(EVENT_OPTION_KEPT, NULL, "x");
-	head = journal_size - strlen("MESSAGE=x\n");
+	option += journal_size - strlen("MESSAGE=x\n");
 	memset(value, 'v', sizeof(value) - 1);
 	for (size_t size = 3700; size < 5000; size++) {
-		size_t room = FIELDS_SIZE - head - strlen("ECHOD_OPTION=\n");
+		size_t room = FIELDS_SIZE - (size_t)(option - journal) - strlen("ECHOD_OPTION=\n");
 		size_t expected = size < room ? size : room;
 		bool second = size + strlen("ECHOD_SECOND=\n") < room;
-		char *at = journal + head;
 
 		journal_size = 0;
 		log_event(EVENT_OPTION_KEPT,
 			  FIELDS(FIELD("ECHOD_OPTION", value + sizeof(value) - 1 - size),
 				 FIELD_NUMBER("ECHOD_SECOND", 2)),
 			  "text");
-		cr_assert_eq(strncmp(at, "ECHOD_OPTION=v", 14), 0);
-		cr_assert_eq(strspn(at + 13, "v"), expected, "of %zu: %zu", size,
-			     strspn(at + 13, "v"));
-		cr_assert_str_eq(at + 13 + expected,
+		cr_assert_eq(strncmp(option, "ECHOD_OPTION=v", 14), 0);
+		cr_assert_eq(strspn(option + 13, "v"), expected, "of %zu", size);
+		cr_assert_str_eq(option + 13 + expected,
 				 second ? "\nECHOD_SECOND=2\nMESSAGE=text\n" : "\nMESSAGE=text\n");
 	}
 }
@@ -377,9 +347,7 @@ TEST(log, journal_hangs)
 	int in = catch_by_journal(EAGAIN);
 	char expected[512];
 
-	errno = ECHILD;
 	say_kept();
-	cr_assert_eq(errno, ECHILD);
 	log_info("lost");
 	check_journal("");
 	journal_error = 0;
@@ -401,52 +369,38 @@ TEST(log, journal_is_gone)
 	static const int errors[] = { ENOENT, ECONNREFUSED, EMSGSIZE, EACCES, ENOBUFS };
 	int in = catch_by_journal(0);
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+	for (size_t i = 0; i < COUNT(errors); i++) {
 		journal_error = errors[i];
-		errno = ECHILD;
 		say_kept();
-		cr_assert_eq(errno, ECHILD);
 		check_heard(in, "<4>workers stays\n");
 		check_journal("");
 		journal_error = 0;
-		log_info("x");
+		say("x");
 		check_heard(in, "");
 		check_journal("PRIORITY=6\n" ECHOD "MESSAGE=x\n");
 	}
 }
 
-/* Where it names something else, as after a redirection, or nothing, it does not count. */
-TEST(log, not_the_journal)
+static int evaluated(int *count)
 {
-	int in = catch_by_pipe();
-
-	set_journal_stream(1);
-	log_init();
-	say_each_level();
-	check_heard(in, as_text);
+	return ++*count;
 }
 
-TEST(log, no_journal_stream)
-{
-	static const char *const values[] = { "", "1", ":", "a:b", "1:", "-1:-1" };
-	int in = catch_by_pipe();
-
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		setenv("JOURNAL_STREAM", values[i], 1);
-		log_init();
-		say_each_level();
-		check_heard(in, as_text);
-	}
-}
-
-/* Each level lets through itself and what is worse. */
+/*
+ * Each level lets through itself and what is worse, at first all but debug; of a debug
+ * line that is not written not even the arguments are evaluated.
+ */
 TEST(log, levels)
 {
 	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
 						 LOG_LEVEL_DEBUG };
-	int in = catch_by_pipe();
+	int in = catch_by_pipe(), count = 0;
 
 	log_init();
+	cr_assert(log_enabled(LOG_LEVEL_INFO));
+	log_debug("%d", evaluated(&count));
+	check_heard(in, "");
+	cr_assert_eq(count, 0);
 	for (int set = 0; set < 4; set++) {
 		log_set_level(levels[set]);
 		for (int level = 0; level < 4; level++) {
@@ -455,36 +409,6 @@ TEST(log, levels)
 			cr_expect_eq(log_enabled(levels[level]), level <= set);
 		}
 	}
-}
-
-/* Without a level set, debug is off and info on. */
-TEST(log, initial_level)
-{
-	int in = catch_by_pipe();
-
-	log_init();
-	cr_assert(log_enabled(LOG_LEVEL_INFO));
-	cr_assert_not(log_enabled(LOG_LEVEL_DEBUG));
-	log_debug("x");
-	check_heard(in, "");
-	log_info("x");
-	check_heard(in, "echod: x\n");
-}
-
-static int evaluated(int *count)
-{
-	return ++*count;
-}
-
-/* A debug line that nobody wants costs not even its arguments. */
-TEST(log, debug_is_free)
-{
-	int count = 0;
-
-	catch_by_pipe();
-	log_debug("%d", evaluated(&count));
-	cr_assert_eq(count, 0);
-	log_set_level(LOG_LEVEL_DEBUG);
 	log_debug("%d", evaluated(&count));
 	cr_assert_eq(count, 1);
 }
@@ -493,24 +417,19 @@ TEST(log, debug_is_free)
 TEST(log, one_line)
 {
 	int in = catch_by_pipe();
-	char name[300] = "";
-	const char *line;
-	int n = 0;
+	char name[256] = "", expected[300] = "echod: ", *at = expected + strlen(expected);
 
-	for (int i = 1; i < 256; i++)
-		name[n++] = (char)(i < 128 ? i : 383 - i); /* none continues the one before */
+	for (int i = 1; i < 256; i++) {
+		name[i - 1] = (char)(i < 128 ? i : 383 - i); /* none continues the one before */
+		*at++ = i < 32 || i >= 127 ? '?' : (char)i;
+	}
+	*at = '\n';
 	log_init();
-	log_info("%s", name);
-	line = heard(in);
-	cr_assert_eq(strncmp(line, "echod: ", 7), 0);
-	cr_assert_eq(strlen(line), 7 + 255 + 1);
-	for (int i = 0; i < 255; i++)
-		cr_expect_eq(line[7 + i], i + 1 < 32 || i + 1 >= 127 ? '?' : name[i], "byte %d",
-			     i + 1);
-	cr_assert_str_eq(line + 7 + 255, "\n");
-	log_info("a\nb\r<3>c\033[1m");
+	say(name);
+	check_heard(in, expected);
+	say("a\nb\r<3>c\033[1m");
 	check_heard(in, "echod: a?b?<3>c?[1m\n");
-	log_info("%s", "");
+	say("");
 	check_heard(in, "echod: \n");
 }
 
@@ -538,12 +457,12 @@ TEST(log, utf8)
 	int in = catch_by_pipe();
 
 	log_init();
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < COUNT(cases); i++) {
 		char expected[64];
 
 		snprintf(expected, sizeof(expected), "echod: %s\n",
 			 cases[i].expected ? cases[i].expected : cases[i].text);
-		log_info("%s", cases[i].text);
+		say(cases[i].text);
 		check_heard(in, expected);
 	}
 }
@@ -559,169 +478,84 @@ TEST(log, cut_character)
 	for (int i = 4000; i < 7998; i += 3)
 		memcpy(name + i, "\xe2\x82\xac", 3);
 	for (int i = 0; i < 3; i++) {
-		log_info("%s", name + i);
+		say(name + i);
 		cr_assert_eq(strlen(heard(in)), PIPE_BUF);
 		cr_assert(text[PIPE_BUF - 2] == '?' || text[PIPE_BUF - 2] == '\xac');
 	}
 }
 
-/* A line that is too long is cut, and still ends as a line. */
-TEST(log, long_lines)
+/*
+ * A line that is too long is cut, and still ends as a line: into a pipe goes no more than
+ * it takes as a whole, see pipe(7).  A regular file gets every line.
+ */
+static void check_long_lines(int in, bool is_file)
 {
-	static char name[100001];
-	int in = catch_by_file();
+	static char name[PIPE_BUF + 21];
 
-	log_init();
 	memset(name, 'x', sizeof(name) - 1);
 	for (size_t size = PIPE_BUF - 20; size < PIPE_BUF + 20; size++) {
 		const char *line;
 
-		cr_assert_eq(ftruncate(in, 0), 0);
-		cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
-		log_info("%s", name + sizeof(name) - 1 - size);
+		cr_assert(!is_file || ftruncate(in, 0) == 0);
+		say(name + sizeof(name) - 1 - size);
 		log_flush(0);
-		cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+		cr_assert(!is_file || lseek(in, 0, SEEK_SET) == 0);
 		line = heard(in);
 		cr_assert_eq(strcspn(line, "\n"), strlen(line) - 1);
 		cr_assert_eq(strlen(line), size < PIPE_BUF - 8 ? size + 8 : PIPE_BUF);
+		cr_assert(!is_file || lseek(in, 0, SEEK_SET) == 0);
 	}
 }
 
-/* Into a pipe goes no more than it takes as a whole, see pipe(7). */
-TEST(log, long_lines_into_a_pipe)
+TEST(log, long_lines)
 {
-	static char name[100001];
 	int in = catch_by_pipe();
 
 	log_init();
-	memset(name, 'x', sizeof(name) - 1);
-	for (size_t size = PIPE_BUF - 20; size < PIPE_BUF + 20; size++) {
-		const char *line;
-
-		log_info("%s", name + sizeof(name) - 1 - size);
-		line = heard(in);
-		cr_assert_eq(strcspn(line, "\n"), strlen(line) - 1);
-		cr_assert_eq(strlen(line), size < PIPE_BUF - 8 ? size + 8 : PIPE_BUF);
-	}
+	check_long_lines(in, false);
 }
 
-/* A regular file gets every line. */
 TEST(log, file)
 {
 	int in = catch_by_file();
 
-	unsetenv("JOURNAL_STREAM");
 	log_init();
 	say_each_level();
 	log_flush(0);
 	cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
 	check_heard(in, as_text);
-}
-
-/* errno is the caller's, whatever becomes of the line. */
-TEST(log, errno_is_kept)
-{
-	int in = catch_by_pipe();
-
-	log_init();
-	errno = ECHILD;
-	log_debug("x");
-	cr_assert_eq(errno, ECHILD);
-	log_info("x");
-	cr_assert_eq(errno, ECHILD);
-	for (int i = 0; i < 10000; i++)
-		log_info("x");
-	cr_assert_eq(errno, ECHILD);
-	close(in);
-	errno = ECHILD;
-	log_info("x");
-	cr_assert_eq(errno, ECHILD);
-	close(STDERR_FILENO);
-	errno = ECHILD;
-	log_info("x");
-	cr_assert_eq(errno, ECHILD);
-}
-
-/* The description of stderr is not only ours: its flags stay as they are. */
-static void check_flags(void)
-{
-	int before = fcntl(STDERR_FILENO, F_GETFL);
-
-	log_init();
-	for (int i = 0; i < 10000; i++)
-		log_info("x");
-	cr_assert_eq(fcntl(STDERR_FILENO, F_GETFL), before);
-	cr_assert_not(before & O_NONBLOCK);
-}
-
-TEST(log, stderr_keeps_blocking)
-{
-	catch_by_pipe();
-	check_flags();
-}
-
-TEST(log, stderr_socket_keeps_blocking)
-{
-	catch_by_socket(SOCK_STREAM);
-	check_flags();
+	cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+	check_long_lines(in, true);
 }
 
 /*
- * Nobody reads: the call returns all the same, the lines are counted, and the
- * next that gets through says how many there were, once.
+ * Without a reader the call returns all the same, the lines are counted, and the next
+ * that gets through says how many there were, once.  The flags of stderr, whose open file
+ * is also that of others, stay as they are.
  */
-static void check_full(int in)
+TEST(log, full)
 {
-	unsigned long lost = 0;
-	char expected[128];
-	const char *line;
+	static int (*const catch[])(void) = { catch_by_stream, catch_by_seqpacket, catch_by_pipe };
 
-	log_init();
-	for (int i = 0; i < 10000; i++)
-		log_info("a line of some length, of which very many fill any pipe");
-	for (line = heard(in); *line; line = strchr(line, '\n') + 1)
-		lost++;
-	lost = 10000 - lost;
-	cr_assert_gt(lost, 0, "it was never full");
-	log_info("next");
-	snprintf(expected, sizeof(expected),
-		 "echod: warning: %lu log lines lost: nobody read them\nechod: next\n", lost);
-	check_heard(in, expected);
-	log_info("next");
-	check_heard(in, "echod: next\n");
-}
+	for (size_t i = 0; i < COUNT(catch); i++) {
+		int in = catch[i](), flags = fcntl(STDERR_FILENO, F_GETFL), n = 0;
+		char expected[128];
 
-TEST(log, full_pipe)
-{
-	check_full(catch_by_pipe());
-}
-
-TEST(log, full_stream_socket)
-{
-	check_full(catch_by_socket(SOCK_STREAM));
-}
-
-TEST(log, full_seqpacket_socket)
-{
-	check_full(catch_by_socket(SOCK_SEQPACKET));
-}
-
-/*
- * A terminal that is stopped takes what it has room for, and nobody waits for
- * more; once it goes on, sooner or later, it says how many lines were lost.
- */
-TEST(log, full_terminal)
-{
-	int in = catch_by_terminal();
-	size_t size = 0;
-
-	log_init();
-	for (int i = 0; i < 10000; i++)
-		log_info("a line of some length, of which very many fill any terminal");
-	do {
-		hear_more(in, &size);
-		log_info("next");
-	} while (!strstr(text, " log lines lost: nobody read them\nechod: next\n"));
+		log_init();
+		say_many();
+		for (const char *line = heard(in); *line; line = strchr(line, '\n') + 1)
+			n++;
+		cr_assert_lt(n, 10000, "it was never full");
+		say("next");
+		snprintf(expected, sizeof(expected),
+			 "echod: warning: %d log lines lost: nobody read them\nechod: next\n",
+			 10000 - n);
+		check_heard(in, expected);
+		say("next");
+		check_heard(in, "echod: next\n");
+		cr_assert_eq(fcntl(STDERR_FILENO, F_GETFL), flags);
+		cr_assert_not(flags & O_NONBLOCK);
+	}
 }
 
 /* With a reader that is gone lines are lost and counted, nothing else. */
@@ -736,8 +570,8 @@ TEST(log, reader_is_gone)
 	log_info("heard");
 	check_heard(again, "echod: heard\n");
 	close(again);
-	log_info("lost");
-	log_info("lost");
+	say("lost");
+	say("lost");
 	again = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
 	log_info("next");
 	check_heard(again, "echod: warning: 2 log lines lost: nobody read them\nechod: next\n");
@@ -748,8 +582,7 @@ TEST(log, no_stderr)
 {
 	close(STDERR_FILENO);
 	log_init();
-	log_info("x");
-	log_info("x");
+	say("x");
 }
 
 /* Makes the pipe at stderr one that we may not open again, as another user's. */
@@ -765,116 +598,89 @@ static void forbid_second_open(void)
 		cr_skip_test("nothing is forbidden here");
 }
 
-/* Takes the whole lines out of text, of which size bytes are there; counts what they tell. */
-static void count_told(size_t *size, unsigned long *told)
+/* A line that does not fit is lost as a whole, and no half of it spoils the next. */
+TEST(log, long_line_into_almost_full_pipe)
 {
-	char *line = text, *end;
-	unsigned long lost;
-
-	for (; (end = strchr(line, '\n')); line = end + 1)
-		*told += sscanf(line, "echod: warning: %lu log lines lost", &lost) == 1 ? lost : 1;
-	*size = strlen(line);
-	memmove(text, line, *size + 1);
-}
-
-/*
- * What cannot be opened again, as another user's pipe, does not block either: the
- * writer waits for its reader, and each line is written or counted as lost.
- */
-TEST(log, full_forbidden_pipe)
-{
-	int in = catch_by_pipe();
-	unsigned long said = 100000, told = 0;
-	size_t size = 0;
-
-	forbid_second_open();
-	log_init();
-	for (unsigned long i = 0; i < said; i++)
-		log_info("a line of some length, of which very many fill any pipe");
-	log_flush(0);
-	hear_more(in, &size);
-	count_told(&size, &told);
-	cr_assert_lt(told, said, "it was never full");
-	do {
-		log_info("next");
-		said++;
-		log_flush(0);
-		hear_more(in, &size);
-		count_told(&size, &told);
-	} while (told < said);
-	cr_assert_eq(told, said);
-	end();
-}
-
-/* A pipe at stderr of four pages, of which one has room. */
-static int catch_by_almost_full_pipe(void)
-{
-	static const char page[PAGE];
+	static char name[2 * PAGE + 1], page[PAGE];
 	int in = catch_by_pipe();
 
 	if (fcntl(in, F_SETPIPE_SZ, 4 * PAGE) != 4 * PAGE)
 		cr_skip_test("pages have another size here");
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(write(STDERR_FILENO, page, PAGE), PAGE);
-	return in;
-}
-
-static void skip_pages(int in)
-{
-	char page[PAGE];
-
-	for (int i = 0; i < 3; i++)
-		cr_assert_eq(read(in, page, PAGE), PAGE);
-}
-
-/* A line that does not fit is lost as a whole, and no half of it spoils the next. */
-TEST(log, long_line_into_almost_full_pipe)
-{
-	static char name[2 * PAGE + 1];
-	int in = catch_by_almost_full_pipe();
-
 	log_init();
 	memset(name, 'x', sizeof(name) - 1);
-	log_info("%s", name);
-	skip_pages(in);
+	say(name);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(read(in, page, PAGE), PAGE);
 	heard(in);
-	cr_expect(*text == '\0' || text[strlen(text) - 1] == '\n', "half a line: %zu bytes",
-		  strlen(text));
-	log_info("next");
+	cr_expect(*text == '\0' || text[strlen(text) - 1] == '\n', "half a line");
+	say("next");
 	cr_assert(strncmp(heard(in), "echod: ", 7) == 0);
 }
 
 #define THREADS 4
 #define LINES 10000
 
+static int n_heard, n_lost;
+
+/* Takes the whole lines out of text, of which size bytes are there. */
+static void count_lines(size_t *size)
+{
+	static int last[THREADS] = { -1, -1, -1, -1 };
+	char *line = text, *next;
+
+	for (; (next = strchr(line, '\n')); line = next + 1) {
+		int name, number, end = 0;
+
+		*next = '\0';
+		if (sscanf(line, "echod: warning: %d log lines lost: nobody read them%n", &number,
+			   &end) == 1) {
+			n_lost += number;
+		} else {
+			cr_assert_eq(sscanf(line, "echod: thread%1d %d%n", &name, &number, &end), 2,
+				     "%s", line);
+			cr_assert(name < THREADS && number > last[name], "%s", line);
+			last[name] = number;
+			n_heard++;
+		}
+		cr_assert_str_empty(line + end);
+	}
+	*size = strlen(line);
+	memmove(text, line, *size + 1);
+}
+
+/*
+ * What cannot be opened again, as another user's pipe, does not block either: the
+ * writer waits for its reader, and each line is heard or counted as lost.
+ */
+TEST(log, full_forbidden_pipe)
+{
+	int in = catch_by_pipe(), said = 0;
+	size_t size = 0;
+
+	forbid_second_open();
+	log_init();
+	while (said < 100000 || n_heard + n_lost < said) {
+		log_info("thread0 %d", said++);
+		if (said < 100000)
+			continue;
+		log_flush(0);
+		hear_more(in, &size);
+		count_lines(&size);
+	}
+	cr_assert_gt(n_lost, 0, "it was never full");
+	end();
+}
+
 static _Atomic int finished;
 
-static void *say_many(void *name)
+static void *say_from_thread(void *name)
 {
 	for (int i = 0; i < LINES; i++)
 		log_info("%s %d", (const char *)name, i);
 	finished++;
 	return NULL;
-}
-
-/* Takes one line of the threads into account. */
-static void count_line(const char *line, int *lines, int *lost)
-{
-	static int last[THREADS] = { -1, -1, -1, -1 };
-	int name, number, end = 0;
-
-	if (sscanf(line, "echod: warning: %d log lines lost: nobody read them%n", &number, &end) ==
-	    1) {
-		cr_assert_str_empty(line + end);
-		*lost += number;
-		return;
-	}
-	cr_assert_eq(sscanf(line, "echod: thread%1d %d%n", &name, &number, &end), 2, "%s", line);
-	cr_assert_str_empty(line + end);
-	cr_assert_lt(name, THREADS);
-	cr_assert_gt(number, last[name], "%s", line);
-	last[name] = number;
-	++*lines;
 }
 
 /*
@@ -884,13 +690,13 @@ static void count_line(const char *line, int *lines, int *lost)
 TEST(log, threads)
 {
 	static char names[THREADS][8] = { "thread0", "thread1", "thread2", "thread3" };
-	int in = catch_by_pipe(), lines = 0, lost = 0;
 	pthread_t threads[THREADS];
+	int in = catch_by_pipe();
 	size_t size = 0;
 
 	log_init();
 	for (int i = 0; i < THREADS; i++)
-		cr_assert_eq(pthread_create(&threads[i], NULL, say_many, names[i]), 0);
+		cr_assert_eq(pthread_create(&threads[i], NULL, say_from_thread, names[i]), 0);
 	while (finished < THREADS)
 		hear_more(in, &size);
 	for (int i = 0; i < THREADS; i++)
@@ -898,7 +704,6 @@ TEST(log, threads)
 	hear_more(in, &size);
 	log_info("thread0 %d", LINES); /* after it nothing is lost any more */
 	hear_more(in, &size);
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		count_line(line, &lines, &lost);
-	cr_assert_eq(lines + lost, THREADS * LINES + 1, "%d heard, %d lost", lines, lost);
+	count_lines(&size);
+	cr_assert_eq(n_heard + n_lost, THREADS * LINES + 1, "%d heard, %d lost", n_heard, n_lost);
 }
