@@ -81,7 +81,7 @@ class Campaign(harness.Test):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as f:
             for name, (old, new) in EXAMPLES.items():
                 f.write(f'[{name}]\nfile = "src/reactor/connections.c"\nold = "{old}"\nnew = "{new}"\n'
-                        'brings = "that"\ntest = "unit/connections queue_order"\n')
+                        'brings = "that"\ntest = "unit/connections queue"\n')
             f.flush()
             status, outcomes, score, out = self.run_campaign("--chosen", f.name, "*")
         self.assertEqual(outcomes, {"caught": "caught", "survivor": "SURVIVED", "same": "DOES NOT APPLY",

@@ -48,117 +48,26 @@ static void end(void)
 
 TestSuite(connections, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
-static void append(uint32_t index)
-{
-	connections_add(&members, connections_at(&all, index), 0);
-}
-
-static void take_out(uint32_t index)
-{
-	connections_remove(&members, connections_at(&all, index));
-}
-
-/* The list, read in both directions, is exactly this. */
-static void check(const uint32_t *expected, size_t n)
-{
-	uint32_t i = members.idle.head, before = 0;
-
-	for (size_t k = 0; k < n; k++) {
-		cr_assert_eq(i, expected[k], "at %zu: %u, not %u", k, i, expected[k]);
-		cr_assert_eq(connections_at(&all, i)->older, before);
-		before = i;
-		i = connections_at(&all, i)->younger;
-	}
-	cr_assert_eq(i, 0, "the list has more than %zu members", n);
-	cr_assert_eq(members.idle.tail, before);
-}
-
-#define CHECK(...) \
-	check((uint32_t[]){ __VA_ARGS__ }, sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
-
-/* Members stand in the order in which they came, the oldest first. */
-TEST(connections, list_order)
-{
-	check(NULL, 0);
-	append(5);
-	CHECK(5);
-	append(3);
-	append(RECORDS - 1);
-	append(1);
-	CHECK(5, 3, RECORDS - 1, 1);
-}
-
-/* The first, one in between, the last and the only one can be removed. */
-TEST(connections, list_remove_anywhere)
-{
-	for (uint32_t i = 1; i <= 4; i++)
-		append(i);
-	take_out(3);
-	CHECK(1, 2, 4);
-	take_out(1);
-	CHECK(2, 4);
-	take_out(4);
-	CHECK(2);
-	take_out(2);
-	check(NULL, 0);
-	append(2);
-	CHECK(2);
-}
-
-/* A connection that was removed has no neighbours, and touches none when it is appended again. */
-TEST(connections, list_removed_record_is_clean)
-{
-	append(1);
-	append(2);
-	append(3);
-	take_out(2);
-	cr_assert_eq(connections_at(&all, 2)->older, 0);
-	cr_assert_eq(connections_at(&all, 2)->younger, 0);
-	append(2);
-	CHECK(1, 3, 2);
-}
-
-/* A record has old links when it is appended: they do not matter. */
-TEST(connections, list_append_ignores_old_links)
-{
-	append(1);
-	connections_at(&all, 2)->older = 7;
-	connections_at(&all, 2)->younger = 9;
-	append(2);
-	CHECK(1, 2);
-}
-
-/* Nothing but the links changes. */
-TEST(connections, list_leaves_the_rest_alone)
-{
-	connections_at(&all, 2)->acknowledged = 42;
-	connections_at(&all, 2)->echoed = 43;
-	append(1);
-	append(2);
-	append(3);
-	take_out(2);
-	cr_assert_eq(connections_at(&all, 2)->acknowledged, 42);
-	cr_assert_eq(connections_at(&all, 2)->echoed, 43);
-}
-
-/* The stalled have a list of their own, and the two do not mix. */
-TEST(connections, two_lists)
-{
-	connections_at(&all, 2)->stalled = connections_at(&all, 4)->stalled = true;
-	for (uint32_t i = 1; i <= 4; i++)
-		append(i);
-	CHECK(1, 3);
-	take_out(2);
-	cr_assert_eq(members.stalled.head, 4);
-	cr_assert_eq(members.stalled.tail, 4);
-	CHECK(1, 3);
-}
-
-/* What a list should be: an array. */
+/* What a list or a queue should be: an array. */
 struct model {
 	uint32_t members[RECORDS];
 	size_t n;
 };
+
+/* The list, read in both directions, is what the model says. */
+static void check(const struct list *list, const struct model *model)
+{
+	uint32_t i = list->head, before = 0;
+
+	for (size_t k = 0; k < model->n; k++) {
+		cr_assert_eq(i, model->members[k], "at %zu", k);
+		cr_assert_eq(connections_at(&all, i)->older, before);
+		before = i;
+		i = connections_at(&all, i)->younger;
+	}
+	cr_assert_eq(i, 0, "the list has more than %zu members", model->n);
+	cr_assert_eq(list->tail, before);
+}
 
 static bool model_remove(struct model *model, uint32_t index)
 {
@@ -172,102 +81,62 @@ static bool model_remove(struct model *model, uint32_t index)
 	return false;
 }
 
-/* After every one of many random operations the list is what the model says. */
-TEST(connections, list_random_operations)
+/*
+ * After every one of many random operations both lists are what their models say, the
+ * oldest first, and nothing but its links has changed in a record.
+ */
+TEST(connections, lists)
 {
 	struct helper_random random = { 20240607 };
-	struct model model = { .n = 0 };
+	struct model models[2] = { 0 };
 
 	for (int i = 0; i < 100000; i++) {
 		uint32_t index = 1 + helper_random(&random, RECORDS - 1);
+		struct connection *c = connections_at(&all, index), before = *c;
+		struct model *model = &models[c->stalled];
 
-		if (model_remove(&model, index)) {
-			take_out(index);
+		if (model_remove(model, index)) {
+			connections_remove(&members, c);
+			cr_assert(c->older == 0 && c->younger == 0);
+			c->stalled = helper_random(&random, 2);
+			c->echoed = helper_random(&random, 1000);
+			c->older = c->younger = helper_random(&random, RECORDS); /* of no matter */
 		} else {
-			model.members[model.n++] = index;
-			append(index);
+			model->members[model->n++] = index;
+			connections_add(&members, c, before.since);
+			before.older = c->older;
+			before.younger = c->younger;
+			cr_assert_eq(memcmp(&before, c, sizeof(before)), 0);
 		}
-		check(model.members, model.n);
+		check(&members.idle, &models[0]);
+		check(&members.stalled, &models[1]);
 	}
 }
 
-static void put(uint32_t index)
-{
-	connections_enqueue(&members, connections_at(&all, index));
-}
-
-/* Takes one, or 0 if there is none. */
-static uint32_t take(void)
-{
-	return members.ready.head ? connections_index(&all, connections_dequeue(&members)) : 0;
-}
-
-/* First come, first served. */
-TEST(connections, queue_order)
-{
-	cr_assert_eq(take(), 0);
-	put(5);
-	put(RECORDS - 1);
-	put(1);
-	cr_assert_eq(take(), 5);
-	put(3);
-	cr_assert_eq(take(), RECORDS - 1);
-	cr_assert_eq(take(), 1);
-	cr_assert_eq(take(), 3);
-	cr_assert_eq(take(), 0);
-}
-
-/* A connection that is in the queue keeps its place; one that is out may come again. */
-TEST(connections, queue_once)
-{
-	put(1);
-	put(2);
-	put(1);
-	put(2);
-	cr_assert_eq(take(), 1);
-	put(1);
-	put(1);
-	cr_assert_eq(take(), 2);
-	cr_assert_eq(take(), 1);
-	cr_assert_eq(take(), 0);
-}
-
-/* The mark of a connection that waits is set and taken away, and an old link does not matter. */
-TEST(connections, queue_marks)
-{
-	connections_at(&all, 1)->next_ready = 9;
-	put(1);
-	cr_assert(connections_at(&all, 1)->ready);
-	cr_assert_not(connections_at(&all, 2)->ready);
-	cr_assert_eq(take(), 1);
-	cr_assert_not(connections_at(&all, 1)->ready);
-	cr_assert_eq(members.ready.head, 0);
-}
-
-/* After every one of many random operations it is what an array says. */
-TEST(connections, queue_random_operations)
+/* The ready queue is first in, first out; a connection that is in it keeps its place. */
+TEST(connections, queue)
 {
 	struct helper_random random = { 7 };
-	uint32_t model[RECORDS];
-	bool in[RECORDS] = { false };
-	size_t n = 0;
+	struct model model = { 0 };
 
 	for (int i = 0; i < 100000; i++) {
 		uint32_t index = 1 + helper_random(&random, RECORDS - 1);
+		struct connection *c = connections_at(&all, index);
 
 		if (helper_random(&random, 2)) {
-			put(index);
-			if (!in[index])
-				model[n++] = index;
-			in[index] = true;
-		} else {
-			uint32_t expected = n ? model[0] : 0;
-
-			cr_assert_eq(take(), expected);
-			in[expected] = false;
-			if (n > 0)
-				memmove(model, model + 1, --n * sizeof(model[0]));
+			if (!c->ready) {
+				model.members[model.n++] = index;
+				c->next_ready = helper_random(&random, RECORDS); /* of no matter */
+			}
+			connections_enqueue(&members, c);
+			cr_assert(c->ready);
+		} else if (model.n > 0) {
+			c = connections_dequeue(&members);
+			cr_assert_eq(connections_index(&all, c), model.members[0]);
+			cr_assert_not(c->ready);
+			model_remove(&model, model.members[0]);
 		}
+		cr_assert_eq(members.ready.head != 0, model.n > 0);
 	}
 }
 
@@ -333,10 +202,10 @@ TEST(connections, never_overdue)
 	wait_until(11000, 0, 2);
 	wait_until(11000, 0, 2);
 	cr_assert_eq(overdue_idle(), c);
-	c->ready = true;
+	connections_enqueue(&members, c);
 	cr_assert_null(overdue_idle());
-	cr_assert_eq(wait_ms(), 0);
-	c->ready = false;
+	cr_assert_eq(wait_ms(), 0, "it is to have its turn");
+	cr_assert_eq(connections_dequeue(&members), c);
 	idle_ms = 0;
 	cr_assert_null(overdue_idle());
 	cr_assert_eq(wait_ms(), -1);
@@ -376,7 +245,10 @@ TEST(connections, overdue_stalled)
 	struct connection *c = add(1);
 
 	wait_until(10500, 0, 2);
+	c->echoed = 100000;
+	unacknowledged = 40000;
 	connections_restart(&members, c, true);
+	cr_assert_eq(c->acknowledged, 60000);
 	wait_until(12499, 0, 2);
 	wait_until(12499, 0, 2);
 	cr_assert_null(overdue_idle());
@@ -386,28 +258,5 @@ TEST(connections, overdue_stalled)
 	cr_assert_eq(overdue_stalled(), c);
 	connections_restart(&members, c, false);
 	cr_assert_null(overdue_stalled());
-	cr_assert_eq(wait_ms(), 1000);
-}
-
-/* What its client has acknowledged is noted when a connection becomes stalled. */
-TEST(connections, acknowledged)
-{
-	struct connection *c = add(1);
-
-	c->echoed = 100000;
-	unacknowledged = 40000;
-	wait_until(10001, 0, 2);
-	connections_restart(&members, c, true);
-	cr_assert_eq(c->acknowledged, 60000);
-}
-
-/* While one is to have its turn there is no waiting. */
-TEST(connections, no_wait_for_ready)
-{
-	struct connection *c = add(1);
-
-	connections_enqueue(&members, c);
-	cr_assert_eq(wait_ms(), 0);
-	cr_assert_eq(connections_dequeue(&members), c);
 	cr_assert_eq(wait_ms(), 1000);
 }

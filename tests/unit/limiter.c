@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/counters.h"
 #include "helper.h"
@@ -46,8 +47,8 @@ static struct address peer_of(uint32_t number)
 	return peer;
 }
 
-/* The answer for one more connection of this address. */
-static int admit(const char *host, struct source **source)
+/* A peer at this address. */
+static struct address peer_at(const char *host)
 {
 	const char *zone = strchr(host, '%');
 	char text[ADDRESS_TEXT];
@@ -57,7 +58,13 @@ static int admit(const char *host, struct source **source)
 	peer = helper_address(text);
 	if (zone) /* as accept(2) gives it, whether or not this machine has the interface */
 		peer.v6.sin6_scope_id = (uint32_t)strtoul(zone + 1, NULL, 10);
-	return admit_as(peer, source);
+	return peer;
+}
+
+/* The answer for one more connection of this address. */
+static int admit(const char *host, struct source **source)
+{
+	return admit_as(peer_at(host), source);
 }
 
 static void check(const char *host, int expected)
@@ -76,7 +83,7 @@ static void check_exactly(const char *host, int n, int refusal)
 	check(host, refusal);
 }
 
-/* Without settings everyone is admitted, and no source is kept. */
+/* Without settings all are admitted, and no source is kept. */
 TEST(limiter, no_limits)
 {
 	struct source *source = (struct source *)&limiter;
@@ -90,91 +97,62 @@ TEST(limiter, no_limits)
 	cr_assert_eq(atomic_load(&limiter.open), 0);
 }
 
-/* Exactly max_connections are open at a time, whoever they come from. */
-TEST(limiter, max_connections)
-{
-	struct source *source;
-
-	limiter.settings.max_connections = 100;
-	for (uint32_t i = 0; i < 100; i++)
-		cr_assert_eq(admit_as(peer_of(i), &source), 0);
-	for (int round = 0; round < 3; round++) {
-		check("192.0.2.1", FULL);
-		check("2001:db8::1", FULL);
-		limiter_release(&limiter, NULL);
-		check("192.0.2.1", 0);
-	}
-	check("192.0.2.1", FULL);
-}
-
-/* Exactly so many of each source, and a release makes room for one of the same. */
+/* A place in the limit by source becomes free for that source only. */
 TEST(limiter, per_source)
 {
-	struct source *first, *second;
+	struct source *first, *second, *refused = (struct source *)&limiter;
 
 	limiter.settings.per_source = 3;
 	cr_assert_eq(admit("192.0.2.1", &first), 0);
 	cr_assert_eq(admit("192.0.2.2", &second), 0);
+	cr_assert_neq(first, second);
 	check_exactly("192.0.2.1", 2, FULL_SOURCE);
 	check_exactly("192.0.2.2", 2, FULL_SOURCE);
 	limiter_release(&limiter, first);
 	check_exactly("192.0.2.1", 1, FULL_SOURCE);
-	check("192.0.2.2", FULL_SOURCE);
-	limiter_release(&limiter, second);
-	check_exactly("192.0.2.2", 1, FULL_SOURCE);
-	check("192.0.2.3", 0);
-}
-
-/* Two connections from one source have the same, from two sources not. */
-TEST(limiter, source_is_returned)
-{
-	struct source *a, *b, *other;
-
-	limiter.settings.per_source = 10;
-	cr_assert_eq(admit("192.0.2.1", &a), 0);
-	cr_assert_eq(admit("192.0.2.1", &b), 0);
-	cr_assert_eq(admit("192.0.2.2", &other), 0);
-	cr_assert_not_null(a);
-	cr_assert_eq(a, b);
-	cr_assert_neq(a, other);
-	limiter.settings.per_source = 1;
-	cr_assert_eq(admit("192.0.2.1", &a), FULL_SOURCE);
-	cr_assert_null(a, "who is refused has nothing to give back");
-}
-
-/* Whether the second address counts as the source of the first. */
-static void check_same(const char *one, const char *other, bool same)
-{
-	struct source *source;
-
-	cr_assert_eq(admit(one, &source), 0);
-	cr_expect_eq(admit(other, &source), same ? FULL_SOURCE : 0, "%s and %s", one, other);
-	limiter_deinit(&limiter);
-	cr_assert_eq(limiter_init(&limiter, 1000), 0);
-	limiter.settings.per_source = 1;
+	cr_assert_eq(admit("192.0.2.2", &refused), FULL_SOURCE);
+	cr_assert_null(refused, "what is refused has nothing to give back");
 }
 
 /* A source is an IPv4 address, however it is written, or an IPv6 /64. */
 TEST(limiter, what_a_source_is)
 {
+	static const struct {
+		const char *one, *other;
+		bool same;
+	} pairs[] = {
+		{ "192.0.2.1", "192.0.2.1", true },
+		{ "192.0.2.1", "192.0.2.2", false },
+		{ "192.0.2.1", "192.0.3.1", false },
+		{ "192.0.2.1", "::ffff:192.0.2.1", true },
+		{ "::ffff:192.0.2.1", "::ffff:192.0.2.2", false },
+		{ "2001:db8:1:2::1", "2001:db8:1:2::2", true },
+		{ "2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff", true },
+		{ "2001:db8:1:2::1", "2001:db8:1:3::1", false },
+		{ "2001:db8:1:2::1", "2001:db9:1:2::1", false },
+		{ "::1", "::2", true },
+		{ "::1", "0.0.0.1", false },
+		{ "::", "0.0.0.0", false },
+		{ "::ffff:0:0", "0.0.0.0", true },
+		{ "fe80::1%1", "fe80::1%1", true },
+		{ "fe80::1%1", "fe80::2%1", false },
+		{ "fe80::1%1", "fe80::1%2", false },
+		{ "fe80::1%1", "fe80::1%65537", false },
+	};
+	struct source *source;
+
 	limiter.settings.per_source = 1;
-	check_same("192.0.2.1", "192.0.2.1", true);
-	check_same("192.0.2.1", "192.0.2.2", false);
-	check_same("192.0.2.1", "192.0.3.1", false);
-	check_same("192.0.2.1", "::ffff:192.0.2.1", true);
-	check_same("::ffff:192.0.2.1", "::ffff:192.0.2.2", false);
-	check_same("2001:db8:1:2::1", "2001:db8:1:2::2", true);
-	check_same("2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff", true);
-	check_same("2001:db8:1:2::1", "2001:db8:1:3::1", false);
-	check_same("2001:db8:1:2::1", "2001:db9:1:2::1", false);
-	check_same("::1", "::2", true);
-	check_same("::1", "0.0.0.1", false);
-	check_same("::", "0.0.0.0", false);
-	check_same("::ffff:0:0", "0.0.0.0", true);
-	check_same("fe80::1%1", "fe80::1%1", true);
-	check_same("fe80::1%1", "fe80::2%1", false);
-	check_same("fe80::1%1", "fe80::1%2", false);
-	check_same("fe80::1%1", "fe80::1%65537", false);
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		struct address other = peer_at(pairs[i].other);
+
+		check(pairs[i].one, 0);
+		other.v4.sin_port = htons(2); /* each connection has another port */
+		cr_expect_eq(admit_as(other, &source), pairs[i].same ? FULL_SOURCE : 0, "%s and %s",
+			     pairs[i].one, pairs[i].other);
+		end();
+		cr_assert_eq(limiter_init(&limiter, 1000), 0);
+		limiter.settings.per_source = 1;
+	}
 }
 
 /* Where loopback is exempt, it is from the limit of open connections only. */
@@ -188,28 +166,16 @@ TEST(limiter, loopback_is_exempt)
 
 	limiter.settings.per_source = 1;
 	limiter.settings.exempts_loopback = true;
-	for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++)
+	for (size_t i = 0; i < COUNT(loopback); i++)
 		for (int k = 0; k < 3; k++) {
 			cr_expect_eq(admit(loopback[i], &source), 0, "%s", loopback[i]);
 			cr_expect_null(source);
 		}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; i < COUNT(others); i++)
 		check_exactly(others[i], 1, FULL_SOURCE);
 	limiter.settings.rate = 1;
 	limiter.settings.burst = 2;
 	check_exactly("127.0.0.1", 2, TOO_FAST);
-}
-
-/* The port, of which each connection has another, is no part of a source. */
-TEST(limiter, port_is_no_part_of_a_source)
-{
-	struct source *source;
-
-	limiter.settings.per_source = 1;
-	cr_assert_eq(admit_as(helper_address("192.0.2.1:1"), &source), 0);
-	cr_assert_eq(admit_as(helper_address("192.0.2.1:2"), &source), FULL_SOURCE);
-	cr_assert_eq(admit_as(helper_address("[2001:db8::1]:1"), &source), 0);
-	cr_assert_eq(admit_as(helper_address("[2001:db8::1]:2"), &source), FULL_SOURCE);
 }
 
 /* The burst at once, then one for each interval, neither sooner nor more. */
@@ -224,17 +190,7 @@ TEST(limiter, rate)
 		now += 1;
 		check_exactly("192.0.2.1", 1, TOO_FAST);
 	}
-}
-
-/* After a pause as many as it was long, but never more than the burst. */
-TEST(limiter, rate_after_a_pause)
-{
-	limiter.settings.rate = 10;
-	limiter.settings.burst = 5;
-	check_exactly("192.0.2.1", 5, TOO_FAST);
-	now += 3 * SECOND / 10;
-	check_exactly("192.0.2.1", 3, TOO_FAST);
-	now += 3600 * SECOND;
+	now += 3600 * SECOND; /* never more than the burst */
 	check_exactly("192.0.2.1", 5, TOO_FAST);
 }
 
@@ -314,7 +270,7 @@ TEST(limiter, settings_change)
 	check("192.0.2.1", FULL);
 	limiter.settings.max_connections = 0;
 	check("192.0.2.1", 0);
-	limiter.settings.per_source = 1; /* who came before is not counted for it */
+	limiter.settings.per_source = 1; /* those that came before are not counted for it */
 	cr_assert_eq(admit("192.0.2.1", &source), 0);
 	check("192.0.2.1", FULL_SOURCE);
 	limiter.settings.per_source = 0;
@@ -324,24 +280,7 @@ TEST(limiter, settings_change)
 	check_exactly("192.0.2.1", 1, FULL_SOURCE);
 }
 
-/* A source that is admitted under a limit may be released when it is off. */
-TEST(limiter, release_after_a_change)
-{
-	struct source *with, *without;
-
-	limiter.settings.per_source = 1;
-	cr_assert_eq(admit("192.0.2.1", &with), 0);
-	limiter.settings.per_source = 0;
-	cr_assert_eq(admit("192.0.2.1", &without), 0);
-	cr_assert_null(without);
-	limiter_release(&limiter, with);
-	limiter_release(&limiter, without);
-	cr_assert_eq(atomic_load(&limiter.open), 0);
-	limiter.settings.per_source = 1;
-	check_exactly("192.0.2.1", 1, FULL_SOURCE);
-}
-
-/* A higher rate is in force at once, also for who has used up the burst of the old one. */
+/* A higher rate is in force at once, also for a source that has used up its burst. */
 TEST(limiter, rate_is_raised)
 {
 	limiter.settings.rate = 1;
@@ -353,7 +292,7 @@ TEST(limiter, rate_is_raised)
 	check_exactly("192.0.2.1", 1, TOO_FAST);
 }
 
-/* So is a smaller burst: it makes nobody wait longer than one interval. */
+/* So is a smaller burst: no source waits longer than one interval. */
 TEST(limiter, burst_is_lowered)
 {
 	limiter.settings.rate = 1;
@@ -404,7 +343,7 @@ TEST(limiter, table_is_bounded)
 	cr_assert_eq(count_remembered(), CAPACITY);
 }
 
-/* Who has something open is not forgotten, however many come after it. */
+/* A source with connections is not forgotten, however many come after it. */
 TEST(limiter, open_sources_are_kept)
 {
 	struct source *source, *held[CAPACITY / 2];
@@ -426,7 +365,7 @@ TEST(limiter, open_sources_are_kept)
 	}
 }
 
-/* A table in which everyone has something open takes nobody else, until one ends. */
+/* A table in which each source has connections takes no other, until one ends. */
 TEST(limiter, table_is_full)
 {
 	struct source *source, *last = NULL;
@@ -442,33 +381,6 @@ TEST(limiter, table_is_full)
 	cr_assert_eq(admit_as(peer_of(CAPACITY + 1), &source), REFUSED_RESOURCES + 1);
 }
 
-/* The smallest tables. */
-TEST(limiter, tiny_table)
-{
-	struct source *first, *second;
-
-	limiter.capacity = 1;
-	limiter.settings.per_source = 1;
-	cr_assert_eq(admit("192.0.2.1", &first), 0);
-	cr_assert_eq(admit("192.0.2.2", &second), REFUSED_RESOURCES + 1);
-	limiter_release(&limiter, first);
-	cr_assert_eq(admit("192.0.2.2", &second), 0);
-	cr_assert_eq(admit("192.0.2.1", &first), REFUSED_RESOURCES + 1);
-}
-
-/* Deinit frees all, open or not, and may be called twice. */
-TEST(limiter, deinit_twice)
-{
-	struct source *source;
-
-	limiter.settings.per_source = 1;
-	for (uint32_t i = 0; i < 100; i++)
-		cr_assert_eq(admit_as(peer_of(i), &source), 0);
-	limiter_deinit(&limiter);
-	cr_assert_null(limiter.sources);
-	limiter_deinit(&limiter);
-}
-
 /*
  * A reference: what each source has open and when it was admitted, over a few
  * sources and many steps.
@@ -482,20 +394,20 @@ static struct {
 	int64_t at;
 } model[FEW];
 
-static int model_admit(uint32_t who, int total, int64_t interval)
+static int model_admit(uint32_t which, int total, int64_t interval)
 {
 	int64_t full = limiter.settings.burst * interval;
-	int64_t tokens = model[who].tokens + now - model[who].at;
+	int64_t tokens = model[which].tokens + now - model[which].at;
 
 	if (total >= limiter.settings.max_connections)
 		return FULL;
-	if (model[who].n >= limiter.settings.per_source)
+	if (model[which].n >= limiter.settings.per_source)
 		return FULL_SOURCE;
 	tokens = tokens > full ? full : tokens;
 	if (tokens < interval)
 		return TOO_FAST;
-	model[who].tokens = tokens - interval;
-	model[who].at = now;
+	model[which].tokens = tokens - interval;
+	model[which].at = now;
 	return 0;
 }
 
@@ -513,21 +425,21 @@ static void live(int max, int per_source, int rate, int burst)
 	for (int i = 0; i < FEW; i++)
 		model[i].tokens = burst * interval;
 	for (int i = 0; i < 100000; i++) {
-		uint32_t who = helper_random(&random, FEW);
+		uint32_t which = helper_random(&random, FEW);
 		struct source *source;
 
 		now += helper_random(&random, SECOND / 100);
-		if (helper_random(&random, 2) && model[who].n > 0) {
-			limiter_release(&limiter, model[who].open[--model[who].n]);
+		if (helper_random(&random, 2) && model[which].n > 0) {
+			limiter_release(&limiter, model[which].open[--model[which].n]);
 			total--;
 			continue;
 		}
-		int expected = model_admit(who, total, interval);
+		int expected = model_admit(which, total, interval);
 
-		cr_assert_eq(admit_as(peer_of(who), &source), expected, "at step %d", i);
+		cr_assert_eq(admit_as(peer_of(which), &source), expected, "at step %d", i);
 		answers[expected]++;
 		if (expected == 0) {
-			model[who].open[model[who].n++] = source;
+			model[which].open[model[which].n++] = source;
 			total++;
 		}
 	}
@@ -547,107 +459,66 @@ TEST(limiter, random_life)
 	live(7, 3, 20, 1);
 }
 
-/*
- * Releases by another thread, as workers do: the acceptor gives it what was
- * admitted through a pipe's worth of slots.
- */
-#define SLOTS 64
-#define ADMISSIONS 200000
+#define MANY 200000
 
-static struct source *_Atomic slots[SLOTS];
-static _Atomic bool no_more;
-
-static bool release_all(void)
+/* What was admitted comes through a pipe. */
+static void *release_in_thread(void *out)
 {
-	bool any = false;
+	struct source *source;
 
-	for (int i = 0; i < SLOTS; i++) {
-		struct source *source = atomic_exchange(&slots[i], NULL);
-
-		if (source)
-			limiter_release(&limiter, source);
-		any |= source != NULL;
-	}
-	return any;
+	while (read(*(int *)out, &source, sizeof(source)) == sizeof(source))
+		limiter_release(&limiter, source);
+	return NULL;
 }
 
-static void *release_in_thread(void *unused)
-{
-	while (!atomic_load(&no_more))
-		if (!release_all())
-			sched_yield();
-	release_all();
-	return unused;
-}
-
-static void hand_over(struct source *source)
-{
-	for (int i = 0;; i = (i + 1) % SLOTS) {
-		struct source *none = NULL;
-
-		if (atomic_compare_exchange_strong(&slots[i], &none, source))
-			return;
-		if (i == SLOTS - 1)
-			sched_yield();
-	}
-}
-
-/* No release is lost, and none is counted twice, also while sources come and go. */
+/* No release by another thread is lost or counted twice, also while sources come and go. */
 TEST(limiter, release_by_another_thread)
 {
 	struct helper_random random = { 3 };
 	pthread_t thread;
-	int n = 0;
+	int ends[2], n = 0;
 
 	limiter.capacity = 100;
-	limiter.settings.max_connections = SLOTS;
+	limiter.settings.max_connections = 64;
 	limiter.settings.per_source = 2;
-	cr_assert_eq(pthread_create(&thread, NULL, release_in_thread, NULL), 0);
-	while (n < ADMISSIONS) {
+	cr_assert_eq(pipe(ends), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, release_in_thread, &ends[0]), 0);
+	while (n < MANY) {
 		struct source *source;
 		int r = admit_as(peer_of(helper_random(&random, 1000)), &source);
 
 		cr_assert(r == 0 || r == FULL || r == FULL_SOURCE, "%d", r);
+		cr_assert_leq(atomic_load(&limiter.open), 64);
 		if (r == FULL)
 			sched_yield();
 		if (r != 0)
 			continue;
-		cr_assert_leq(atomic_load(&limiter.open), SLOTS);
-		hand_over(source);
+		cr_assert_eq(write(ends[1], &source, sizeof(source)), sizeof(source));
 		n++;
 	}
-	atomic_store(&no_more, true);
+	close(ends[1]);
 	pthread_join(thread, NULL);
 	cr_assert_eq(atomic_load(&limiter.open), 0);
-	for (uint32_t i = 0; i < SLOTS / 2; i++) {
-		char host[16];
-
-		snprintf(host, sizeof(host), "10.0.0.%u", i);
-		check_exactly(host, 2, i == SLOTS / 2 - 1 ? FULL : FULL_SOURCE);
-	}
+	check_exactly("10.0.0.1", 2, FULL_SOURCE);
 }
 
 static void count(const char *host, struct source **source)
 {
-	char text[ADDRESS_TEXT];
-	struct address peer;
+	struct address peer = peer_at(host);
 
-	snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:1" : "%s:1", host);
-	peer = helper_address(text);
 	limiter_count(&limiter, &peer, now, source);
 }
 
-/* What is counted is counted whatever the limits say, and makes room when it ends. */
-TEST(limiter, count_is_above_the_limits)
+/* What is counted is so whatever the limits say, makes room when it ends, and takes no token. */
+TEST(limiter, count)
 {
-	struct source *sources[3];
+	struct source *sources[3], *source;
 
 	limiter.settings.max_connections = 2;
 	limiter.settings.per_source = 1;
 	for (int i = 0; i < 3; i++) {
 		count("192.0.2.1", &sources[i]);
-		cr_assert_not_null(sources[i]);
-		cr_assert_eq(sources[i], sources[0]);
+		cr_assert(sources[i] && sources[i] == sources[0]);
 	}
 	check("192.0.2.2", FULL);
 	limiter_release(&limiter, sources[0]);
@@ -655,16 +526,7 @@ TEST(limiter, count_is_above_the_limits)
 	limiter_release(&limiter, sources[1]);
 	check("192.0.2.1", FULL_SOURCE);
 	limiter_release(&limiter, sources[2]);
-	check_exactly("192.0.2.1", 1, FULL_SOURCE);
-}
-
-/* Counting takes no token. */
-TEST(limiter, count_takes_no_token)
-{
-	struct source *source;
-
-	limiter.settings.rate = 1;
-	limiter.settings.burst = 2;
+	limiter.settings = (struct limiter_settings){ .rate = 1, .burst = 2 };
 	for (int i = 0; i < 10; i++)
 		count("192.0.2.1", &source);
 	check_exactly("192.0.2.1", 2, TOO_FAST);
@@ -681,7 +543,6 @@ TEST(limiter, count_without_source)
 	limiter.settings.per_source = 1;
 	source = (struct source *)&limiter;
 	limiter_count(&limiter, NULL, now, &source);
-	cr_assert_null(source);
-	cr_assert_null(limiter.sources);
+	cr_assert(!source && !limiter.sources);
 	check("192.0.2.1", FULL);
 }

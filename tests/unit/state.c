@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -69,18 +70,9 @@ static void begin(void)
 
 TestSuite(state, .init = begin, .timeout = HELPER_TIMEOUT);
 
-static int make_file(const void *data, size_t size)
-{
-	int fd = memfd_create("state", MFD_CLOEXEC);
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(write(fd, data, size), (ssize_t)size);
-	return fd;
-}
-
 static int open_bytes(const void *data, size_t size)
 {
-	return state_open(&s, make_file(data, size));
+	return state_open(&s, helper_memory_file(data, size));
 }
 
 static void check_nothing(void)
@@ -94,11 +86,6 @@ static void check_bad(const void *data, size_t size, const char *what)
 {
 	cr_expect_eq(open_bytes(data, size), -EBADMSG, "%s", what);
 	check_nothing();
-}
-
-static void check_bad_layout(struct layout layout, const char *what)
-{
-	check_bad(&layout, sizeof(layout), what);
 }
 
 /* Reads it to its end: it has what was written. */
@@ -124,24 +111,20 @@ static void check_all(void)
 	state_close(&s);
 }
 
-/* What was written is what is read. */
+/* What was written is what is read; a file that ends before its end, or after it, is refused. */
 TEST(state, round_trip)
 {
+	unsigned char bytes[sizeof(good) + 1] = { 0 };
+
+	memcpy(bytes, &good, sizeof(good));
+	for (size_t size = 0; size <= sizeof(bytes); size++)
+		if (size != sizeof(good))
+			check_bad(bytes, size, "of another size");
 	cr_assert_eq(open_bytes(&good, sizeof(good)), 0);
 	check_all();
-}
-
-/* Pending bytes may be passed over. */
-TEST(state, pending_of_the_last)
-{
-	struct saved record;
-	char bytes[8];
-
-	cr_assert_eq(open_bytes(&good, sizeof(good)), 0);
-	for (int i = 0; i < N; i++)
-		cr_assert_eq(state_next(&s, &record), 0);
-	cr_assert_eq(state_read_pending(&s, bytes), 0);
-	cr_assert_eq(memcmp(bytes, PENDING + 3, 5), 0);
+	good.header.n_connections = 0;
+	cr_assert_eq(open_bytes(&good, sizeof(good.header)), 0);
+	cr_assert_eq(state_next(&s, &(struct saved){ 0 }), -EBADMSG);
 	state_close(&s);
 }
 
@@ -180,61 +163,55 @@ TEST(state, later_version)
 	check_nothing();
 }
 
-TEST(state, versions)
+/* A header or a record that contradicts the rest, or itself. */
+TEST(state, contradictions)
 {
-	struct layout layout = good;
+	static const struct {
+		const char *what;
+		size_t at, size;
+		uint64_t value;
+	} rows[] = {
+#define ROW(member, value, what) \
+	{ what, offsetof(struct layout, member), sizeof(good.member), value }
+		ROW(header.version, 0, "a version that was never released"),
+		ROW(header.version, 1, "a version that was never released"),
+		ROW(header.readable_since, 0, "older than this layout"),
+		ROW(header.readable_since, 2, "older than this layout"),
+		ROW(header.readable_since, STATE_VERSION + 1, "newer than itself"),
+		ROW(header.magic[7], 'x', "another magic"),
+		ROW(records[1].stalled, 0, "pending, and not stalled"),
+		ROW(records[1].stalled, 2, "pending, and only its end is not acknowledged"),
+		ROW(records[0].stalled, CLOSINGS + 2, "no such reason"),
+		ROW(records[1].pending, 4, "one byte more"),
+		ROW(records[1].pending, 2, "one byte fewer"),
+		ROW(records[1].pending, UINT64_MAX, "very many bytes"),
+#undef ROW
+	};
 
 	cr_assert_eq(good.header.version, STATE_VERSION);
-	for (uint32_t version = 0; version < 2; version++) {
-		layout.header.version = version;
-		check_bad_layout(layout, "never released");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct layout layout = good;
+
+		memcpy((char *)&layout + rows[i].at, &rows[i].value, rows[i].size);
+		check_bad(&layout, sizeof(layout), rows[i].what);
 	}
-	layout = good;
-	for (uint32_t since = 0; since < 3; since++) {
-		layout.header.readable_since = since;
-		check_bad_layout(layout, "older than this layout");
-	}
-	layout.header.readable_since = STATE_VERSION + 1;
-	check_bad_layout(layout, "newer than itself");
-	layout = good;
-	layout.header.version = layout.header.readable_since = STATE_VERSION + 1;
-	layout.header.magic[7] = 'x';
-	check_bad_layout(layout, "whose magic is wrong is no state, whatever its version");
-}
-
-/* Nothing at all is a state too. */
-TEST(state, empty)
-{
-	struct saved record;
-
-	good.header.n_connections = 0;
-	cr_assert_eq(open_bytes(&good, sizeof(good.header)), 0);
-	cr_assert_eq(state_next(&s, &record), -EBADMSG);
-	state_close(&s);
-}
-
-/* A file that ends anywhere before its end is refused; so is one with a byte more. */
-TEST(state, every_length)
-{
-	unsigned char bytes[sizeof(good) + 1] = { 0 };
-
-	memcpy(bytes, &good, sizeof(good));
-	for (size_t size = 0; size <= sizeof(bytes); size++) {
-		int r = open_bytes(bytes, size);
-
-		cr_expect_eq(r, size == sizeof(good) ? 0 : -EBADMSG, "%zu bytes: %d", size, r);
-		state_close(&s);
-	}
+	good.records[1].pending = UINT64_MAX;
+	good.records[2].pending = 9;
+	check_bad(&good, sizeof(good), "a sum that wraps to what is there");
+	good.header.version = good.header.readable_since = STATE_VERSION + 1;
+	good.header.magic[7] = 'x';
+	check_bad(&good, sizeof(good), "another magic, of a later version");
 }
 
 /* No number in the header, of either layout, leads outside. */
 TEST(state, numbers)
 {
-	static const uint32_t numbers[] = { 0,	       1,	 31,	    33,	   39,
-					    41,	       4096,	 4097,	    65535, 65536,
-					    INT32_MAX, 1u << 31, UINT32_MAX };
+	static const uint32_t numbers[] = {
+		/* all wrong */
+		0, 1, 31, 33, 39, 41, 4096, 4097, 65535, 65536, INT32_MAX, 1u << 31, UINT32_MAX
+	};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+	for (size_t i = 0; i < COUNT(numbers); i++) {
 		for (size_t field = 4; field < 8; field++) {
 			size_t at = field * sizeof(uint32_t);
 			struct layout layout = good;
@@ -244,32 +221,9 @@ TEST(state, numbers)
 			check_bad(&layout_2, sizeof(layout_2), "version 2");
 			memcpy((char *)&layout + at, &numbers[i], sizeof(numbers[i]));
 			if (field != 7) /* any number of workers is as good */
-				check_bad_layout(layout, "version 3");
+				check_bad(&layout, sizeof(layout), "version 3");
 		}
 	}
-}
-
-/* Pending bytes belong to those who are stalled, and are as many as there are. */
-TEST(state, pending)
-{
-	struct layout layout = good;
-
-	layout.records[1].stalled = 0;
-	check_bad_layout(layout, "pending, and not stalled");
-	layout.records[1].stalled = 2;
-	check_bad_layout(layout, "pending, and only its end is not acknowledged");
-	layout = good;
-	layout.records[0].stalled = CLOSINGS + 2;
-	check_bad_layout(layout, "there is no such reason");
-	layout = good;
-	layout.records[1].pending++;
-	check_bad_layout(layout, "one more");
-	layout.records[1].pending -= 2;
-	check_bad_layout(layout, "one fewer");
-	layout.records[1].pending = UINT64_MAX;
-	check_bad_layout(layout, "very many");
-	layout.records[2].pending = 9; /* the sum is 8 again */
-	check_bad_layout(layout, "a sum that wraps");
 }
 
 /* What is changed after it was checked is checked again. */
@@ -288,7 +242,7 @@ TEST(state, changed)
 	many.header.n_connections = 1000;
 	for (int i = 0; i < 1000; i++)
 		many.records[i] = (struct saved){ .stalled = 1, .pending = 1 };
-	fd = make_file(&many, sizeof(many));
+	fd = helper_memory_file(&many, sizeof(many));
 	copy = dup(fd);
 	cr_assert_eq(state_open(&s, fd), 0);
 	cr_assert_eq(state_next(&s, &record), 0);
