@@ -6,6 +6,7 @@
 #include "systemd/job.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ static const char *refused, *mistyped, *silent;
 
 /* At this one the bus ends, and is there again for one more connection. */
 static const char *fatal;
+
+#define NONE UINT32_MAX
 
 static bool is(const char *what, const char *name)
 {
@@ -159,66 +162,39 @@ static int ask(void)
 
 TestSuite(job, .init = begin, .timeout = HELPER_TIMEOUT);
 
-TEST(job, restart)
+/* Each answer that a manager may give. */
+TEST(job, answers)
 {
-	cr_assert_eq(ask(), JOB_RESTART);
-}
+	static const struct {
+		const char *refused, *mistyped;
+		const char *type;
+		uint32_t job, store_max;
+		int expected; /* INT_MIN: any error */
+	} rows[] = {
+		{ .type = "restart", .expected = JOB_RESTART },
+		{ .type = "stop", .expected = JOB_OTHER },
+		{ .job = NONE, .expected = JOB_OTHER }, /* as after kill(1) */
+		{ .store_max = NONE, .expected = JOB_NO_STORE },
+		{ .refused = "GetUnitByPID", .expected = -EACCES },
+		{ .refused = "FileDescriptorStoreMax", .expected = -EACCES },
+		{ .refused = "Job", .expected = -EACCES },
+		{ .refused = "JobType", .expected = -EACCES },
+		{ .mistyped = "GetUnitByPID", .expected = INT_MIN },
+		{ .mistyped = "Job", .expected = INT_MIN },
+	};
 
-TEST(job, stop)
-{
-	job_type = "stop";
-	cr_assert_eq(ask(), JOB_OTHER);
-}
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int r;
 
-/* As after kill(1). */
-TEST(job, no_job)
-{
-	job = 0;
-	cr_assert_eq(ask(), JOB_OTHER);
-}
-
-/* It would keep nothing. */
-TEST(job, no_store)
-{
-	store_max = 0;
-	cr_assert_eq(ask(), JOB_NO_STORE);
-}
-
-TEST(job, unit_refused)
-{
-	refused = "GetUnitByPID";
-	cr_assert_eq(ask(), -EACCES);
-}
-
-TEST(job, store_refused)
-{
-	refused = "FileDescriptorStoreMax";
-	cr_assert_eq(ask(), -EACCES);
-}
-
-TEST(job, job_refused)
-{
-	refused = "Job";
-	cr_assert_eq(ask(), -EACCES);
-}
-
-TEST(job, type_refused)
-{
-	refused = "JobType";
-	cr_assert_eq(ask(), -EACCES);
-}
-
-/* An answer that is none is an error too. */
-TEST(job, unit_mistyped)
-{
-	mistyped = "GetUnitByPID";
-	cr_assert_lt(ask(), 0);
-}
-
-TEST(job, job_mistyped)
-{
-	mistyped = "Job";
-	cr_assert_lt(ask(), 0);
+		job = rows[i].job == NONE ? 0 : 7;
+		store_max = rows[i].store_max == NONE ? 0 : 100;
+		job_type = rows[i].type ? rows[i].type : "restart";
+		refused = rows[i].refused;
+		mistyped = rows[i].mistyped;
+		r = ask();
+		cr_expect(r == rows[i].expected || (r < 0 && rows[i].expected == INT_MIN),
+			  "row %zu: %d", i, r);
+	}
 }
 
 /* It does not answer. */
@@ -254,17 +230,17 @@ TEST(job, passing_error)
 }
 
 /* There is none, which is known at once. */
-TEST(job, nobody)
+TEST(job, no_bus)
 {
-	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=echod-test-none", 1);
 	cr_assert_eq(ask_bus(INT32_MAX, true), -ECONNREFUSED);
 }
 
-/* Who is run by a user's manager asks that one. */
+/* A process that a user's manager runs asks that one. */
 TEST(job, of_a_user)
 {
 	setenv("DBUS_SESSION_BUS_ADDRESS", getenv("DBUS_SYSTEM_BUS_ADDRESS"), 1);
-	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=nobody", 1);
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:abstract=echod-test-none", 1);
 	setenv("MANAGERPID", "1", 1);
 	cr_assert_eq(ask(), JOB_RESTART);
 }

@@ -78,7 +78,7 @@ TEST(payload, streams_differ)
 	unsigned char first[SIZE], other[SIZE];
 
 	make(1, 1, 0, first, SIZE);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (size_t i = 0; i < COUNT(others); i++) {
 		make(1, others[i], 0, other, SIZE);
 		check_differ(first, other);
 		make(others[i], 1, 0, other, SIZE);

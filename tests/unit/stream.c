@@ -51,9 +51,21 @@ static void end(void)
 
 TestSuite(stream, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
-static uint64_t value(const counter *c)
+/* All that is counted, of which the rest is 0. */
+struct counted {
+	unsigned messages, verified, corrupt, lost;
+	uint64_t bytes; /* that were right */
+};
+
+/* What is verified was also observed, and has a latency unless it was lost before. */
+static void check(struct counted expected)
 {
-	return counter_get(c);
+	cr_assert_eq(counter_get(&tally.messages_sent), expected.messages);
+	cr_assert_eq(counter_get(&tally.messages_verified), expected.verified);
+	cr_assert_eq(counter_get(&tally.latency.total), expected.verified);
+	cr_assert_eq(counter_get(&tally.corrupt), expected.corrupt);
+	cr_assert_eq(counter_get(&tally.lost), expected.lost);
+	cr_assert_eq(counter_get(&tally.bytes_verified), expected.bytes);
 }
 
 static void add(size_t size)
@@ -77,40 +89,26 @@ static void give(const void *data, size_t n, int outcome)
 	cr_assert_eq(stream_receive(&stream, ours, &context), outcome);
 }
 
-/* Messages are sent as the payload of that stream, and come back as verified ones. */
+/*
+ * Messages are sent as the payload of that stream, and come back as verified ones, with
+ * their last byte, however the other side cuts and joins them.
+ */
 TEST(stream, round_trip)
-{
-	unsigned char data[100];
-
-	add(60);
-	add(40);
-	take(data, 100);
-	cr_assert_eq(payload_check(payload_key(1, 9), 0, data, 100), 100);
-	cr_assert_not(stream_is_quiet(&stream));
-	give(data, 100, STREAM_WAIT);
-	cr_assert(stream_is_quiet(&stream));
-	cr_assert_eq(value(&tally.messages_sent), 2);
-	cr_assert_eq(value(&tally.messages_verified), 2);
-	cr_assert_eq(value(&tally.bytes_sent), 100);
-	cr_assert_eq(value(&tally.bytes_verified), 100);
-	cr_assert_eq(value(&tally.latency.total), 2);
-	cr_assert_eq(value(&tally.corrupt), 0);
-	cr_assert_eq(seen_verified, 2);
-}
-
-/* The other side may cut and join as it likes: a message is back with its last byte. */
-TEST(stream, cuts)
 {
 	unsigned char data[30];
 
 	add(10);
 	add(20);
 	take(data, 30);
+	cr_assert_eq(payload_check(payload_key(1, 9), 0, data, 30), 30);
 	for (unsigned i = 0; i < 30; i++) {
-		cr_assert_eq(seen, (i >= 10) + (i >= 30));
+		cr_assert_not(stream_is_quiet(&stream));
+		cr_assert_eq(seen, i >= 10);
 		give(data + i, 1, STREAM_WAIT);
 	}
+	cr_assert(stream_is_quiet(&stream));
 	cr_assert_eq(seen_verified, 2);
+	check((struct counted){ .messages = 2, .verified = 2, .bytes = 30 });
 }
 
 /* The ring is used again and again, and says when it is full. */
@@ -132,11 +130,11 @@ TEST(stream, wrap)
 		if (n > 1)
 			give(data + 16, 16 * (n - 1), STREAM_WAIT);
 	}
-	cr_assert_eq(value(&tally.messages_verified), value(&tally.messages_sent));
+	cr_assert_eq(counter_get(&tally.messages_verified), counter_get(&tally.messages_sent));
 	cr_assert(stream_is_quiet(&stream));
 }
 
-/* A wrong byte spoils its message only, and all other bytes count. */
+/* A wrong byte spoils its message only, which has no latency, and all other bytes count. */
 TEST(stream, wrong_byte)
 {
 	unsigned char data[48];
@@ -144,66 +142,42 @@ TEST(stream, wrong_byte)
 	for (int i = 0; i < 3; i++)
 		add(16);
 	take(data, 48);
-	data[20] ^= 4;
-	give(data, 48, STREAM_WAIT);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.messages_verified), 2);
-	cr_assert_eq(value(&tally.bytes_verified), 47);
-	cr_assert_eq(value(&tally.latency.total), 2, "the time of a wrong answer is none");
-	cr_assert_eq(value(&tally.lost), 0);
-	cr_assert_eq(seen, 3);
-	cr_assert_eq(seen_verified, 2);
-}
-
-/* Two wrong bytes in one message, which comes in two parts, are one corrupt message. */
-TEST(stream, wrong_bytes)
-{
-	unsigned char data[16];
-
-	add(16);
-	take(data, 16);
-	data[2] ^= 1;
-	data[13] ^= 128;
-	give(data, 8, STREAM_WAIT);
-	give(data + 8, 8, STREAM_WAIT);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.bytes_verified), 14);
+	data[18] ^= 4;
+	data[30] ^= 128; /* in the other half of the same message */
+	give(data, 24, STREAM_WAIT);
+	give(data + 24, 24, STREAM_WAIT);
+	cr_assert(seen == 3 && seen_verified == 2);
+	check((struct counted){ .messages = 3, .verified = 2, .corrupt = 1, .bytes = 46 });
 }
 
 /* Bytes before anything was sent. */
 TEST(stream, unasked)
 {
 	give("x", 1, -EBADMSG);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.bytes_verified), 0);
+	check((struct counted){ .corrupt = 1 });
 }
 
-/* A byte more than was sent. */
+/* A byte more than was sent, in one piece or apart: what was asked for is back all the same. */
+static void check_one_too_many(size_t first)
+{
+	unsigned char data[17] = { 0 };
+
+	add(16);
+	take(data, 16);
+	if (first > 0)
+		give(data, first, STREAM_WAIT);
+	give(data + first, 17 - first, -EBADMSG);
+	check((struct counted){ .messages = 1, .verified = 1, .corrupt = 1, .bytes = 16 });
+}
+
 TEST(stream, one_too_many)
 {
-	unsigned char data[17] = { 0 };
-
-	add(16);
-	take(data, 16);
-	give(data, 16, STREAM_WAIT);
-	give(data, 1, -EBADMSG);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.messages_verified), 1);
+	check_one_too_many(16);
 }
 
-/*
- * The same in one piece: what was asked for is back all the same.
- */
 TEST(stream, one_too_many_at_once)
 {
-	unsigned char data[17] = { 0 };
-
-	add(16);
-	take(data, 16);
-	give(data, 17, -EBADMSG);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.messages_verified), 1);
-	cr_assert_eq(value(&tally.bytes_verified), 16);
+	check_one_too_many(0);
 }
 
 /* The right bytes, but before they are sent. */
@@ -213,7 +187,7 @@ TEST(stream, partly_sent)
 	size_t size = 64 << 20, sent;
 
 	add(size);
-	sent = (size_t)value(&tally.bytes_sent);
+	sent = (size_t)counter_get(&tally.bytes_sent);
 	cr_assert_lt(sent, size, "the socket takes it all");
 	while (recv(theirs, data, sizeof(data), MSG_DONTWAIT) > 0)
 		;
@@ -226,8 +200,7 @@ TEST(stream, partly_sent)
 	}
 	payload_make(payload_key(1, 9), sent, data, 1);
 	give(data, 1, -EBADMSG);
-	cr_assert_eq(value(&tally.bytes_verified), sent);
-	cr_assert_eq(value(&tally.corrupt), 1);
+	check((struct counted){ .messages = 1, .corrupt = 1, .bytes = sent });
 }
 
 /* Too late is lost, once, whatever still comes; and right bytes stay right. */
@@ -244,16 +217,13 @@ TEST(stream, lost)
 	cr_assert_eq(stream_expire(&stream, first, &tally), 0, "the time itself is in time");
 	for (int i = 0; i < 2; i++)
 		cr_assert_eq(stream_expire(&stream, first + 1, &tally), i == 0);
-	cr_assert_eq(value(&tally.lost), 1);
 	second = stream_oldest(&stream);
 	cr_assert_gt(second, first);
 	cr_assert_eq(stream_silent_since(&stream), first);
 	cr_assert_not(stream_is_quiet(&stream));
 	take(data, 32);
 	give(data, 32, STREAM_WAIT);
-	cr_assert_eq(value(&tally.messages_verified), 1);
-	cr_assert_eq(value(&tally.bytes_verified), 32);
-	cr_assert_eq(value(&tally.latency.total), 1);
+	check((struct counted){ .messages = 2, .verified = 1, .lost = 1, .bytes = 32 });
 	cr_assert_eq(stream_oldest(&stream), INT64_MAX);
 	cr_assert_eq(stream_silent_since(&stream), INT64_MAX);
 }
@@ -283,10 +253,10 @@ TEST(stream, unsent)
 	stream_add(&stream, 16, 0, true);
 	cr_assert_eq(stream_expire(&stream, INT64_MAX, &tally), 1);
 	cr_assert_not(stream_is_quiet(&stream));
-	cr_assert_eq(value(&tally.messages_sent), 1);
-	cr_assert_eq(stream_abandon(&stream, &tally.lost, &unsent), 0, "the sent one is lost already");
-	cr_assert_eq(value(&tally.lost), 1);
-	cr_assert_eq(value(&unsent), 2);
+	cr_assert_eq(stream_abandon(&stream, &tally.lost, &unsent), 0,
+		     "the sent one is lost already");
+	check((struct counted){ .messages = 1, .lost = 1 });
+	cr_assert_eq(counter_get(&unsent), 2);
 	cr_assert(stream_is_quiet(&stream));
 }
 
@@ -302,42 +272,31 @@ TEST(stream, warm_up)
 	data[20] ^= 1;
 	give(data, 24, STREAM_WAIT);
 	give(data + 24, 24, STREAM_WAIT);
-	cr_assert_eq(value(&tally.messages_sent), 1);
-	cr_assert_eq(value(&tally.messages_verified), 1);
-	cr_assert_eq(value(&tally.bytes_sent), 16);
-	cr_assert_eq(value(&tally.bytes_verified), 16);
-	cr_assert_eq(value(&tally.latency.total), 1);
-	cr_assert_eq(value(&tally.corrupt), 1);
+	cr_assert_eq(counter_get(&tally.bytes_sent), 16);
+	check((struct counted){ .messages = 1, .verified = 1, .corrupt = 1, .bytes = 16 });
 	stream_add(&stream, 16, 0, false);
 	cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
 	cr_assert_eq(stream_expire(&stream, INT64_MAX, &tally), 1);
-	cr_assert_eq(value(&tally.lost), 0);
+	cr_assert_eq(counter_get(&tally.lost), 0);
 }
 
-/* With lost ones alone on their way it is quiet, though they keep their places. */
-TEST(stream, quiet)
+/*
+ * With lost ones alone on their way it is quiet, though they keep their places; one that
+ * comes back wrong is corrupt, too.
+ */
+TEST(stream, all_lost)
 {
+	unsigned char data[16 * ROOM];
+
 	for (int i = 0; i < ROOM; i++)
 		add(16);
 	stream_expire(&stream, INT64_MAX, &tally);
-	cr_assert_eq(value(&tally.lost), ROOM);
 	cr_assert(stream_is_quiet(&stream));
 	cr_assert_not(stream_has_room(&stream));
-}
-
-/* A lost message that comes back wrong is corrupt too. */
-TEST(stream, lost_and_wrong)
-{
-	unsigned char data[16];
-
-	add(16);
-	stream_expire(&stream, INT64_MAX, &tally);
-	take(data, 16);
+	take(data, sizeof(data));
 	data[0] ^= 1;
 	give(data, 16, STREAM_WAIT);
-	cr_assert_eq(value(&tally.lost), 1);
-	cr_assert_eq(value(&tally.corrupt), 1);
-	cr_assert_eq(value(&tally.messages_verified), 0);
+	check((struct counted){ .messages = ROOM, .corrupt = 1, .lost = ROOM, .bytes = 15 });
 }
 
 /* Begun anew it is another stream, and knows nothing of what was on its way. */
@@ -353,7 +312,7 @@ TEST(stream, anew)
 	take(again, 16);
 	cr_assert_neq(memcmp(data, again, 16), 0);
 	give(again, 16, STREAM_WAIT);
-	cr_assert_eq(value(&tally.messages_verified), 1);
+	check((struct counted){ .messages = 2, .verified = 1, .bytes = 16 });
 }
 
 /* FIN, and an end that is closed. */
@@ -376,7 +335,7 @@ TEST(stream, large)
 	size_t echoed = 0;
 
 	add(SIZE);
-	cr_assert_lt(value(&tally.bytes_sent), SIZE);
+	cr_assert_lt(counter_get(&tally.bytes_sent), SIZE);
 	while (echoed < SIZE) {
 		ssize_t n = recv(theirs, data, 4096, 0);
 
@@ -387,7 +346,6 @@ TEST(stream, large)
 		echoed += n > 0 ? (size_t)n : 0;
 		cr_assert_eq(stream_send(&stream, ours, &context), STREAM_WAIT);
 	}
-	cr_assert_eq(value(&tally.messages_verified), 1);
-	cr_assert_eq(value(&tally.bytes_verified), SIZE);
-	cr_assert_eq(value(&tally.bytes_sent), SIZE);
+	cr_assert_eq(counter_get(&tally.bytes_sent), SIZE);
+	check((struct counted){ .messages = 1, .verified = 1, .bytes = SIZE });
 }
