@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -191,22 +192,15 @@ static void write_echod(struct words *w, const struct cmdline *c)
 		add(w, "--trace");
 }
 
-static void check_same_echod(const struct cmdline *a, const struct cmdline *b)
+/* What was read again is written as it was. */
+static void check_same(const struct words *a, const struct words *b)
 {
-	const struct conf_source *x = &a->options.source, *y = &b->options.source;
-
-	fuzz_check(a->action == b->action && a->options.only_passed == b->options.only_passed);
-	fuzz_check(a->options.trace == b->options.trace && strcmp(x->path, y->path) == 0);
-	fuzz_check(x->may_be_missing == y->may_be_missing && x->n_overrides == y->n_overrides);
-	for (size_t i = 0; i < x->n_overrides; i++) {
-		fuzz_check(strchr(x->overrides[i], '=') > x->overrides[i]);
-		fuzz_check(strcmp(x->overrides[i], y->overrides[i]) == 0);
-	}
+	fuzz_check(a->used == b->used && memcmp(a->text, b->text, a->used) == 0);
 }
 
 static void check_echod(char *text)
 {
-	static struct words given, written;
+	static struct words given, written, again;
 	struct cmdline first, second;
 	int status;
 
@@ -220,7 +214,8 @@ static void check_echod(char *text)
 	fuzz_outcomes[OF_ECHOD].n++;
 	write_echod(&written, &first);
 	fuzz_check(quietly(parse_echod, &second, &written) == -1);
-	check_same_echod(&first, &second);
+	write_echod(&again, &second);
+	check_same(&written, &again);
 	cmdline_deinit(&first);
 	cmdline_deinit(&second);
 }
@@ -230,183 +225,141 @@ static int parse_echoc(void *result, int argc, char **argv)
 	return options_parse(result, argc, argv);
 }
 
-static void add_time(struct words *w, const char *name, int64_t ns)
+/* The options of echoc. */
+enum kind {
+	FAMILY,
+	FLAG,
+	NUMBER,
+	OBJECTIVE,
+	PERCENTILES,
+	RATE,
+	SHOW_HELP,
+	SHOW_VERSION,
+	SIZES,
+	SOURCES,
+	TEXT,
+	TIME,
+	UNSIGNED,
+};
+
+static const struct row {
+	const char *name;
+	unsigned commands;
+	enum kind kind;
+	size_t member;
+	uint64_t least, most;
+} rows[] = {
+#define TALK (1 << COMMAND_TALK)
+#define PING (1 << COMMAND_PING)
+#define LOAD (1 << COMMAND_LOAD)
+#define COMPARE (1 << COMMAND_COMPARE)
+#define PLOT (1 << COMMAND_PLOT)
+#define SOON(commands) (commands)
+#define COMMAND(...)
+#define OPTION(letter, name, commands, kind, member, least, most, ...) \
+	{ name, commands, kind, offsetof(struct options, member), least, most },
+#include "echoc/options.def"
+};
+
+/* So that it is the same when it is read, multiplied and cut again. */
+static double seconds(int64_t ns)
 {
-	if (ns > 0)
-		add(w, "--%s=%.17g", name, (double)ns / 1e9);
+	fuzz_check(ns >= 0 && ns <= INT64_C(1000000) * 1000000000);
+	return fmin(((double)ns + 0.5) / 1e9, 1e6);
 }
 
-static void add_number(struct words *w, const char *name, uint64_t value)
+static void add_number(struct words *w, const struct row *row, uint64_t value)
 {
-	if (value > 0)
-		add(w, "--%s=%llu", name, (unsigned long long)value);
+	if (value == 0 && row->least > 0) /* it is not given */
+		return;
+	fuzz_check(value >= row->least && value <= row->most);
+	add(w, "--%s=%llu", row->name, (unsigned long long)value);
 }
 
-static void add_flag(struct words *w, const char *name, bool on)
+static void add_percentiles(struct words *w, const struct options *o)
 {
-	if (on)
-		add(w, "%s", name);
-}
-
-/* Without brackets and port. */
-static void add_source(struct words *w, const struct address *source)
-{
-	char text[ADDRESS_TEXT], *from = address_format(source, text);
-
-	*strrchr(from, ':') = '\0';
-	if (*from == '[')
-		*strrchr(++from, ']') = '\0';
-	add(w, "--source=%s", from);
-}
-
-/* A list of percentiles, as it is compared and written. */
-static const char *percentiles(const struct options *o, char text[static 512])
-{
-	size_t n = 0;
+	char text[512] = "";
 
 	fuzz_check(o->n_percentiles >= 1 && o->n_percentiles <= OPTIONS_PERCENTILES);
 	for (size_t i = 0; i < o->n_percentiles; i++) {
 		fuzz_check(o->percentiles[i] > 0 && o->percentiles[i] < 100);
-		n += (size_t)snprintf(text + n, 512 - n, "%s%.17g", i ? "," : "",
-				      o->percentiles[i]);
+		sprintf(text + strlen(text), "%s%.17g", i ? "," : "", o->percentiles[i]);
 	}
-	return text;
+	add(w, "--percentiles=%s", text);
 }
 
-static void write_load(struct words *w, const struct options *o)
+/* Addresses without brackets and port. */
+static void add_sources(struct words *w, const struct options *o)
 {
-	if (o->find.time > 0)
-		add(w, "--find-rate=p%.17g=%.17g", o->find.percent, (double)o->find.time / 1e9);
-	if (o->report_interval > 0)
-		add(w, "--interval=%.17g", (double)o->report_interval / 1e9);
-	if (o->hlog)
-		add(w, "--hlog=%s", o->hlog);
-	add_number(w, "connections", o->connections);
-	add_number(w, "threads", o->threads);
-	add_number(w, "pipeline", o->pipeline);
-	add_number(w, "messages", o->messages);
-	add_time(w, "duration", o->duration);
-	add_time(w, "ramp", o->ramp);
-	add(w, "--rate=%.17g", o->rate);
-	add_flag(w, "--churn", o->churn);
-	if (o->histogram)
-		add(w, "--histogram=%s", o->histogram);
+	fuzz_check(o->n_sources <= OPTIONS_SOURCES);
+	for (size_t i = 0; i < o->n_sources && i < ARGUMENTS / 4; i++) {
+		char text[ADDRESS_TEXT], *from = address_format(&o->sources[i], text);
+
+		*strrchr(from, ':') = '\0';
+		if (*from == '[')
+			*strrchr(++from, ']') = '\0';
+		add(w, "--source=%s", from);
+	}
+}
+
+/* Writes an option as it is, unless that is as if it were not given. */
+static void add_option(struct words *w, const struct row *row, const struct options *o)
+{
+	const void *at = (const char *)o + row->member;
+	const struct objective *find = at;
+	const char *text = row->kind == TEXT ? *(const char *const *)at : NULL;
+
+	if ((row->kind == FAMILY && *(const int *)at == (int)row->least) ||
+	    (row->kind == FLAG && *(const bool *)at))
+		add(w, "--%s", row->name);
+	else if (row->kind == NUMBER)
+		add_number(w, row, *(const uint64_t *)at);
+	else if (row->kind == UNSIGNED)
+		add_number(w, row, *(const unsigned *)at);
+	else if (row->kind == OBJECTIVE && find->time > 0)
+		add(w, "--%s=p%.17g=%.17g", row->name, find->percent, seconds(find->time));
+	else if (row->kind == PERCENTILES)
+		add_percentiles(w, o);
+	else if (row->kind == RATE)
+		add(w, "--%s=%.17g", row->name, *(const double *)at);
+	else if (row->kind == SIZES)
+		add(w, "--%s=%zu-%zu", row->name, o->min_size, o->max_size);
+	else if (row->kind == SOURCES)
+		add_sources(w, o);
+	else if (text)
+		add(w, "--%s=%s", row->name, text);
+	else if (row->kind == TIME && *(const int64_t *)at > 0)
+		add(w, "--%s=%.17g", row->name, seconds(*(const int64_t *)at));
 }
 
 /* Writes a command line of echoc. */
 static void write_echoc(struct words *w, const struct options *o)
 {
 	static const char *const commands[] = { "talk", "ping", "load", "compare", "plot" };
-	char text[512];
 
 	begin(w, "echoc");
 	add(w, "%s", commands[o->command]);
-	if (o->output)
-		add(w, "--output=%s", o->output);
-	add_flag(w, "--verify", o->verify);
-	if (o->command <= COMMAND_LOAD) {
-		add_flag(w, "-4", o->family == AF_INET);
-		add_flag(w, "-6", o->family == AF_INET6);
-		add_time(w, "connect-timeout", o->connect_timeout);
-		add_time(w, "timeout", o->timeout);
-	}
-	if (o->command == COMMAND_PING || o->command == COMMAND_LOAD) {
-		add(w, "-s%zu-%zu", o->min_size, o->max_size);
-		add(w, "--seed=%llu", (unsigned long long)o->seed);
-		add_flag(w, "-q", o->quiet);
-		add_flag(w, "--json", o->json);
-		add_flag(w, "--json-stream", o->json_stream);
-		add_flag(w, "--reconnect", o->reconnect);
-		add_time(w, "max-outage", o->max_outage);
-		add_time(w, "warmup", o->warmup);
-		add(w, "--percentiles=%s", percentiles(o, text));
-		for (size_t i = 0; i < o->n_sources && i < ARGUMENTS / 4; i++)
-			add_source(w, &o->sources[i]);
-	}
-	if (o->command == COMMAND_PING) {
-		add_number(w, "count", o->count);
-		add_time(w, "interval", o->interval);
-		add_time(w, "deadline", o->deadline);
-		add_flag(w, "-D", o->time_stamps);
-		add_flag(w, "-O", o->outstanding);
-	}
-	if (o->command == COMMAND_LOAD)
-		write_load(w, o);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].commands & 1 << o->command)
+			add_option(w, &rows[i], o);
 	add(w, "--");
 	for (size_t i = 0; i < o->n_files && i < ARGUMENTS / 4; i++)
 		add(w, "%s", o->files[i]);
 }
 
-static bool is_same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* A time is cut to ns after it was multiplied, so it may be one off. */
-static bool is_same_time(int64_t a, int64_t b)
-{
-	return a - b <= 1 && b - a <= 1;
-}
-
-static void check_same_reports(const struct options *a, const struct options *b)
-{
-	char one[512], two[512];
-
-	fuzz_check(a->json_stream == b->json_stream && a->reconnect == b->reconnect);
-	fuzz_check(is_same_time(a->max_outage, b->max_outage));
-	fuzz_check(is_same_time(a->warmup, b->warmup));
-	fuzz_check(is_same_time(a->report_interval, b->report_interval));
-	fuzz_check(is_same_time(a->find.time, b->find.time));
-	fuzz_check(a->find.percent == b->find.percent || a->find.time == 0);
-	fuzz_check(strcmp(percentiles(a, one), percentiles(b, two)) == 0);
-	fuzz_check(is_same_text(a->histogram, b->histogram) && is_same_text(a->hlog, b->hlog));
-	fuzz_check(is_same_text(a->output, b->output));
-	fuzz_check(a->time_stamps == b->time_stamps && a->outstanding == b->outstanding);
-}
-
-static void check_same_echoc(const struct options *a, const struct options *b)
-{
-	check_same_reports(a, b);
-	fuzz_check(a->command == b->command && a->family == b->family);
-	fuzz_check(strcmp(a->target, b->target) == 0);
-	fuzz_check(a->verify == b->verify && a->quiet == b->quiet && a->json == b->json);
-	fuzz_check(a->min_size == b->min_size && a->max_size == b->max_size);
-	fuzz_check(a->seed == b->seed && a->count == b->count && a->messages == b->messages);
-	fuzz_check(a->connections == b->connections && a->threads == b->threads);
-	fuzz_check(a->pipeline == b->pipeline && a->churn == b->churn && a->rate == b->rate);
-	fuzz_check(is_same_time(a->connect_timeout, b->connect_timeout));
-	fuzz_check(is_same_time(a->interval, b->interval) &&
-		   is_same_time(a->deadline, b->deadline));
-	fuzz_check(is_same_time(a->timeout, b->timeout) && is_same_time(a->ramp, b->ramp));
-	fuzz_check(is_same_time(a->duration, b->duration));
-	for (size_t i = 0; i < b->n_sources; i++)
-		fuzz_check(address_equal(&a->sources[i], &b->sources[i]));
-}
-
-static bool is_time(int64_t ns)
-{
-	return ns >= 0 && ns <= INT64_C(1000000) * 1000000000;
-}
-
 static void check_ranges(const struct options *o)
 {
 	fuzz_check(o->min_size >= 1 && o->min_size <= o->max_size && o->max_size <= 1 << 30);
-	fuzz_check(o->connections >= 1 && o->connections <= 1000000);
-	fuzz_check(o->threads >= 1 && o->threads <= 256 && o->threads <= o->connections);
-	fuzz_check(o->pipeline >= 1 && o->pipeline <= 65536);
-	fuzz_check(o->rate >= 0 && o->rate <= 1e9 && o->n_sources <= OPTIONS_SOURCES);
-	fuzz_check(o->connect_timeout >= 1000000 && is_time(o->connect_timeout));
-	fuzz_check(o->timeout >= 1000000 && is_time(o->timeout));
-	fuzz_check(o->interval >= 100000 && is_time(o->interval) && is_time(o->deadline));
-	fuzz_check(is_time(o->duration) && is_time(o->ramp) && is_time(o->warmup));
-	fuzz_check(is_time(o->max_outage) && is_time(o->report_interval) && is_time(o->find.time));
+	fuzz_check(o->threads <= o->connections && o->rate >= 0 && o->rate <= 1e9);
+	fuzz_check(o->connect_timeout >= 1000000 && o->timeout >= 1000000);
+	fuzz_check(o->interval >= 100000);
 	fuzz_check(o->n_files >= 1 && o->target == o->files[0]);
 	fuzz_check(o->command != COMMAND_LOAD || o->duration > 0 || o->messages > 0);
 }
 
 static void check_echoc(char *text)
 {
-	static struct words given, written;
+	static struct words given, written, again;
 	static struct options first, second;
 	int status;
 
@@ -420,7 +373,8 @@ static void check_echoc(char *text)
 	check_ranges(&first);
 	write_echoc(&written, &first);
 	fuzz_check(quietly(parse_echoc, &second, &written) == -1);
-	check_same_echoc(&first, &second);
+	write_echoc(&again, &second);
+	check_same(&written, &again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

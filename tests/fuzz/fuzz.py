@@ -32,12 +32,12 @@ FOUND = re.compile("[0-9a-f]{40}$")  # the name that libFuzzer gives
 WORDS = {
     "args": r"""127.0.0.1 [::1] [fe80::1%lo] [::ffff:1.2.3.4] :65535 :65536 :7 :echo \x0a talk ping load -c -o -t -p
         -V -h -4 -6 -i -s -w -q -- 1e6 1e-3 nan inf 0x1p9 18446744073709551615 18446744073709551616 -1 64-1024 true
-        info""",
+        info compare plot p99=5ms 50,99.9 500ms 1h30m""",
     "conf": r"""listen include ; : [ == \x20=\x20 += { } ( ) ,\x20 \" ' \\ \\x00 \\0 \\n ${SEVEN} ${SEVEN:-8} ${ /* */ //
         # \x0a \xff ~ ~root true off yes debug error 0 -1 256 10m 1h30m 1w2d 64K 1g 1T 65535 16777216 1099511627776
         9223372036854775808 127.0.0.1:7 [::1]:7 [fe80::1%lo]:7""",
 }
-OPTIONS = {"args": r"(--[a-z-]+)[ =\"]", "conf": r"SCALAR\((\w+)"}
+OPTIONS = {"args": (r"(?:--|OPTION\([^\"]*\")([a-z0-9-]+)", "--"), "conf": (r"SCALAR\((\w+)", "")}
 
 
 class Target(typing.NamedTuple):
@@ -68,10 +68,10 @@ def inputs(target):
 
 
 def dictionary(target):
-    words = WORDS[target].split()
-    for source in ("conf/option.c", "supervisor/cmdline.c", "echoc/options.c"):
+    words, (pattern, prefix) = WORDS[target].split(), OPTIONS[target]
+    for source in ("conf/option.c", "supervisor/cmdline.c", "echoc/options.def"):
         with open(os.path.join(SRCDIR, "src", source)) as f:
-            words += re.findall(OPTIONS[target], f.read())
+            words += [prefix + name for name in re.findall(pattern, f.read())]
     path = os.path.join(folder("logs"), f"{target}.dict")
     with open(path, "w") as f:
         f.write("".join(f'"{word}"\n' for word in words))
