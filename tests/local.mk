@@ -188,6 +188,7 @@ EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 functional_tests = \
 	tests/functional/test_accept.py \
 	tests/functional/test_activation.py \
+	tests/functional/test_client.py \
 	tests/functional/test_cmdline.py \
 	tests/functional/test_conf.py \
 	tests/functional/test_confine.py \

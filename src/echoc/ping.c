@@ -43,7 +43,8 @@ static void observe(void *context, size_t size, int64_t latency, bool verified)
 	struct ping *p = context;
 
 	p->sequence++;
-	if (!p->options->quiet && !p->options->json && signals_await_room(p->signal_fd, STDOUT_FILENO))
+	if (!p->options->quiet && !p->options->json &&
+	    signals_await_room(p->signal_fd, STDOUT_FILENO))
 		printf("%zu bytes from %s: seq=%llu time=%.3f ms%s\n", size, p->address,
 		       (unsigned long long)p->sequence, (double)latency / 1e6,
 		       verified ? "" : " CORRUPT");

@@ -35,6 +35,7 @@ class Signals(Client):
                 self.interrupt(p)
                 r = self.finish(p)
                 self.assertEqual((r.status, r.err), (0, ""))
+                d.wait_open(0)
 
     def test_blocked_output(self):
         """SIGTERM ends it also while nobody reads its output"""

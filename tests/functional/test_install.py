@@ -40,10 +40,13 @@ class Install(harness.Test):
         return os.path.join(self.root, name)
 
     def test_files(self):
-        """program, manual, sample, units, user and catalog are in their places"""
+        """program, manual, sample, completions, units, user and catalog are in their places"""
         for name in (f"{self.prefix}/sbin/echod", f"{self.prefix}/share/man/man8/echod.8",
                      f"{self.prefix}/share/man/man5/echod.conf.5",
                      f"{self.prefix}/share/man/man7/echod.journal.7", f"{self.sysconfdir}/echod.conf",
+                     *(f"{self.prefix}/share/{path}" for path in (
+                         "bash-completion/completions/echoc", "zsh/site-functions/_echoc",
+                         "fish/vendor_completions.d/echoc.fish", "man/man1/echoc.1")),
                      *(f"lib/systemd/system/{unit}" for unit in UNITS),
                      "usr/lib/sysusers.d/echod.conf", "usr/lib/systemd/catalog/echod.catalog"):
             self.assertTrue(os.path.isfile(self.path(name)), name)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """echoc's command line: values and their units, targets, and what is said of wrong ones."""
 
+import os
 import re
+import subprocess
 
 import harness
 from client import Client, target_of
-from harness import Echod
+from harness import ECHOC, Echod
 
 
 class Usage(Client):
@@ -80,9 +82,32 @@ class Usage(Client):
             self.assertWrong("ping", "-c", "1", target)
 
     def test_port(self):
-        """a port above 65535 is none, not that port less 65536"""
+        """a port is a number up to 65535 or a name, not what is left of another number"""
         with Echod() as d:
-            self.assertWrong("ping", "-c", "1", f"127.0.0.1:{d.port + 65536}")
+            for port in (d.port + 65536, f"+{d.port + 65536}", f" {d.port}", f"+{d.port}", "-1", "0", "nosuch", "\u00fc"):
+                self.assertWrong("ping", "-c", "1", f"127.0.0.1:{port}")
+                self.assertIn("the port is not a number from 1 to 65535, nor a name", self.run_client("ping", f"127.0.0.1:{port}").err)
+
+    def test_name(self):
+        """a name is looked up as IDN in any locale, and shown as it was given; one that is not UTF-8 is refused"""
+        name = "\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54"  # IDNA maps it to "localhost"
+        with Echod() as d:
+            p = self.start("load", "--json", "-n", "1", "-4", f"{name}:{d.port}", env={**os.environ, "LC_ALL": "C"})
+            o = self.finish(p).json
+            self.assertEqual((o["target"], o["messages_verified"]), (f"{name}:{d.port}", 1))
+        for name in b"caf\xe9", b"\xff", "a\u0378".encode():
+            for command in "talk", "ping", "load":
+                p = subprocess.run([ECHOC, command, name], stdin=subprocess.DEVNULL, capture_output=True)
+                self.assertEqual((p.returncode, p.stdout), (2, b""))
+                self.assertIn(b": not a name of a host: not UTF-8, or ", p.stderr)
+
+    def test_foreign_source(self):
+        """a source that is not of this machine, or of a kind that the target has not, is told at once"""
+        for source, reason in (("192.0.2.1", "not an address of this machine"),
+                               ("::1", "the target has no address of this kind")):
+            r = self.run_client("load", "--source", f"127.0.0.2,{source}", "127.0.0.1:7")
+            shown = f"[{source}]" if ":" in source else source
+            self.assertEqual((r.status, r.out, r.err), (2, "", f"echoc: --source {shown}: {reason}\n"))
 
     def test_usage(self):
         """a wrong command line is told in one line, and one more says how it is used"""

@@ -609,9 +609,27 @@ class Terminal(harness.Test):
         self.check_keys("hellp\x7fo\r", "a\u00fc\x7fb\r", "13\x1b[D2\r",
                         gets="hello\nab\n123\n")
 
+    def test_tab(self):
+        """a tab is sent, and so is each control character that edits nothing"""
+        self.check_keys("\ta\tb\r", "\x07\x1d\x1e\x1f\r", "\x16\x01\x16\x1b\r",
+                        gets="\ta\tb\n\x07\x1d\x1e\x1f\n\x01\x1b\n")
+
     def test_no_characters(self):
-        """bytes that begin no character are as if they were not typed"""
-        self.check_keys(b"a\xffb\xc3c\r", gets="abc\n")
+        """what is no character, or a NUL, is refused with a sound and a word, and the rest is sent"""
+        log = bytearray()
+        with server(recorder(log)) as address, self.at(address) as person:
+            for before, refused in (b"a", b"\xff"), (b"b", b"\xc3c"), (b"d", b"\0"):
+                person.type(before + refused)
+                person.expect("\n\aNot sent: ")
+            person.type("\r")
+            person.expect("\nabcd\n> ")
+            person.type("\x04")
+            self.check_end(person, 0, "\nConnection closed.\n")
+        self.assertEqual(log, b"abcd\n")
+
+    def test_long_line(self):
+        """a line of 10,000 characters is sent as a whole"""
+        self.check_keys("0123456789" * 1000 + "\r", gets="0123456789" * 1000 + "\n")
 
     def test_no_locale(self):
         """without a locale the terminal is taken to speak UTF-8"""
