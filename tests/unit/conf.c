@@ -346,7 +346,7 @@ TEST(conf, mutations)
 	char text[512];
 	int accepted = 0;
 
-	for (int i = 0; i < 60000; i++) {
+	for (int i = 0; i < 24000; i++) {
 		int r;
 
 		(i % 3 ? put_pieces : damage)(text, &random);
@@ -360,5 +360,5 @@ TEST(conf, mutations)
 		cr_assert(r < 0 || (conf.backlog == 77 && conf.workers == 9),
 			  "after %s\nthere are %ld, %ld", text, conf.backlog, conf.workers);
 	}
-	cr_assert_gt(accepted, 1000);
+	cr_assert_gt(accepted, 500);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/writer.h"
 #include "helper.h"
 
 #define PAGE 4096
@@ -661,11 +663,12 @@ TEST(log, full_forbidden_pipe)
 
 	forbid_second_open();
 	log_init();
+	cr_assert_eq(writer_start(NULL), 0);
 	while (said < 100000 || n_heard + n_lost < said) {
 		log_info("thread0 %d", said++);
 		if (said < 100000)
 			continue;
-		log_flush(0);
+		helper_wait(in, POLLIN);
 		hear_more(in, &size);
 		count_lines(&size);
 	}
