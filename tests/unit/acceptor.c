@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "reactor/acceptor.h"
+#include "reactor/reactor.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,10 +10,9 @@
 
 #include "helper.h"
 
-static struct connections connections;
-static struct limiter limiter;
-static struct worker worker;
-static struct acceptor acceptor;
+static struct reactor reactor;
+static struct acceptor *const acceptor = &reactor.acceptor;
+static struct worker *worker;
 
 static int error_of_accept; /* of the next accept4(2) */
 
@@ -33,27 +31,15 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 /* An acceptor with one worker, none of which runs yet. */
 static void begin(void)
 {
-	struct worker_config w = { .buffer_size = 4096,
-				   .connections = &connections,
-				   .limiter = &limiter };
-	struct acceptor_config a = {
-		.workers = &worker, .n_workers = 1, .connections = &connections, .limiter = &limiter
-	};
+	static const struct conf conf = { .workers = 1, .buffer_size = 4096 };
 
-	w.main_fd = a.main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	cr_assert_eq(connections_init(&connections, 1024), 0);
-	cr_assert_eq(limiter_init(&limiter, 1024), 0);
-	cr_assert_eq(worker_init(&worker, &w), 0);
-	cr_assert_eq(acceptor_init(&acceptor, &a), 0);
+	cr_assert_eq(reactor_init(&reactor, &conf, 1024, false), 0);
+	worker = reactor.workers;
 }
 
 static void end(void)
 {
-	close(worker.config.main_fd);
-	acceptor_deinit(&acceptor);
-	worker_deinit(&worker);
-	limiter_deinit(&limiter);
-	connections_deinit(&connections);
+	reactor_deinit(&reactor);
 }
 
 /* A new listener as the only one of a set, with one client in its queue. */
@@ -74,9 +60,9 @@ static void check_dispatched(void)
 	struct epoll_event event;
 	struct connection *c;
 
-	cr_assert_eq(epoll_wait(worker.loop.poller.epoll_fd, &event, 1, 10000), 1);
+	cr_assert_eq(epoll_wait(worker->loop.poller.epoll_fd, &event, 1, 10000), 1);
 	cr_assert(event.events & EPOLLOUT);
-	c = connections_at(&connections, (uint32_t)event.data.fd);
+	c = connections_at(&reactor.connections, (uint32_t)event.data.fd);
 	cr_assert_neq(atomic_load(&c->owner), 0);
 	atomic_store(&c->owner, 0);
 	close(event.data.fd);
@@ -84,8 +70,8 @@ static void check_dispatched(void)
 
 static void stop(void)
 {
-	loop_command(&acceptor.loop, DRAIN);
-	loop_join(&acceptor.loop);
+	loop_command(&acceptor->loop, DRAIN);
+	loop_join(&acceptor->loop);
 }
 
 /* A client in a queue is dispatched although the stop comes before the acceptor has run. */
@@ -97,8 +83,8 @@ Test(acceptor, stop_right_after_listen)
 
 		begin();
 		client = open_with_client(&set);
-		cr_assert_eq(acceptor_start(&acceptor), 0);
-		acceptor_listen(&acceptor, &set);
+		cr_assert_eq(acceptor_start(acceptor), 0);
+		acceptor_listen(acceptor, &set);
 		stop();
 		check_dispatched();
 		cr_assert_lt(fcntl(set.fds[0], F_GETFD), 0, "the listener is still open");
@@ -112,13 +98,13 @@ static void hear(void)
 {
 	eventfd_t ignored;
 
-	helper_wait(acceptor.config.main_fd, POLLIN);
-	(void)eventfd_read(acceptor.config.main_fd, &ignored);
+	helper_wait(reactor.main_fd, POLLIN);
+	(void)eventfd_read(reactor.main_fd, &ignored);
 }
 
 static void settle(void)
 {
-	while (!acceptor_is_settled(&acceptor))
+	while (!acceptor_is_settled(acceptor))
 		hear();
 }
 
@@ -128,15 +114,15 @@ Test(acceptor, listener_that_is_replaced_at_once)
 	static const struct acceptor_set nothing;
 
 	begin();
-	cr_assert_eq(acceptor_start(&acceptor), 0);
+	cr_assert_eq(acceptor_start(acceptor), 0);
 	for (int i = 0; i < 300; i++) {
 		struct acceptor_set set;
 		int client = open_with_client(&set);
 
 		settle();
-		acceptor_listen(&acceptor, &set);
+		acceptor_listen(acceptor, &set);
 		settle();
-		acceptor_listen(&acceptor, &nothing);
+		acceptor_listen(acceptor, &nothing);
 		check_dispatched();
 		close(client);
 	}
@@ -165,11 +151,11 @@ Test(acceptor, errors_of_one_connection)
 		begin();
 		client = open_with_client(&set);
 		error_of_accept = rows[i].error;
-		cr_assert_eq(acceptor_start(&acceptor), 0);
-		acceptor_listen(&acceptor, &set);
+		cr_assert_eq(acceptor_start(acceptor), 0);
+		acceptor_listen(acceptor, &set);
 		check_dispatched();
 		stop();
-		cr_assert_eq(counter_get(&acceptor.pauses), rows[i].pauses, "%s",
+		cr_assert_eq(counter_get(&acceptor->pauses), rows[i].pauses, "%s",
 			     strerror(rows[i].error));
 		close(client);
 		end();
@@ -186,21 +172,19 @@ Test(acceptor, errors_of_one_listener)
 		int client, failed;
 
 		begin();
-		acceptor.config.failed_fd = eventfd(0, EFD_CLOEXEC);
 		client = open_with_client(&set);
 		error_of_accept = errors[i];
-		cr_assert_eq(acceptor_start(&acceptor), 0);
-		acceptor_listen(&acceptor, &set);
-		helper_wait(acceptor.config.failed_fd, POLLIN);
-		cr_assert_eq(acceptor_failure(&acceptor, &failed), errors[i]);
+		cr_assert_eq(acceptor_start(acceptor), 0);
+		acceptor_listen(acceptor, &set);
+		helper_wait(reactor.failed_fd, POLLIN);
+		cr_assert_eq(acceptor_failure(acceptor, &failed), errors[i]);
 		cr_assert_eq(failed, set.fds[0]);
-		cr_assert_eq(acceptor_failure(&acceptor, &failed), 0);
-		cr_assert_eq(counter_get(&acceptor.pauses), 0);
-		cr_assert_eq(counter_get(&worker.accepted), 0);
-		acceptor_listen(&acceptor, &set);
+		cr_assert_eq(acceptor_failure(acceptor, &failed), 0);
+		cr_assert_eq(counter_get(&acceptor->pauses), 0);
+		cr_assert_eq(counter_get(&worker->accepted), 0);
+		acceptor_listen(acceptor, &set);
 		check_dispatched();
 		stop();
-		close(acceptor.config.failed_fd);
 		close(client);
 		end();
 	}
@@ -213,11 +197,11 @@ Test(acceptor, adoption_that_fails)
 	struct connection *c;
 
 	begin();
-	c = connections_at(&connections, (uint32_t)file);
-	cr_assert_eq(worker_adopt(&worker, file), -EPERM);
+	c = connections_at(&reactor.connections, (uint32_t)file);
+	cr_assert_eq(worker_adopt(worker, file), -EPERM);
 	cr_assert_eq(atomic_load(&c->owner), 0);
-	cr_assert_eq(counter_get(&worker.accepted), 0);
-	cr_assert_eq(worker_open(&worker), 0);
+	cr_assert_eq(counter_get(&worker->accepted), 0);
+	cr_assert_eq(worker_open(worker), 0);
 	close(file);
 	end();
 }
@@ -229,14 +213,14 @@ static void check_refused(void)
 	int client = open_with_client(&set);
 	char byte;
 
-	cr_assert_eq(acceptor_start(&acceptor), 0);
-	acceptor_listen(&acceptor, &set);
+	cr_assert_eq(acceptor_start(acceptor), 0);
+	acceptor_listen(acceptor, &set);
 	helper_wait(client, POLLIN);
 	cr_assert_lt(recv(client, &byte, 1, 0), 0);
 	cr_assert_eq(errno, ECONNRESET);
-	cr_assert_eq(counter_get(&acceptor.refused[REFUSED_RESOURCES]), 1);
+	cr_assert_eq(counter_get(&acceptor->refused[REFUSED_RESOURCES]), 1);
 	stop();
-	cr_assert_eq(atomic_load(&limiter.open), 0);
+	cr_assert_eq(atomic_load(&reactor.limiter.open), 0);
 	close(client);
 }
 
@@ -246,10 +230,10 @@ Test(acceptor, descriptor_beyond_the_table)
 	uint32_t size;
 
 	begin();
-	size = connections.size;
-	connections.size = 3;
+	size = reactor.connections.size;
+	reactor.connections.size = 3;
 	check_refused();
-	connections.size = size;
+	reactor.connections.size = size;
 	end();
 }
 
@@ -257,7 +241,7 @@ Test(acceptor, descriptor_beyond_the_table)
 Test(acceptor, hand_off_that_fails)
 {
 	begin();
-	poller_unwatch_all(&worker.loop.poller);
+	poller_unwatch_all(&worker->loop.poller);
 	check_refused();
 	end();
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,7 +19,7 @@
 #include "echoc/target.h"
 #include "failing.h"
 #include "helper.h"
-#include "reactor/acceptor.h"
+#include "reactor/reactor.h"
 
 static struct target target;
 static pid_t service;
@@ -28,27 +27,14 @@ static pid_t service;
 /* A process that echoes. */
 static void serve(int listener)
 {
-	static struct connections connections;
-	static struct limiter limiter;
-	static struct worker worker;
-	static struct acceptor acceptor;
-	static sem_t started;
+	static const struct conf conf = { .workers = 1, .buffer_size = 4096 };
+	static struct reactor reactor;
 	struct acceptor_set set = { .fds = { listener }, .n = 1 };
-	struct worker_config w = { .buffer_size = 4096,
-				   .connections = &connections,
-				   .limiter = &limiter };
-	struct acceptor_config a = {
-		.workers = &worker, .n_workers = 1, .connections = &connections, .limiter = &limiter
-	};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	w.started = &started;
-	w.main_fd = a.main_fd = eventfd(0, EFD_CLOEXEC);
-	if (connections_init(&connections, 1024) < 0 || limiter_init(&limiter, 1024) < 0 ||
-	    worker_init(&worker, &w) < 0 || acceptor_init(&acceptor, &a) < 0 ||
-	    worker_start(&worker) < 0 || acceptor_start(&acceptor) < 0)
+	if (reactor_init(&reactor, &conf, 1024, false) < 0 || reactor_start(&reactor) < 0)
 		_exit(1);
-	acceptor_listen(&acceptor, &set);
+	acceptor_listen(&reactor.acceptor, &set);
 	for (;;)
 		pause();
 }

@@ -36,39 +36,6 @@ static int parse_integer(const struct conf_option *o, int64_t value)
 	return option_parse(o, text, &ignored);
 }
 
-/* Each name stands once in the table, and each scalar has a place of its own in struct conf. */
-TEST(option, table)
-{
-	static struct conf conf;
-
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		cr_expect_eq(find(option_table[i].name), &option_table[i], "%s",
-			     option_table[i].name);
-		if (is_scalar(&option_table[i]))
-			option_set(&option_table[i], &conf, 1000 + (int64_t)i);
-	}
-	for (size_t i = 0; i < OPTION_COUNT; i++)
-		if (is_scalar(&option_table[i]))
-			cr_expect_eq(option_get(&option_table[i], &conf), 1000 + (int64_t)i, "%s",
-				     option_table[i].name);
-	cr_assert_eq(conf.n_listen, 0);
-}
-
-/* The default of each row is allowed by the row itself, and printed as it stands there. */
-TEST(option, initial_round_trip)
-{
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct conf_option *o = &option_table[i];
-		char buffer[QUANTITY_TEXT];
-		int64_t value;
-
-		if (!is_scalar(o))
-			continue;
-		cr_assert_eq(option_parse(o, o->initial, &value), 0, "%s", o->name);
-		cr_expect_str_eq(option_format(o, value, buffer), o->initial, "%s", o->name);
-	}
-}
-
 /* Both bounds of a number are inside, and the next ones outside. */
 TEST(option, bounds)
 {
