@@ -10,7 +10,7 @@
  * their result comes in the place of a message "?", as soon as there is one.
  *
  * With SURPRISE="THREAD CALL ARGUMENT..." in the environment it is a library that
- * makes a call nobody expected: before each close(2) and abort(3) of that thread.
+ * makes an unexpected call: before each close(2) and abort(3) of that thread.
  * Standard error tells what came of it.
  */
 #include <dlfcn.h>
@@ -130,7 +130,7 @@ static void be_surprising(void)
 	if (!self || strcmp(surprise.thread, self) != 0)
 		return;
 	r = obey(&surprise);
-	n = snprintf(text, sizeof(text), "a call nobody expected gave %ld\n", r);
+	n = snprintf(text, sizeof(text), "an unexpected call gave %ld\n", r);
 	write(STDERR_FILENO, text, (size_t)n);
 }
 

@@ -16,16 +16,19 @@ import harness
 AT_FDCWD = -100  # as openat(2) names the current folder
 
 
+def compiler():
+    if path := shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"):
+        return path
+    raise unittest.SkipTest("no C compiler")
+
+
 @functools.cache
 def library():
     """The path of the library, compiled; skips the test where that cannot be."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        raise unittest.SkipTest("no C compiler")
     folder = tempfile.mkdtemp(prefix="echod-test-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = os.path.join(folder, "backdoor.so")
-    subprocess.run([compiler, "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", path,
+    subprocess.run([compiler(), "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", path,
                     os.path.join(harness.SRCDIR, "tests/functional/backdoor.c")], check=True)
     os.chmod(folder, 0o755)
     return path
@@ -34,16 +37,15 @@ def library():
 @functools.cache
 def numbers():
     """The numbers of this architecture's system calls, by name."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    text = subprocess.run([compiler, "-E", "-dM", "-include", "sys/syscall.h", "-x", "c", "/dev/null"],
+    text = subprocess.run([compiler(), "-E", "-dM", "-include", "sys/syscall.h", "-x", "c", "/dev/null"],
                           check=True, capture_output=True, text=True).stdout
     return {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)$", text, re.M)}
 
 
 def built_without():
     """Why no thread is confined by this build, or None."""
-    with open(os.path.join(harness.BUILDDIR, "config.h")) as f:
-        return None if "#define HAVE_SECCOMP 1" in f.read() else "built without a filter of system calls"
+    config = harness.read(harness.BUILDDIR, "config.h")
+    return None if "#define HAVE_SECCOMP 1" in config else "built without a filter of system calls"
 
 
 def order(thread, call, *arguments):

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Runs the real echod for the functional tests.
 
-Nothing here sleeps and hopes: whoever waits, waits for a line in the log, for
-bytes, or for a condition that he reads from the kernel, with a deadline that
-only a broken daemon meets.
+Nothing here sleeps and hopes: a test waits for a line in the log, for bytes,
+or for a condition that the kernel tells, with a deadline that only a broken
+daemon meets.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import re
 import resource
@@ -33,7 +35,7 @@ SANITIZERS = os.environ.get("SANITIZERS", "")
 
 DEADLINE = float(os.environ.get("DEADLINE", 60))  # seconds; reached only when something is broken
 
-# The port is chosen when it is known to whom: it can be one that is in use to others.
+# The port is chosen when the peer is known: it may be in use to other peers.
 IP_BIND_ADDRESS_NO_PORT = 24
 
 # What a sanitizer says when it has found something.
@@ -44,8 +46,7 @@ FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 REFUSED = r"refused (a connection|\d+ connections, the last) from "
 
 
-# What each start as root says first, by which tests may be run; test_cmdline.py looks at it, and the
-# other tests do not see it.
+# What each start as root says first; test_cmdline.py looks at it, the other tests do not see it.
 AS_ROOT = re.compile("running .*, which is not needed: .*\n?")
 
 
@@ -58,9 +59,8 @@ class Kind(typing.NamedTuple):
 
 def kinds():
     """The kinds of records in the journal by their names, in their order."""
-    with open(os.path.join(SRCDIR, "man/echod.journal.7.in")) as f:
-        entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
-                             f.read(), re.M)
+    entries = re.findall(r"^\.It Li (\w+)\n\.Li (\w+) ,\n\.Li (\w+) [:.]\n((?:\.Va .*\n)*)",
+                         read(SRCDIR, "man/echod.journal.7.in"), re.M)
     return {name: Kind(i, level, re.findall(r"[A-Z][A-Z_*]+", fields))
             for name, level, i, fields in entries}
 
@@ -77,11 +77,46 @@ def wait_until(condition, what):
         time.sleep(0.002)
 
 
+def options(**values):
+    """Arguments of the command line that set these options."""
+    return [word for name, value in values.items() for word in ("-o", f"{name}={value}")]
+
+
 def raise_descriptor_limit():
     """Gives this process as many descriptors as it may have, and says how many."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def needs_descriptors(n):
+    """Skips the test that calls it where this process cannot have so many connections."""
+    if raise_descriptor_limit() < n + 200:
+        raise unittest.SkipTest("too few descriptors")
+
+
+def read(*path):
+    with open(os.path.join(*path)) as f:
+        return f.read()
+
+
+def task(pid, tid, name):
+    """What /proc says of a thread."""
+    return read(f"/proc/{pid}/task/{tid}/{name}").strip()
+
+
+def task_state(pid, tid):
+    """The letter of a thread's state, as proc(5) has it."""
+    return task(pid, tid, "stat").rpartition(")")[2].split()[0]
+
+
+@contextlib.contextmanager
+def free_port(host="0.0.0.0"):
+    """A port that no one else gets there, held by a socket that is bound and does not listen."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((host, 0))
+        yield s.getsockname()[1]
 
 
 def host_and_port(text):
@@ -177,16 +212,15 @@ class Server:
 
     def status(self, field, thread=None):
         """A number of /proc/PID/status, of the process or one thread."""
-        path = f"/proc/{self.pid}/task/{thread}/status" if thread else f"/proc/{self.pid}/status"
-        with open(path) as f:
-            return int(re.search(rf"^{field}:\s+(\d+)", f.read(), re.M).group(1))
+        text = task(self.pid, thread or self.pid, "status")
+        return int(re.search(rf"^{field}:\s+(\d+)", text, re.M).group(1))
 
     def threads(self):
         """Thread names by their identifiers."""
         names = {}
         for tid in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{tid}/comm") as f:
-                names[int(tid)] = f.read().strip()
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended since
+                names[int(tid)] = task(self.pid, tid, "comm")
         return names
 
     def wait_thread(self, name):
@@ -195,15 +229,18 @@ class Server:
             return next((tid for tid, n in self.threads().items() if n == name), None)
         return wait_until(found, f"a thread {name}")
 
+    def stuck(self, name):
+        """A context in which the thread of that name stands still."""
+        return Stuck(self.wait_thread(name))
+
     def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat") as f:
-            fields = f.read().rpartition(")")[2].split()
+        fields = read(f"/proc/{self.pid}/stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def own_memory(self):
         """Bytes of its own; not the pages of programs and libraries, read as they are needed."""
-        with open(f"/proc/{self.pid}/smaps_rollup") as f:
-            return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
+        text = read(f"/proc/{self.pid}/smaps_rollup")
+        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", text, re.M).group(1))
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -345,16 +382,26 @@ class Echod(Server):
         """Stops the process, and waits until every thread of it stands still."""
         self.signal(signals.SIGSTOP)
 
-        def stopped():
-            for tid in os.listdir(f"/proc/{self.pid}/task"):
-                with open(f"/proc/{self.pid}/task/{tid}/stat") as f:
-                    if f.read().rpartition(")")[2].split()[0] != "T":
-                        return False
-            return True
-        wait_until(stopped, "the process to stop")
+        wait_until(lambda: all(task_state(self.pid, tid) == "T" for tid in self.threads()),
+                   "the process to stop")
 
     def resume(self):
         self.signal(signals.SIGCONT)
+
+    def send_at_once(self, s, data):
+        """Has the daemon find all that this client sends there at once, when it looks."""
+        self.pause()
+        s.sendall(data)
+        self.wait_arrived(1, len(data))
+        self.resume()
+
+    def reload(self, conf=None, what="reloaded$"):
+        """SIGHUP, with this text in the file if there is one; waits for one more such line."""
+        if conf is not None:
+            self.write_conf(conf)
+        seen = len(re.findall(what, self.log(), re.M))
+        self.signal(signals.SIGHUP)
+        return self.wait_log(what, seen + 1)
 
     def counters(self):
         """What SIGUSR1 logs, as a dictionary; workers as lists of numbers."""
@@ -518,8 +565,7 @@ class Stuck:
         self.ptrace(self.PTRACE_SEIZE)
         self.ptrace(self.PTRACE_INTERRUPT)
         os.waitpid(self.tid, self.WALL)
-        with open(f"/proc/{self.tid}/status") as f:
-            self.leads = re.search(r"^Tgid:\s+(\d+)$", f.read(), re.M).group(1) == str(self.tid)
+        self.leads = f"\nTgid:\t{self.tid}\n" in read(f"/proc/{self.tid}/status")
         return self
 
     def __exit__(self, *_):
@@ -530,10 +576,7 @@ class Stuck:
 
     def wait_gone(self):
         """Waits until the process has been killed, and so that thread of it."""
-        def gone():
-            with open(f"/proc/{self.tid}/stat") as f:
-                return f.read().rpartition(")")[2].split()[0] in "ZX"
-        wait_until(gone, "the end of a stuck thread")
+        wait_until(lambda: task_state(self.tid, self.tid) in "ZX", "the end of a stuck thread")
         self.reap()
 
     def reap(self):
@@ -571,17 +614,13 @@ class Traced(Echod):
             seen, self.traced[:end] = self.traced[:end], []
             return seen
 
-    def _worker_waits(self):
-        tid = next(tid for tid, name in self.threads().items() if name == "worker/0")
-        with open(f"/proc/{self.pid}/task/{tid}/wchan") as f:
-            return "poll" in f.read()
-
     def wait_asleep(self):
         """Waits until the worker has ended the turn in which it echoed; returns its lines.
 
         What a client does before that, the worker learns from recv(2), not from an event.
         """
-        wait_until(self._worker_waits, "the worker to wait")  # it has read the wake-up before
+        worker = self.wait_thread("worker/0")
+        wait_until(lambda: "poll" in task(self.pid, worker, "wchan"), "the worker to wait")
         self.signal(signals.SIGHUP)
         return self.wait_trace("^worker/0: .*wake-up")
 
@@ -591,6 +630,28 @@ def run(*args, **options):
     p = subprocess.run([ECHOD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                        timeout=DEADLINE, **options)
     return p.returncode, p.stdout, p.stderr
+
+
+def start_load(port, *args, command="load"):
+    """echoc with a load that no timeout of its own ends; see end_load()."""
+    words = [ECHOC, command, "--json", "--timeout", "600", *map(str, args), f"127.0.0.1:{port}"]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def end_load(p):
+    """What a load tells at its end; all came back, and every connection was made and not reset."""
+    out, err = p.communicate(timeout=15 * DEADLINE)
+    seen = json.loads(out or "{}")
+    names = "corrupt", "lost", "resets", "early_closes", "connect_failures"
+    if p.returncode or any(seen[name] for name in names) or seen["bytes_sent"] != seen["bytes_verified"]:
+        raise AssertionError(f"echoc ended with {p.returncode}: {err}{out}")
+    return seen
+
+
+def load(port, *args):
+    """Runs a load; returns what it tells."""
+    return end_load(start_load(port, *args))
 
 
 def read_exactly(s, size):
@@ -654,12 +715,9 @@ def reset(s):
 
 
 def together(n, act):
-    """Calls act() with 0, 1, ... in n threads at once, and waits for them."""
-    threads = [threading.Thread(target=act, args=(i,)) for i in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(DEADLINE)
+    """Calls act() with 0, 1, ... in n threads at once, and waits for them; raises what one raised."""
+    with concurrent.futures.ThreadPoolExecutor(n) as threads:
+        list(threads.map(act, range(n)))
 
 
 @contextlib.contextmanager
@@ -699,6 +757,11 @@ def needs(*programs):
     from shutil import which
     missing = [p for p in programs if not which(p)]
     return unittest.skipIf(missing, f"{', '.join(missing)} not installed")
+
+
+# Decorators of tests that one build, or the plain one, is enough for.
+plain_only = unittest.skipIf(SANITIZERS, "the plain build is enough")
+own_memory = unittest.skipIf(SANITIZERS, "sanitizers take memory of their own")
 
 
 def needs_strace(test):

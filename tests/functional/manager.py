@@ -97,7 +97,7 @@ class Manager:
             for fd in fds:
                 self.add(message.get("FDNAME", "stored"), fd, message.get("FDPOLL") != "0")
             return
-        for fd in fds:  # of a barrier: who closes them is through with all before
+        for fd in fds:  # of a barrier: when they are closed, all before has been looked at
             os.close(fd)
 
     def add(self, name, fd, poll=False):
@@ -302,7 +302,7 @@ def carrier(*messages, kind=socket.SOCK_SEQPACKET):
 
 @contextlib.contextmanager
 def pairs(n):
-    """n connections of nobody: (client's socket, server's socket), closed at the end."""
+    """n connections without a daemon: (client's socket, server's socket), closed at the end."""
     made = []
     with socket.create_server(("127.0.0.1", 0), backlog=n) as server:
         for _ in range(n):

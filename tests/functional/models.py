@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The models of tests/bench/models, for the tests and for "./dev compare"."""
 
-import contextlib
 import os
 import subprocess
 import tempfile
@@ -41,20 +40,11 @@ class Model(harness.Server):
 
     def wait_open(self, n):
         """Waits until it has n connections."""
-        def open_now():
-            links = []
-            for fd in os.listdir(f"/proc/{self.pid}/fd"):
-                with contextlib.suppress(FileNotFoundError):
-                    links.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
-            return sum(link.startswith("socket:") for link in links) - 1  # the listening one
-        harness.wait_until(lambda: open_now() == n, f"{n} open connections")
+        harness.wait_until(lambda: self.holdings()["socket"] == n, f"{n} open connections")
 
     def wait_asleep(self):
         """Waits until its (first) thread waits in the kernel, which one that spins never does."""
-        def asleep():
-            with open(f"/proc/{self.pid}/stat") as f:
-                return f.read().rpartition(")")[2].split()[0] == "S"
-        harness.wait_until(asleep, "it to sleep")
+        harness.wait_until(lambda: harness.task_state(self.pid, self.pid) == "S", "it to sleep")
 
     def end(self):
         self.process.terminate()

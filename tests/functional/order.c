@@ -4,7 +4,7 @@
  *
  * Helgrind knows locks, semaphores and threads.  echod hands a connection over by
  * epoll_ctl(2), and a descriptor's number comes back by close(2) and accept4(2);
- * whoever learns of it by these calls comes after whoever made them.
+ * what is learned by these calls comes after what made them so.
  */
 #include <dlfcn.h>
 #include <sys/epoll.h>

@@ -2,25 +2,19 @@
 """From the queue of a listener to a worker, while one of the threads stands still."""
 
 import harness
-from harness import Echod, Stuck, many
+from harness import Echod, many
 
 CONNECTIONS = 5000
-
-
-def stuck(daemon, name):
-    """A context in which the daemon's thread of that name stands still."""
-    harness.wait_until(lambda: name in daemon.threads().values(), name)
-    return Stuck({n: tid for tid, n in daemon.threads().items()}[name])
 
 
 class Queue(harness.Test):
     """While the acceptor stands still."""
 
     def test_all_at_once(self):
-        """a thousand who came meanwhile, and so made one event, are all served [F11]"""
+        """a thousand that came meanwhile, and so made one event, are all served [F11]"""
         harness.raise_descriptor_limit()
         with Echod() as d:
-            with stuck(d, "acceptor"):
+            with d.stuck("acceptor"):
                 clients = [d.connect() for _ in range(1000)]
                 for i, s in enumerate(clients):
                     s.sendall(b"%04d" % i)
@@ -29,9 +23,9 @@ class Queue(harness.Test):
                     self.assertEqual(harness.read_exactly(s, 4), b"%04d" % i)
 
     def test_gone(self):
-        """who was reset or ended meanwhile is closed, and those behind him are served [F14]"""
+        """what was reset or ended meanwhile is closed, and those behind it are served [F14]"""
         with Echod() as d:
-            with stuck(d, "acceptor"):
+            with d.stuck("acceptor"):
                 for i in range(100):
                     s = d.connect()
                     harness.reset(s) if i % 2 else s.close()
@@ -45,10 +39,9 @@ class Queue(harness.Test):
 class HandOff(harness.Test):
     def test_worker_stands_still(self):
         """its connections wait for it, thousands of them; those of the other are served meanwhile [F17]"""
-        if harness.raise_descriptor_limit() < CONNECTIONS + 200:
-            self.skipTest("too few descriptors")
+        harness.needs_descriptors(CONNECTIONS)
         with Echod("-o", "workers=2") as d:
-            with stuck(d, "worker/1"):
+            with d.stuck("worker/1"):
                 clients = [d.connect() for _ in range(CONNECTIONS)]
                 for i, s in enumerate(clients):
                     s.sendall(b"%04d" % i)

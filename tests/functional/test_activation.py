@@ -2,57 +2,31 @@
 """Listening sockets from a service manager, real and wrong ones."""
 
 import os
-import signal
 import socket
 import subprocess
 import tempfile
-import threading
 
 import harness
 from harness import Passed
 
-def listener(family=socket.AF_INET, address=("127.0.0.1", 0)):
-    s = socket.socket(family, socket.SOCK_STREAM)
-    s.bind(address)
-    s.listen()
-    return s
-
 
 class Activation(harness.Test):
-    def listener(self, *args, **options):
-        s = listener(*args, **options)
-        self.addCleanup(s.close)
+    def listener(self, family=socket.AF_INET, address=("127.0.0.1", 0)):
+        s = self.enterContext(socket.socket(family, socket.SOCK_STREAM))
+        s.bind(address)
+        s.listen()
         return s
 
     def test_passed(self):
-        """passed listeners are served, and `listen` is not opened"""
+        """passed listeners are served, with the options of the file, and `listen` is not opened [F44]"""
         a, b = self.listener(), self.listener()
-        with Passed("--activated", passed=[a, b], listen="127.0.0.1:1") as d:
+        a.setblocking(True)  # which must not make the acceptor block
+        with Passed("--activated", "-o", "tcp_keepalive=77", passed=[a, b], listen="127.0.0.1:1",
+                    names="echod.socket:weird name") as d:
             self.assertEqual(d.ports, [a.getsockname()[1], b.getsockname()[1]])
             for port in d.ports:
                 self.assertServes(d, port=port)
             d.wait_counter("accepted", 2)
-
-    def test_names(self):
-        """the names of a socket unit do not matter"""
-        a, b = self.listener(), self.listener()
-        with Passed(passed=[a, b], names="echod.socket:weird name") as d:
-            self.assertServes(d, port=a.getsockname()[1])
-            self.assertServes(d, port=b.getsockname()[1])
-
-    def test_blocking(self):
-        """a listener that blocks does not make the acceptor block [F44]"""
-        a, b = self.listener(), self.listener()
-        a.setblocking(True)
-        with Passed(passed=[a, b]) as d:
-            self.assertServes(d, port=a.getsockname()[1])
-            self.assertServes(d, port=b.getsockname()[1])
-
-    def test_options(self):
-        """a passed listener gets the options of the file"""
-        a = self.listener()
-        with Passed("-o", "tcp_keepalive=77", passed=[a]) as d:
-            self.assertServes(d)
             self.assertEqual(a.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 77)
 
     def test_reload(self):
@@ -60,9 +34,7 @@ class Activation(harness.Test):
         a = self.listener()
         with Passed(passed=[a], conf="", listen=None) as d:
             with d.connect() as s:
-                d.write_conf('listen = "127.0.0.1:1"\ntcp_nodelay = false')
-                d.signal(signal.SIGHUP)
-                d.wait_log("reloaded")
+                d.reload('listen = "127.0.0.1:1"\ntcp_nodelay = false')
                 self.assertEchoes(s)
             self.assertServes(d)
             self.assertEqual(a.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), 0)
@@ -76,15 +48,11 @@ class Activation(harness.Test):
     def wrong_ones(self):
         datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagram.bind(("127.0.0.1", 0))
-        unbound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        server = self.listener()
-        connected = socket.create_connection(server.getsockname())
-        path = os.path.join(tempfile.mkdtemp(), "socket")
-        unix = self.listener(socket.AF_UNIX, path)
-        file = tempfile.TemporaryFile()
-        pipe = os.fdopen(os.pipe()[0], "rb")
-        wrong = {"datagram": datagram, "not listening": unbound, "connected": connected,
-                 "UNIX": unix, "file": file, "pipe": pipe}
+        path = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "socket")
+        wrong = {"datagram": datagram, "not listening": socket.socket(),
+                 "connected": socket.create_connection(self.listener().getsockname()),
+                 "UNIX": self.listener(socket.AF_UNIX, path), "file": tempfile.TemporaryFile(),
+                 "pipe": os.fdopen(os.pipe()[0], "rb")}
         for s in wrong.values():
             self.addCleanup(s.close)
         return wrong
@@ -104,12 +72,14 @@ class Activation(harness.Test):
         names = ("stored.state", "stored.carrier.0", "stored.carrier.1x", "stored.carrier.",
                  "stored.carrier.16", "stored.carrier.-1", "stored.", "stored.new", "stored.listener")
         for what, wrong in self.wrong_ones().items():
-            for name in names:
-                with self.subTest(what, name=name):
-                    good = self.listener()
-                    with Passed(passed=[wrong, good], names=name + ":y",
-                                expect=["stored", "state is damaged"]) as d:
-                        self.assertServes(d)
+            with self.subTest(what), Passed(passed=[*map(self.copy, [wrong] * len(names)), self.listener()],
+                                            names=":".join((*names, "y")),
+                                            expect=["stored", "state is damaged"]) as d:
+                self.assertEqual(len(d.ports), 1)
+                self.assertServes(d)
+
+    def copy(self, file):
+        return self.enterContext(os.fdopen(os.dup(file.fileno())))
 
     def test_too_many(self):
         """more listeners than there may be are closed, one by one"""
@@ -136,21 +106,15 @@ class Activation(harness.Test):
     @harness.needs("systemd-socket-activate")
     def test_socket_activate(self):
         """systemd's own way to pass a listener works, from the first connection on"""
-        probe = self.listener()
-        port = probe.getsockname()[1]
-        probe.close()
-        p = subprocess.Popen(["systemd-socket-activate", "-l", f"127.0.0.1:{port}", harness.ECHOD,
-                              "-c", "/dev/null", "--activated"], stderr=subprocess.PIPE)
-        lines = iter(p.stderr.readline, b"")
-        next(line for line in lines if b"Listening" in line)
+        with harness.free_port() as port:
+            p = subprocess.Popen(["systemd-socket-activate", "-l", f"127.0.0.1:{port}", harness.ECHOD,
+                                  "-c", "/dev/null", "--activated"], stderr=subprocess.PIPE)
+            next(line for line in iter(p.stderr.readline, b"") if b"Listening" in line)
         with socket.create_connection(("127.0.0.1", port)) as s:
             self.assertEchoes(s)
-        reader = threading.Thread(target=p.stderr.read)
-        reader.start()
         p.terminate()
-        self.assertEqual(p.wait(harness.DEADLINE), 0)
-        reader.join()
-        p.stderr.close()
+        p.communicate(timeout=harness.DEADLINE)
+        self.assertEqual(p.returncode, 0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import backdoor
 import harness
 from backdoor import Backdoor
 from harness import Echod
+from manager import Manager
 
 THREADS = {"echod", "rescue", "acceptor", "worker/0", "worker/1"}
 WATCHED = {"WATCHDOG_USEC": "3600000000"}
@@ -51,7 +52,7 @@ NOBODY = [
     ("kill", 1, 0), ("tgkill", 1, 1, 0), ("tkill", 1, 0), ("pidfd_send_signal", -1, 0, 0, 0),
     ("rt_sigqueueinfo", 1, 0, 0), ("rt_tgsigqueueinfo", 1, 1, 0, 0),
     (FCNTL, -1, fcntl.F_SETOWN, 1), (FCNTL, -1, F_SETOWN_EX, 0),
-    # the system, and who we are
+    # the system, and the identity
     ("init_module", 0, 0, 0), ("finit_module", -1, 0, 0), ("kexec_load", 0, 0, 0, 0), ("reboot", 0, 0, 0, 0),
     ("mount", 0, 0, 0, 0, 0), ("umount2", 0, 0), ("pivot_root", 0, 0), ("chroot", 0), ("unshare", 0), ("setns", -1, 0),
     ("setuid", -1), ("setgid", -1), ("setresuid", -1, -1, -1), ("setgroups", -1, 0), ("capset", 0, 0),
@@ -108,14 +109,8 @@ def filters(daemon, field="Seccomp"):
     return {name: daemon.status(field, tid) for tid, name in daemon.threads().items()}
 
 
-@harness.needs("unshare", "ip")
-def in_network(script, *command):
-    """A command in a network of its own, which the script sets up."""
-    return ["unshare", "-rn", "sh", "-ec", script + '\nexec "$@"', "-", *command]
-
-
 # What backdoor.c says when it made such a call, and could not.
-SURPRISED = f"a call nobody expected gave -{errno.ENOSYS}"
+SURPRISED = f"an unexpected call gave -{errno.ENOSYS}"
 
 
 def surprise(thread, call, *arguments):
@@ -148,7 +143,7 @@ class Confined(harness.Test):
             self.assertEqual(set(filters(d, "NoNewPrivs").values()), {1})
 
     def test_off(self):
-        """system_call_filter = false confines nobody, and calls are made"""
+        """system_call_filter = false confines no thread, and calls are made"""
         with Backdoor("-o", "system_call_filter=false") as d:
             self.assertEqual(set(filters(d).values()), {0})
             self.assertEqual(d.tell("worker", "getuid"), os.getuid())
@@ -157,6 +152,9 @@ class Confined(harness.Test):
             self.assertEqual(d.tell("worker", "close", fd), 0)
             self.assertEqual(d.tell("worker", "execve", 0, 0, 0), -errno.EFAULT)
 
+    def wait_confined(self, d):
+        harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
+
     def check_ends(self, thread, calls):
         for call, *arguments in calls:
             if call not in backdoor.numbers():
@@ -164,7 +162,7 @@ class Confined(harness.Test):
             name = "worker/0" if thread == "worker" else thread
             said = f"{name} made the system call {call} ({backdoor.numbers()[call]}), which it may not: ending"
             with Backdoor(status=-signal.SIGSYS, expect=[re.escape(said)]) as d:
-                harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
+                self.wait_confined(d)
                 self.assertIsNone(d.tell(thread, call, *arguments), f"{call} {arguments}")
                 d.wait_log(re.escape(said))
                 d.wait_exit()
@@ -179,7 +177,7 @@ class Confined(harness.Test):
     def check_control(self, thread):
         """What ends it, what fails there, and what is made; all unknown calls of one daemon, which lives."""
         with Backdoor() as d:
-            harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
+            self.wait_confined(d)
             self.check_lives(d, thread, [(call, arguments, -errno.ENOSYS) for call, *arguments in UNKNOWN
                                          if call in backdoor.numbers()])
             self.check_lives(d, thread, [(4000, (), -errno.ENOSYS)])
@@ -235,11 +233,9 @@ class Confined(harness.Test):
         """a library that makes an unexpected call in main cannot end it: it serves, reloads and stops [F60]"""
         for call in (("getpgid", 0), ("prctl", 0, 0, 0, 0, 0), ("clone", CLONE_THREAD, 0, 0, 0, 0)):
             with Backdoor(env=surprise("echod", *call), conf="log_level = info\n") as d:
-                harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
+                self.wait_confined(d)
                 for _ in range(2):
-                    before = d.log().count(SURPRISED)
-                    d.signal(signal.SIGHUP)
-                    d.wait_log(SURPRISED, before + 1)
+                    d.reload(what=SURPRISED)
                     d.counters()  # what followed it
                     self.assertServes(d)
                 d.wait_log("reloaded", 2)
@@ -252,7 +248,7 @@ class Confined(harness.Test):
         """so it is at an abort, which is one still [F60]"""
         d = Backdoor(env=surprise("echod", "getpgid", 0), expect=["."])
         try:
-            harness.wait_until(lambda: set(filters(d).values()) == {2}, "all to be confined")
+            self.wait_confined(d)
             self.assertIsNone(d.tell("echod", "abort"))
             self.assertEqual(d.wait_exit(), -signal.SIGABRT)
             self.assertIn(SURPRISED, d.log())
@@ -263,9 +259,7 @@ class Confined(harness.Test):
         """the same call in a worker ends the process, with the record"""
         said = r"worker/0 made the system call getpgid \(\d+\), which it may not: ending"
         with Backdoor(env=surprise("worker", "getpgid", 0), status=-signal.SIGSYS, expect=[said]) as d:
-            with d.connect() as s:
-                s.sendall(b"x")
-                self.assertEqual(s.recv(1), b"x")
+            self.assertServes(d)
             d.wait_log(said)
             d.wait_exit()
 
@@ -274,21 +268,15 @@ class Confined(harness.Test):
         with tempfile.TemporaryDirectory() as directory, socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))  # and does not listen
             port, started = closed.getsockname()[1], os.path.join(directory, "started")
-            for i, bus in enumerate((f"tcp:host=127.0.0.1,port={port}", f"tcp:host=localhost,port={port}",
-                                     f"tcp:host=no.such.host.invalid,port={port}",
-                                     f"unixexec:path=/usr/bin/touch,argv1={started}", "nonsense")):
-                notify = os.path.join(directory, str(i))
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-                    manager.bind(notify)
-                    env = {"NOTIFY_SOCKET": notify, "DBUS_SYSTEM_BUS_ADDRESS": bus}
-                    with Echod(env=env, expect=["cannot ask the service manager"]) as d:
-                        self.assertServes(d)
-                        d.signal(signal.SIGTERM)
-                        self.assertEqual(d.wait_exit(), 0, bus)
+            for bus in (f"tcp:host=127.0.0.1,port={port}", f"tcp:host=localhost,port={port}",
+                        f"tcp:host=no.such.host.invalid,port={port}",
+                        f"unixexec:path=/usr/bin/touch,argv1={started}", "nonsense"):
+                with Manager() as m:
+                    self.assertServes(m.start(env={"DBUS_SYSTEM_BUS_ADDRESS": bus}))
             self.assertFalse(os.path.exists(started))
 
     def test_sent(self):
-        """SIGSYS from somebody else ends it as ever, without a record"""
+        """SIGSYS from another process ends it as ever, without a record"""
         with Echod(status=-signal.SIGSYS) as d:
             d.signal(signal.SIGSYS)
             d.wait_exit()
@@ -298,9 +286,9 @@ class Confined(harness.Test):
         """where a sandbox forbids filters it does not start, unless it is told to do without"""
         try:
             ctypes.CDLL("libseccomp.so.2")
+            backdoor.numbers()
         except OSError:
             self.skipTest("no libseccomp.so.2")
-        backdoor.numbers()
         with Echod(wait=False, status=77, preexec_fn=without_seccomp,
                    expect=["no system call filter is possible; system_call_filter = false does without",
                            "cannot start: Operation not permitted"]) as d:
@@ -309,46 +297,36 @@ class Confined(harness.Test):
             self.assertServes(d)
 
     def test_paused(self):
-        """who is stopped in a wait with a timeout, and goes on, is as before"""
-        with tempfile.TemporaryDirectory() as directory, \
-                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            path = os.path.join(directory, "notify")
-            manager.bind(path)
-            with Echod(env={"NOTIFY_SOCKET": path}, expect=["cannot ask the service manager"]) as d:
-                for _ in range(3):
-                    d.pause()
-                    d.resume()
-                    self.assertServes(d)
-                    d.counters()
+        """a process that is stopped in a wait with a timeout, and goes on, is as before"""
+        with Manager() as m:
+            d = m.start()
+            for _ in range(3):
+                d.pause()
+                d.resume()
+                self.assertServes(d)
+                d.counters()
 
+    @harness.needs("unshare", "ip")
     def test_link_local(self):
         """clients with link-local addresses are served, refused and told by their interface"""
-        script = ("ip link set lo up\nip link add echo0 type veth peer name echo1\nip link set echo1 up\n"
-                  "ip addr add fe80::7/64 dev echo0 nodad\nip link set echo0 up")
-        setup = in_network(script, "true")
-        p = subprocess.run(setup, capture_output=True, text=True)
+        script = ("ip link set lo up && ip link add echo0 type veth peer name echo1 && ip link set echo1 up && "
+                  'ip addr add fe80::7/64 dev echo0 nodad && ip link set echo0 up && exec "$@"')
+        prefix = ("unshare", "-rn", "sh", "-c", script, "-")
+        p = subprocess.run([*prefix, "true"], capture_output=True, text=True)
         if p.returncode != 0:
             self.skipTest(f"no network of its own with such an address: {p.stderr}")
-        with Echod("-o", "max_connections=1", prefix=in_network(script), conf="log_level = debug\n",
-                   listen="[fe80::7%echo0]:7007", expect=[harness.REFUSED]) as d:
+        conf = 'log_level = %s\nlisten = "[fe80::7%%echo0]:7007"\nmax_connections = 1\n'
+        with Echod(prefix=prefix, conf=conf % "debug", listen=None, expect=[harness.REFUSED]) as d:
             d.wait_log(r"listening on \[fe80::7%echo0\]:7007")
-            talk = ("import socket\n"
-                    "def one():\n"
-                    "    s = socket.create_connection(('fe80::7%echo0', 7007), 60)\n"
-                    "    s.sendall(b'x')\n"
-                    "    return s, s.recv(1)\n"
-                    "first, answer = one()\n"
-                    "assert answer == b'x'\n"
-                    "try:\n"
-                    "    assert one()[1] != b'x'\n"
-                    "except ConnectionError:\n"
-                    "    pass\n")
+            talk = ("import harness, socket, sys\n"
+                    "s = harness.Server()\n"
+                    "s.connect = lambda: socket.create_connection(('fe80::7%echo0', 7007), 60)\n"
+                    "with s.connect() as c:\n"
+                    "    sys.exit(harness.echo(c, b'x') != b'x' or s.serves())\n")
             subprocess.run(["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(d.pid),
-                            "/usr/bin/python3", "-c", talk], check=True)
+                            sys.executable, "-c", talk], check=True, cwd=os.path.dirname(__file__) or ".")
             d.wait_log(r"refused a connection from \[fe80::7%echo0\]:\d+")
-            d.write_conf('log_level = info\nlisten = "[fe80::7%echo0]:7007"\n')
-            d.signal(signal.SIGHUP)
-            d.wait_log("reloaded")
+            d.reload(conf % "info")
             self.assertEqual(set(filters(d).values()), {2})
 
 

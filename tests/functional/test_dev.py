@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What ./dev and README.md promise to someone who has just cloned the repository."""
+"""What ./dev and README.md promise for a fresh clone of the repository."""
 
 import os
 import re
@@ -12,9 +12,7 @@ import harness
 
 class Dev(harness.Test):
     def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.tree = directory.name
+        self.tree = self.enterContext(tempfile.TemporaryDirectory())
         shutil.copy(os.path.join(harness.SRCDIR, "dev"), self.tree)
 
     def dev(self, *args):
@@ -41,8 +39,7 @@ class Dev(harness.Test):
 
     def test_installation(self):
         """README's way to install leaves the source folder unconfigured, so that ./dev works before and after"""
-        with open(os.path.join(harness.SRCDIR, "README.md")) as f:
-            installation = f.read().split("## Installation as a service")[1]
+        installation = harness.read(harness.SRCDIR, "README.md").split("## Installation as a service")[1]
         configured = re.search(r"cd (\S+)\n *(\S+/configure) ", installation)
         self.assertIsNotNone(configured)
         folder, configure = configured.groups()

@@ -57,11 +57,11 @@ class Faults(harness.Test):
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
     def test_hand_over_without_memory(self):
-        """a hand-over that fails for want of memory resets who waits for echo"""
+        """a hand-over that fails for want of memory resets the clients that wait for echo"""
         self.only("handover.pending/malloc/fail/1", "handover.pending/malloc/fail/2")
 
     def test_start_after_restart(self):
-        """a start that fails after it took over resets who waits for echo, and waits for nobody"""
+        """a start that fails after it took over resets the clients that wait for echo, and waits for none"""
         self.only(*(f"takeover.pending/clone3/error=EAGAIN/{n}" for n in range(1, 5)))
 
     def test_reload_without_memory(self):

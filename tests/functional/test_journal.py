@@ -5,6 +5,7 @@ The journal is a socket of ours in the place of the real one, which a mount
 namespace makes: echod knows no other place.
 """
 
+import contextlib
 import fnmatch
 import os
 import re
@@ -39,7 +40,6 @@ class Journal:
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="echod-test-")
         self.prefix = ("unshare", "-rm", "sh", "-c", SCRIPT, "-", self.directory.name)
-        self.socket = None
         p = subprocess.run([*self.prefix, "true"], capture_output=True, text=True)
         if p.returncode:
             self.directory.cleanup()
@@ -80,12 +80,11 @@ class Journal:
         """What is there now."""
         records = []
         self.socket.setblocking(False)
-        try:
+        with contextlib.suppress(BlockingIOError):
             while True:
                 records.append(self.read())
-        except BlockingIOError:
-            self.socket.settimeout(harness.DEADLINE)
-            return records
+        self.socket.settimeout(harness.DEADLINE)
+        return records
 
     def wait(self, event):
         """Reads until a record of this kind."""
@@ -119,13 +118,10 @@ class Records(harness.Test):
     def assertKind(self, record, event):
         """It is a record of this kind, with the fields that the table has, and no others."""
         kind = harness.kinds()[event]
-        self.assertEqual(record["ECHOD_EVENT"], event)
-        self.assertEqual(record["MESSAGE_ID"], kind.id)
-        self.assertEqual(record["PRIORITY"], PRIORITIES[kind.level])
-        self.assertEqual(record["SYSLOG_IDENTIFIER"], "echod")
-        self.assertTrue(record["MESSAGE"])
-        fields = set(record) - {"ECHOD_EVENT", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER",
-                                "MESSAGE"}
+        fixed = {"ECHOD_EVENT": event, "MESSAGE_ID": kind.id, "PRIORITY": PRIORITIES[kind.level],
+                 "SYSLOG_IDENTIFIER": "echod"}
+        self.assertLessEqual(fixed.items(), record.items())
+        fields = set(record) - set(fixed) - {"MESSAGE"}
         for pattern in kind.fields:
             matching = set(fnmatch.filter(fields, pattern))
             self.assertTrue(matching, f"{event}: {pattern}")
@@ -145,8 +141,7 @@ class Records(harness.Test):
     def test_life(self):
         """start, reloads and stop are records of their kinds, and stderr gets nothing"""
         with Echod(prefix=self.journal.prefix, conf="workers = 2\n", wait=False) as d:
-            address = self.expect("listening")["ECHOD_ADDRESS"]
-            self.assertRegex(address, r"^127\.0\.0\.1:\d+$")
+            self.assertRegex(self.expect("listening")["ECHOD_ADDRESS"], r"^127\.0\.0\.1:\d+$")
             self.expect("ready", ECHOD_WORKERS="2")
             d.signal(signal.SIGHUP)
             self.expect("reloaded", MESSAGE="reloaded")
@@ -157,15 +152,13 @@ class Records(harness.Test):
             d.write_conf("workers = \"a\tb\"\n")
             d.signal(signal.SIGHUP)
             record = self.expect("reload_refused")
-            self.assertEqual(record["MESSAGE"],
-                             "reload refused, all stays as it was: " + record["ECHOD_ERROR"])
+            self.assertEqual(record["MESSAGE"], "reload refused, all stays as it was: " + record["ECHOD_ERROR"])
             self.assertIn("a?b", record["ECHOD_ERROR"])
             d.signal(signal.SIGTERM)
             self.expect("stopping")
             self.expect("stopped")
             self.assertEqual(d.wait_exit(), 0)
-            self.assertEqual(self.journal.read_all(), [])
-            self.assertEqual(d.log(), "")
+            self.assertEqual((self.journal.read_all(), d.log()), ([], ""))
 
     def test_counters(self):
         """each counter is a field with the same value as in the line"""
@@ -237,7 +230,7 @@ class Records(harness.Test):
         self.assertKind(records[-1], "start_failed")
 
     def test_last_words(self):
-        """who ends waits until the journal has read all, but not for ever; a stop hardly waits"""
+        """at its end it waits until the journal has read all, but not for ever; a stop hardly waits"""
         began = time.monotonic()
         self.assertEqual(self.journal.run("-c", "/dev/null", "-o", "workers=many")[0], 78)
         self.assertGreaterEqual(time.monotonic() - began, 0.5)
@@ -274,7 +267,7 @@ class Records(harness.Test):
 
 class Trouble(harness.Test):
     def test_blocked(self):
-        """nobody reads the journal: every echo comes, each lost line is counted, and told later [F51 P12]"""
+        """the journal is not read: every echo comes, each lost line is counted, and told later [F51 P12]"""
         with Journal() as journal, journal.start("-o", "log_level=debug") as d:
             for i in range(2000):
                 with d.connect() as s:
@@ -304,14 +297,10 @@ class Trouble(harness.Test):
                 journal.open()
                 d.signal(signal.SIGUSR1)
                 self.assertIn("counters: ", journal.wait("counters")["MESSAGE"])
-            self.assertEqual(len(d.log().splitlines()), 3)
-
-    def test_dead(self):
-        """a socket without a journal behind it is as none"""
-        with Journal() as journal, journal.start() as d:
-            journal.socket.close()
+            journal.socket.close()  # with its name there still
             d.signal(signal.SIGUSR1)
-            d.wait_log("^<6>counters: ")
+            d.wait_log("^<6>counters: ", 4)
+            self.assertEqual(len(d.log().splitlines()), 4)
 
     def test_missing(self):
         """without the journal's socket, lines begin with their level in angle brackets"""

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Listening sockets: those that end, what they are known by, what they hand down, and kinds of them."""
 
-import contextlib
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -11,11 +9,12 @@ import time
 import unittest
 
 import harness
-from harness import Echod, Passed, Stuck
+from harness import Echod, Passed
 from manager import NO_MANAGER, Manager
 
 SHUT_DOWN = "the listener on .* failed: it was shut down by another process; "
 OPENED_AGAIN = SHUT_DOWN + "opening it again"
+QUEUED = b"a message from the queue"
 NOT_OPENED = "cannot listen on .*: Address already in use"
 
 SO_TIMESTAMPING, SO_BUF_LOCK, IP_RECVERR = 37, 72, 11
@@ -49,34 +48,35 @@ class Listeners(harness.Test):
         ip(f"addr add {address}/64 dev {name} nodad")
         ip(f"link set {name} up")
 
-    def reload(self, daemon, text=None, what="reloaded"):
-        count = daemon.log().count(what)
-        if text is not None:
-            daemon.write_conf(text)
-        daemon.signal(signal.SIGHUP)
-        daemon.wait_log(what, count + 1)
-
     def listener(self, *args):
         s = socket.create_server(*args or [("127.0.0.1", 0)])
         self.addCleanup(s.close)
         return s
 
     def queued(self, address):
-        """A client whose connection nobody accepts yet, with a message under way."""
-        s = socket.create_connection(address, harness.DEADLINE)
-        self.addCleanup(s.close)
-        s.sendall(b"who waits in the queue")
+        """A client whose connection is not accepted yet, with a message under way."""
+        s = self.enterContext(socket.create_connection(address, harness.DEADLINE))
+        s.sendall(QUEUED)
         return s
+
+    def assertServedFromQueue(self, s):
+        self.assertEqual(harness.read_exactly(s, len(QUEUED)), QUEUED)
+        s.close()
+
+    def inodes(self, m):
+        """The stored listeners by their ports."""
+        m.settle()
+        return dict(zip(m.stored_ports(), (s.inode() for s in m.store)))
 
 
 class Ended(Listeners):
-    """A listener that somebody else shuts down [F52] [P19]"""
+    """A listener that another process shuts down [F52] [P19]"""
 
     def test_shut_down(self):
         """another is opened at the same port, and stored; others' clients notice nothing"""
         with Manager(expect=[OPENED_AGAIN]) as m:
             d = m.start(listen="{127.0.0.1:0,127.0.0.2:0}")
-            before = {port: s.inode() for port, s in zip(m.stored_ports(), m.store)}
+            before = self.inodes(m)
             ended, other = d.ports
             with d.connect(port=other, host="127.0.0.2") as c:
                 shut_down(m.stored_at(ended))
@@ -84,15 +84,14 @@ class Ended(Listeners):
                 self.assertServes(d, port=ended)
                 self.assertServes(d, port=other, host="127.0.0.2")
                 self.assertEchoes(c)
-            m.settle()
-            after = {port: s.inode() for port, s in zip(m.stored_ports(), m.store)}
+            after = self.inodes(m)
             self.assertEqual(after.keys(), before.keys())
             self.assertEqual([after[p] == before[p] for p in (ended, other)], [False, True])
-            self.reload(d)
+            d.reload()
             self.assertServes(d, port=ended)
             d = m.restart(listen=f"{{127.0.0.1:{ended},127.0.0.2:{other}}}")
             self.assertServes(d, port=ended)
-            self.assertEqual({p: s.inode() for p, s in zip(m.stored_ports(), m.store)}, after)
+            self.assertEqual(self.inodes(m), after)
 
     @harness.needs("ss")
     def test_killed(self):
@@ -105,7 +104,7 @@ class Ended(Listeners):
             d.wait_log(f"listening on 127.0.0.1:{d.port}, again")
             for _ in range(3):
                 self.assertServes(d)
-                self.reload(d)
+                d.reload()
             if not harness.SANITIZERS:  # which have a thread of their own
                 settled = d.wait_settled()
                 time.sleep(0.5)
@@ -116,13 +115,13 @@ class Ended(Listeners):
         with Manager(conf="", expect=[OPENED_AGAIN, NOT_OPENED]) as m:
             d = m.start(listen="{127.0.0.1:0,127.0.0.2:0}")
             ended, other = d.ports
-            with Stuck(d.pid):
+            with harness.Stuck(d.pid):
                 shut_down(m.stored_at(ended))
                 taker = self.listener(("127.0.0.1", ended))
             d.wait_log(NOT_OPENED)
             self.assertServes(d, port=other, host="127.0.0.2")
             harness.wait_until(lambda: "cannot be opened again" in m.told("STATUS")[-1], "the status")
-            self.reload(d, "idle_timeout = 5")
+            d.reload("idle_timeout = 5")
             d.wait_log(NOT_OPENED, 2)  # a reload tries at once
             taker.close()
             d.wait_log(f"listening on 127.0.0.1:{ended}, again")  # and time does, later
@@ -133,7 +132,7 @@ class Ended(Listeners):
             d.port = other
 
     def test_in_the_store(self):
-        """one that ended while nobody served it is opened anew at the next start"""
+        """one that ended while no process served it is opened anew at the next start"""
         with Manager(expect=["was passed, but it is not a listening TCP socket"]) as m:
             d = m.start()
             m.abort()
@@ -153,7 +152,7 @@ class Ended(Listeners):
             d.wait_log(SHUT_DOWN + "restart the socket unit that passed it")
             remark = "a listening socket was shut down, restart its socket unit"
             harness.wait_until(lambda: remark in m.told("STATUS")[-1], "the status")
-            self.reload(d)
+            d.reload()
             harness.wait_until(lambda: remark in m.told("STATUS")[-1], "the status after a reload")
             with self.assertRaises(ConnectionRefusedError):
                 d.connect(port=ended.getsockname()[1])
@@ -182,16 +181,13 @@ class Identity(Listeners):
         for listen in ("{127.0.0.1:0,127.0.0.2:0}", "[::1%1]:0", "[0:0::1]:0"):
             with self.subTest(listen), Manager() as m:
                 d = m.start(listen=listen)
-                before = sorted(s.inode() for s in m.store)
+                before = self.inodes(m)
                 m.abort()
                 waiting = [self.queued(address) for address in m.stored_addresses()]
                 d = m.start(listen=listen)
                 for c in waiting:
-                    self.assertEqual(harness.read_exactly(c, 22), b"who waits in the queue")
-                m.settle()
-                self.assertEqual(sorted(s.inode() for s in m.store), before)
-                for c in waiting:
-                    c.close()
+                    self.assertServedFromQueue(c)
+                self.assertEqual(self.inodes(m), before)
 
     def test_names_of_0_1_0(self):
         """listeners under the names that 0.1.0 gave them are taken, and named anew"""
@@ -204,10 +200,9 @@ class Identity(Listeners):
                     before = s.inode()
             c = self.queued(("127.0.0.1", d.port))
             d = m.start()
-            self.assertEqual(harness.read_exactly(c, 22), b"who waits in the queue")
+            self.assertServedFromQueue(c)
             m.settle()
             self.assertEqual([(s.name, s.inode()) for s in m.store], [("stored.listener", before)])
-            c.close()
 
     def test_twice(self):
         """of two at one address one is served, and the other one closed"""
@@ -238,7 +233,7 @@ class Identity(Listeners):
             ip("link set first0 name second0")
             ip("link set second0 up")
             self.addCleanup(ip, "link del second0")
-            self.reload(d, 'listen = "127.0.0.1:0"')
+            d.reload('listen = "127.0.0.1:0"')
             m.settle()
             self.assertEqual([host for host, _ in m.stored_addresses()], ["127.0.0.1"])
             harness.wait_until(lambda: len(d.listeners()) == 1, "the listener to be closed")
@@ -262,7 +257,7 @@ class Identity(Listeners):
 
 
 class Inherited(Listeners):
-    """Options that whoever made the socket has set, and its connections inherit [F54]"""
+    """Options that the socket was given before, and its connections inherit [F54]"""
 
     def test_linger(self):
         """no close resets an echo that is under way, or holds up another's"""
@@ -300,18 +295,6 @@ class LinkLocal(Listeners):
             d.wait_exit()
             self.assertIn("No such device", d.log())
 
-    def test_test(self):
-        """-t asks for no interface, but for the name of one"""
-        self.assertEqual(harness.run("-t", "-c", "/dev/null", "-o", "listen=[fe80::7%late0]:7")[0], 0)
-        for listen, why in (("[fe80::7]:7", "a link-local address needs its interface"),
-                            ("[::ffff:127.0.0.1]:7", "an IPv4 address is written as"),
-                            ("[ff02::1%lo]:7", 'only "ADDR:PORT"'),
-                            ("224.0.0.1:7", "it is a multicast address")):
-            with self.subTest(listen):
-                status, _, stderr = harness.run("-t", "-c", "/dev/null", "-o", f"listen={listen}")
-                self.assertEqual(status, 78)
-                self.assertIn(why, stderr)
-
     def test_missing_at_a_reload(self):
         """an interface that goes refuses no reload; one that comes again is listened on"""
         self.interface("late0")
@@ -319,12 +302,12 @@ class LinkLocal(Listeners):
         with Echod(conf=conf % 100, listen=None, expect=["reload refused", "cannot listen on"]) as d:
             self.check_late(d)
             ip("link del late0")
-            self.reload(d, conf % 99)
-            self.reload(d, 'listen = {"127.0.0.1:0", "[fe80::8%late0]:7"}', "reload refused")
+            d.reload(conf % 99)
+            d.reload('listen = {"127.0.0.1:0", "[fe80::8%late0]:7"}', "reload refused")
             self.assertIn("cannot listen on [fe80::8%late0]:7: No such device", d.log())
             self.assertServes(d)
             self.interface("late0")
-            self.reload(d, conf % 98)
+            d.reload(conf % 98)
             self.check_late(d)
 
     def check_late(self, d):
@@ -332,14 +315,16 @@ class LinkLocal(Listeners):
             self.assertEchoes(c)
 
 
-def mptcp():
-    """A socket of multipath TCP."""
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+def tcp(protocol=IPPROTO_MPTCP):
+    """A socket of TCP or multipath TCP."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+    s.settimeout(harness.DEADLINE)
+    return s
 
 
 def has_mptcp():
     try:
-        mptcp().close()
+        tcp().close()
     except OSError:
         return False
     return True
@@ -351,22 +336,21 @@ class Multipath(Listeners):
 
     def check(self, d):
         """Clients of both protocols: messages, a stream, both ends, and a reset."""
-        for protocol in (0, IPPROTO_MPTCP):
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as s:
-                s.settimeout(harness.DEADLINE)
+        for protocol in 0, IPPROTO_MPTCP:
+            with tcp(protocol) as s:
                 s.connect(("127.0.0.1", d.port))
                 self.assertEchoes(s)
                 self.assertEchoes(s, os.urandom(1 << 22))
                 s.shutdown(socket.SHUT_WR)
                 self.assertEnds(s)
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as s:
+            with tcp(protocol) as s:
                 s.connect(("127.0.0.1", d.port))
                 harness.reset(s)
         d.wait_open(0)
 
     def test_passed(self):
         """a listener of MPTCP is served, to clients of both protocols"""
-        with mptcp() as s:
+        with tcp() as s:
             s.bind(("127.0.0.1", 0))
             s.listen()
             with Passed("-o", "tcp_keepalive=77", passed=[s]) as d:
@@ -379,25 +363,20 @@ class Multipath(Listeners):
         with Manager(prefix=["mptcpize", "run"]) as m:
             d = m.start()
             self.check(d)
-            with mptcp() as c:
-                c.settimeout(harness.DEADLINE)
+            with tcp() as c:
                 c.connect(("127.0.0.1", d.port))
                 self.assertEchoes(c)
                 before = m.store[0].inode()
                 d = m.restart()
                 self.assertEqual(m.store[0].inode(), before)
                 self.assertEchoes(c)
-                self.check_after_restart(d)
+                with tcp() as s:
+                    s.connect(("127.0.0.1", d.port))
+                    self.assertEqual(s.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL), IPPROTO_MPTCP)
+                    self.assertEchoes(s)
             m.abort()
             d = m.start(prefix=(), expect=["it is of another protocol than new ones"])
             self.assertServes(d)
-
-    def check_after_restart(self, d):
-        with mptcp() as s:
-            s.settimeout(harness.DEADLINE)
-            s.connect(("127.0.0.1", d.port))
-            self.assertEqual(s.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL), IPPROTO_MPTCP)
-            self.assertEchoes(s)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What only a network of one's own can show: small queues, few ports, dead links, killed connections."""
 
+import concurrent.futures
 import contextlib
 import ctypes
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
-import threading
 import time
 import unittest
 
 import harness
-from harness import Echod, many
+from harness import Echod, many, options
 
 # For all the ports of all the sources: 30,000.
 SHORT_CONNECTIONS = int(os.environ.get("SHORT_CONNECTIONS", 5000))
@@ -26,36 +27,32 @@ class Network(harness.Test):
     def set(self, name, value):
         """Sets a sysctl until the end of the test."""
         path = os.path.join("/proc/sys", *name.split("."))
-        with open(path) as f:
-            self.addCleanup(self.write, path, f.read())
+        self.addCleanup(self.write, path, harness.read(path))
         self.write(path, str(value))
 
     def write(self, path, text):
         with open(path, "w") as f:
             f.write(text)
 
-    def states(self, port):
-        """The states of all IPv4 sockets with that local port, and of those with that remote port."""
-        rows = list(harness.sockets())
-        return [r.state for r in rows if r.address[1] == port], [r.state for r in rows if r.peer_port == port]
+    def ip(self, *commands):
+        for command in commands:
+            subprocess.run(["ip", *command.split()], check=True)
 
     def overflows(self):
         """How often a listener's queue was too full, as the kernel counts it."""
-        with open("/proc/self/net/netstat") as f:
-            names, values = (line.split() for line in f if line.startswith("TcpExt:"))
-        return int(dict(zip(names, values))["ListenOverflows"])
+        names, values = re.findall("^TcpExt: (.*)$", harness.read("/proc/self/net/netstat"), re.M)
+        return int(dict(zip(names.split(), values.split()))["ListenOverflows"])
 
 
 class Queue(Network):
     def test_overflow(self):
-        """a queue that the kernel makes shorter is told; who found it full is served all the same [F19]"""
+        """a queue that the kernel makes shorter is told; clients that find it full are served all the same [F19]"""
         self.set("net.core.somaxconn", 2)
         with Echod() as d:
             d.wait_log(r"listening on 127\.0\.0\.1:\d+, with a queue of 2 only$")
             before = self.overflows()
-            acceptor = {name: tid for tid, name in d.threads().items()}["acceptor"]
             with contextlib.ExitStack() as stack:
-                with harness.Stuck(acceptor):
+                with d.stuck("acceptor"):
                     clients = [stack.enter_context(socket.socket()) for _ in range(10)]
                     for s in clients:
                         s.setblocking(False)
@@ -86,15 +83,15 @@ class TimeWait(Network):
                     s.sendall(b"%d" % i)
                     self.assertEqual(s.recv(10), b"%d" % i)
             d.wait_open(0)
-            ours, theirs = self.states(7)
-            self.assertNotIn(harness.TIME_WAIT, ours)
-            self.assertGreater(theirs.count(harness.TIME_WAIT), SHORT_CONNECTIONS // 2)
+            states = [s.state for s in harness.sockets() if s.peer_port == 7]
+            self.assertNotIn(harness.TIME_WAIT, [s.state for s in harness.sockets(7)])
+            self.assertGreater(states.count(harness.TIME_WAIT), SHORT_CONNECTIONS // 2)
             with d.connect(source="127.0.2.1") as s:
                 self.assertEchoes(s)
                 d.signal(signal.SIGTERM)
                 self.assertEnds(s)  # this time it ends first
             d.wait_exit()
-            self.assertIn(harness.TIME_WAIT, self.states(7)[0])
+            self.assertIn(harness.TIME_WAIT, [s.state for s in harness.sockets(7)])
         with Echod(listen="127.0.0.1:7") as d:
             self.assertServes(d, source="127.0.2.1")
 
@@ -119,8 +116,7 @@ class Addresses(Network):
         """where port 7 is not privileged it is served without any capability [F24]"""
         self.set("net.ipv4.ip_unprivileged_port_start", 0)
         with Echod(prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"), listen="127.0.0.1:7") as d:
-            with open(f"/proc/{d.pid}/status") as f:
-                self.assertIn("CapEff:\t0000000000000000\n", f.read())
+            self.assertIn("CapEff:\t0000000000000000\n", harness.task(d.pid, d.pid, "status"))
             self.assertServes(d)
 
     def test_ipv6_disabled(self):
@@ -137,10 +133,6 @@ class Addresses(Network):
 
 class Sources(Network):
     """Clients with addresses of their own, which all are this machine's."""
-
-    def ip(self, *commands):
-        for command in commands:
-            subprocess.run(["ip", *command.split()], check=True)
 
     def test_default(self):
         """by default a source that takes all it can leaves room for the others; loopback has no such limit [F16 P2]"""
@@ -171,11 +163,10 @@ class Sources(Network):
     def test_number(self):
         """a number is meant for loopback, too, and a share of few connections is one"""
         for limit, loopback in ((1, False), ("1%", True)):
-            with self.subTest(limit), Echod("-o", "max_connections=40",
-                                            "-o", f"max_connections_per_source={limit}",
-                                            expect=[harness.REFUSED]) as d, d.connect() as first:
+            with Echod(*options(max_connections=40, max_connections_per_source=limit),
+                       expect=[harness.REFUSED]) as d, d.connect() as first:
                 self.assertEchoes(first)
-                self.assertEqual(d.serves(), loopback)
+                self.assertEqual(d.serves(), loopback, limit)
 
     def test_link_local(self):
         """each link-local address of each link is a source of its own"""
@@ -223,74 +214,59 @@ class Killed(Network):
                 self.assertEqual(d.switches(), settled)
 
 
-class Elsewhere:
-    """A context with another network, at the other end of a cable."""
+class Elsewhere(Network):
+    """Has another network, at the other end of a cable."""
 
     HERE, THERE = "10.0.0.1", "10.0.0.2"
 
-    def __enter__(self):
-        self.keeper = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
-        self.namespace = f"/proc/{self.keeper.pid}/ns/net"
+    def setUp(self):
+        keeper = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        self.addCleanup(keeper.wait)
+        self.addCleanup(keeper.kill)
+        self.namespace = f"/proc/{keeper.pid}/ns/net"
         harness.wait_until(lambda: os.readlink(self.namespace) != os.readlink("/proc/self/ns/net"),
                            "another network")
-        self.ip(f"link add here type veth peer name there netns {self.keeper.pid}")
-        self.ip(f"addr add {self.HERE}/24 dev here")
-        self.ip("link set here up")
-        self.there(lambda: self.ip(f"addr add {self.THERE}/24 dev there"))
-        self.there(lambda: self.ip("link set there up"))
-        return self
-
-    def __exit__(self, *_):
-        self.keeper.kill()
-        self.keeper.wait()
-
-    def ip(self, command):
-        subprocess.run(["ip", *command.split()], check=True)
+        self.ip(f"link add here type veth peer name there netns {keeper.pid}",
+                f"addr add {self.HERE}/24 dev here", "link set here up")
+        self.there(lambda: self.ip(f"addr add {self.THERE}/24 dev there", "link set there up"))
 
     def there(self, act):
         """What act() returns in the other network, by a thread that enters it."""
-        results = []
-
         def enter():
-            fd = os.open(self.namespace, os.O_RDONLY)
             libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(fd, 0) < 0:
-                raise OSError(ctypes.get_errno(), "setns")
-            os.close(fd)
-            results.append(act())
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        return results[0]
+            with open(self.namespace) as f:
+                if libc.setns(f.fileno(), 0) < 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            return act()
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter).result()
 
     def cut(self):
-        """The cable carries nothing from now on, in either direction, and nobody is told."""
+        """The cable carries nothing from now on, in either direction, and no side is told."""
         self.there(lambda: self.ip("link set there down"))
 
 
-class Vanished(Network):
+class Vanished(Elsewhere):
     """A client whose machine is gone, without a FIN, has its connection closed by a deadline."""
 
     @harness.needs("ip")
     def test_link_down(self):
         """whatever is in flight, idle_timeout, stall_timeout or the kernel's retransmissions end it [F31]"""
         self.set("net.ipv4.tcp_retries2", 2)
-        listen = f"{Elsewhere.HERE}:0"
-        idle = ("-o", "idle_timeout=1", "-o", "stall_timeout=0")
-        stall = ("-o", "idle_timeout=0", "-o", "stall_timeout=1", "-o", "send_buffer=4608")
-        neither = ("-o", "idle_timeout=0", "-o", "stall_timeout=0")
         # reason, how many bytes are in flight, options
-        cases = [("closed_idle_timeout", 0, idle), ("closed_error", 1000, idle),
-                 ("closed_stall_timeout", 50000, stall), ("closed_error", 1000, neither)]
-        with Elsewhere() as elsewhere, contextlib.ExitStack() as stack:
-            daemons = [stack.enter_context(Echod(*args, listen=listen)) for _, _, args in cases]
+        cases = [("closed_idle_timeout", 0, options(idle_timeout=1, stall_timeout=0)),
+                 ("closed_error", 1000, options(idle_timeout=1, stall_timeout=0)),
+                 ("closed_stall_timeout", 50000, options(idle_timeout=0, stall_timeout=1, send_buffer=4608)),
+                 ("closed_error", 1000, options(idle_timeout=0, stall_timeout=0))]
+        with contextlib.ExitStack() as stack:
+            daemons = [stack.enter_context(Echod(*args, listen=f"{self.HERE}:0")) for _, _, args in cases]
             for d, (_, size, _) in zip(daemons, cases):
-                s = stack.enter_context(elsewhere.there(lambda: d.connect(host=Elsewhere.HERE)))
+                s = stack.enter_context(self.there(lambda: d.connect(host=self.HERE)))
                 self.assertEchoes(s)
                 d.pause()
                 s.sendall(bytes(size))
                 d.wait_arrived(1, size)
-            elsewhere.cut()
+            self.cut()
             for d in daemons:
                 d.resume()
             for d, (reason, size, _) in zip(daemons, cases):

@@ -4,18 +4,15 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import threading
+import unittest
 
 import harness
-from harness import ECHOD, Echod, wait_until
-
-
-def read(*path):
-    with open(os.path.join(*path)) as f:
-        return f.read()
+from harness import ECHOD, Echod, read, wait_until
 
 
 def output(*command):
@@ -42,36 +39,8 @@ def notes():
             for name, address, semaphore, args in found]
 
 
-def built_without():
-    if "#define HAVE_PROBES 1" not in read(harness.BUILDDIR, "config.h"):
-        return "built without probes"
-    return None
-
-
-def forbidden():
-    """Why nobody can be traced here, or None.  BEGIN is a probe in bpftrace itself."""
-    if built_without():
-        return built_without()
-    if os.geteuid() != 0:
-        return "only root may trace"
-    try:
-        p = subprocess.run(["bpftrace", "-e", "BEGIN { exit(); }"], capture_output=True, text=True,
-                           timeout=harness.DEADLINE)
-    except FileNotFoundError:
-        return "bpftrace not installed"
-    return None if p.returncode == 0 else "bpftrace cannot trace here: " + p.stderr.strip()[-200:]
-
-
-def needs_probes(reason):
-    """Skips a test when reason() gives one."""
-    def decorate(test):
-        def run(self):
-            if why := reason():
-                self.skipTest(why)
-            test(self)
-        run.__doc__ = test.__doc__
-        return run
-    return decorate
+def has_probes():
+    return "#define HAVE_PROBES 1" in read(harness.BUILDDIR, "config.h")
 
 
 class Tracer:
@@ -84,8 +53,8 @@ class Tracer:
     def __init__(self, daemon, program):
         self.daemon = daemon
         self.lines = []
-        seen = 'usdt:%s:echod:close { printf("%s\\n"); }'
-        program = "\n".join((seen % (ECHOD, "first"), program, seen % (ECHOD, "last")))
+        seen = f'usdt:{ECHOD}:echod:close {{ printf("%s\\n"); }}\n'
+        program = f"{seen % 'first'}{program}\n{seen % 'last'}"
         self.process = subprocess.Popen(
             ["bpftrace", "-B", "line", "-p", str(daemon.pid), "-e", program],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -129,39 +98,27 @@ class Tracer:
 EVENTS = "\n".join(
     'usdt:%s:echod:%s { printf("%%llu %s%s\\n", nsecs, %s); }'
     % (ECHOD, name, name, " %lld" * n, ", ".join(f"arg{i}" for i in range(n)))
-    for name, n in (("accept", 2), ("adopt", 2), ("recv", 3), ("send", 2), ("pending", 3),
-                    ("close", 4)))
-
+    for name, n in (("accept", 2), ("adopt", 2), ("recv", 3), ("send", 2), ("pending", 3), ("close", 4)))
 
 # Connections that echo as many bytes are the last before what counts, and the first after it.
 BEFORE, AFTER = 777, 778
 
 
-def is_marked(event, size):
-    return event[0] == "close" and event[4] == size
-
-
 def events(lines):
-    """The events in order: [(name, argument...)]."""
+    """The events between the two in order, [(name, argument...)]; None if there are more to come."""
     found = [re.fullmatch(r"(\d+) ([a-z]+)((?: -?\d+)+)", line) for line in lines]
-    found = sorted((int(m[1]), m[2], *map(int, m[3].split())) for m in found if m)
-    return [event[1:] for event in found]
-
-
-def between(found):
-    """Those between the markers, or None if there is more to come."""
-    begin = [i for i, event in enumerate(found) if is_marked(event, BEFORE)]
-    if not begin or not is_marked(found[-1], AFTER):
+    found = [event[1:] for event in
+             sorted((int(m[1]), m[2], *map(int, m[3].split())) for m in found if m)]
+    ends = [i for i, event in enumerate(found) if event[0] == "close" and event[4] in (BEFORE, AFTER)]
+    if len(ends) < 2:
         return None
-    end = max(i for i, event in enumerate(found) if event[0] == "accept")
-    return found[begin[0] + 1:end]
+    return found[ends[0] + 1:max(i for i, event in enumerate(found) if event[0] == "accept")]
 
 
 class Notes(harness.Test):
     def test_manual(self):
         """echod.journal(7) names each probe of the source with its arguments, and none besides"""
-        macros = re.findall(r"^#define PROBE_(\w+)\((.*?)\)(?: \\\n)?\s+"
-                            r"DTRACE_PROBE(\d)\(echod, (.*)\)$",
+        macros = re.findall(r"^#define PROBE_(\w+)\((.*?)\)(?: \\\n)?\s+DTRACE_PROBE(\d)\(echod, (.*)\)$",
                             read(harness.SRCDIR, "src/base/probe.h"), re.M)
         for name, args, n, rest in macros:
             self.assertEqual(rest, f"{name.lower()}, {args}")
@@ -177,16 +134,15 @@ class Notes(harness.Test):
         self.assertEqual([(int(n), name) for n, name in reasons], list(enumerate(names)))
         self.assertGreater(len(names), 1)
 
+    @unittest.skipUnless(has_probes(), "built without probes")
     @harness.needs("readelf", "objdump")
-    @needs_probes(built_without)
     def test_notes(self):
         """the binary has each probe with its arguments, as a nop, and without a semaphore"""
         found = notes()
         self.assertEqual({name: len(args) for name, _, _, args in found},
                          {name: len(args) for name, args in documented().items()})
         for name, address, semaphore, args in found:
-            code = output("objdump", "-d", f"--start-address={address}",
-                          f"--stop-address={address + 4}", ECHOD)
+            code = output("objdump", "-d", f"--start-address={address}", f"--stop-address={address + 4}", ECHOD)
             first = re.search(rf"^ *{address:x}:(.*)$", code, re.M).group(1)
             self.assertEqual(first.split()[-1], "nop", name)
             self.assertEqual(semaphore, 0, name)
@@ -194,6 +150,16 @@ class Notes(harness.Test):
 
 
 class Live(harness.Test):
+    @classmethod
+    def setUpClass(cls):
+        """Skips where no process may be traced; BEGIN is a probe in bpftrace itself."""
+        if not has_probes() or os.geteuid() != 0 or not shutil.which("bpftrace"):
+            raise unittest.SkipTest("needs probes in the build, bpftrace, and root")
+        p = subprocess.run(["bpftrace", "-e", "BEGIN { exit(); }"], capture_output=True, text=True,
+                           timeout=harness.DEADLINE)
+        if p.returncode != 0:
+            raise unittest.SkipTest("bpftrace cannot trace here: " + p.stderr.strip()[-200:])
+
     def trace(self, exchange, *options):
         """The events of one connection, the descriptor of which is checked and left out."""
         # bpftrace keeps the order of the events of one CPU only.
@@ -204,12 +170,11 @@ class Live(harness.Test):
                 exchange(tracer)
                 daemon.wait_open(0)
                 tracer.exchange(AFTER)
-                found = wait_until(lambda: between(events(list(tracer.lines))), "all events")
+                found = wait_until(lambda: events(list(tracer.lines)), "all events")
         self.assertEqual(len({event[1] for event in found}), 1, found)
         self.assertEqual(found[:2], [("accept", found[0][1], 0), ("adopt", found[0][1], 0)])
         return [(event[0], *event[2:]) for event in found[2:]]
 
-    @needs_probes(forbidden)
     def test_exchange(self):
         """messages, then the end of the client: each probe once for each, with its bytes"""
         self.assertEqual(self.trace(lambda tracer: tracer.exchange(5, 1000, 3)), [
@@ -246,17 +211,11 @@ class Live(harness.Test):
         self.assertEqual(sum(event[1] for event in found if event[0] == "send"), total)
         self.assertEqual(found[-1], ("close", 0, 0, total))
 
-    @needs_probes(forbidden)
     def test_pending(self):
-        """a slow reader, whose echo waits in a buffer"""
+        """a slow reader, whose echo waits in a buffer, or in the kernel"""
         self.check_slow_reader(0)
-
-    @needs_probes(forbidden)
-    def test_peeked(self):
-        """a slow reader, whose echo waits in the kernel"""
         self.check_slow_reader(1, "-o", "pending_memory=0")
 
-    @needs_probes(forbidden)
     def test_reset(self):
         """a reset is closed with its reason, its errno and what was echoed before"""
         def exchange(tracer):
@@ -267,7 +226,6 @@ class Live(harness.Test):
         self.assertEqual(self.trace(exchange), [("recv", 10, 0), ("send", 10),
                                                 ("close", 1, errno.ECONNRESET, 10)])
 
-    @needs_probes(forbidden)
     def test_example(self):
         """the example of echod.journal(7) shows what it says"""
         display = re.search(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", manual(), re.M | re.S).group(1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who ends the process: SIGTERM and SIGABRT at any moment, beside a bus that answers as it is told."""
+"""The end of the process: SIGTERM and SIGABRT at any moment, beside a bus that answers as it is told."""
 
 import os
 import random
@@ -50,10 +50,8 @@ class Talker(threading.Thread):
 
 class Rescue(harness.Test):
     def setUp(self):
-        directory = tempfile.TemporaryDirectory(prefix="echod-test-")
-        self.addCleanup(directory.cleanup)
-        self.bus = Bus(os.path.join(directory.name, "bus"))
-        self.addCleanup(self.bus.__exit__)
+        directory = self.enterContext(tempfile.TemporaryDirectory(prefix="echod-test-"))
+        self.bus = self.enterContext(Bus(os.path.join(directory, "bus")))
         self.random = random.Random(harness.SRCDIR)
 
     def manager(self, *args):
@@ -120,7 +118,7 @@ class Rescue(harness.Test):
             self.bus.job = "stop"
 
     def test_abort_in_restart(self):
-        """SIGABRT at any moment of a restart loses no connection, whoever hands over"""
+        """SIGABRT at any moment of a restart loses no connection, whichever thread hands over"""
         with self.manager() as m:
             self.start(m)
             with Talker(m.daemon.connect()), Talker(m.daemon.connect()), m.daemon.connect() as idle:

@@ -13,8 +13,7 @@ import harness
 
 class Trace(harness.Test):
     def setUp(self):
-        self.daemon = harness.Traced()
-        self.addCleanup(self.daemon.stop)
+        self.daemon = self.enterContext(harness.Traced())
         self.wait_trace, self.wait_asleep = self.daemon.wait_trace, self.daemon.wait_asleep
 
     def test_events(self):
@@ -45,10 +44,6 @@ class Trace(harness.Test):
         harness.reset(s)
         self.wait_trace(r"EPOLLIN\|EPOLLOUT\|EPOLLRDHUP\|EPOLLHUP\|EPOLLERR")
 
-    def test_wake_up(self):
-        """a wake-up by main is called that"""
-        self.wait_asleep()
-
     def test_one_line_a_batch(self):
         """a line names its thread, its count and as many descriptors"""
         for i in range(50):
@@ -61,19 +56,18 @@ class Trace(harness.Test):
 
 
 class Unread(harness.Test):
-    """Nobody reads the trace: its threads wait, by design; main does not."""
+    """The trace is not read: its threads wait, by design; main does not."""
 
     @unittest.skipIf("thread" in harness.SANITIZERS, "at an exit ThreadSanitizer itself waits for stdout")
     def test_stop(self):
         """a reload is refused with the reason, and two signals end the daemon; no end looks like a whole echo [F59]"""
         ours, theirs = os.pipe()
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
-        with harness.Echod("--trace", "-o", "workers=1", stdout=theirs, expect=["acceptor: it does not answer", "threads do not end"],
-                           status=os.EX_SOFTWARE) as d, harness.many(self.connect_until_stuck(d)) as clients:
-            d.signal(signal.SIGHUP)
-            d.wait_log("reloaded$")
-            d.signal(signal.SIGHUP)
-            d.wait_log("reload refused, all stays as it was: acceptor: it does not answer")
+        with harness.Echod("--trace", "-o", "workers=1", stdout=theirs, status=os.EX_SOFTWARE,
+                           expect=["acceptor: it does not answer", "threads do not end"]) as d, \
+                harness.many(self.connect_until_stuck(d)) as clients:
+            d.reload()
+            d.reload(what="reload refused, all stays as it was: acceptor: it does not answer")
             d.signal(signal.SIGTERM)
             d.wait_log("stopping$")
             d.stop()
@@ -83,12 +77,9 @@ class Unread(harness.Test):
 
     def connect_until_stuck(self, daemon):
         """Connections whose events fill the pipe."""
-        def waits(name):
-            with open(f"/proc/{daemon.pid}/task/{daemon.wait_thread(name)}/wchan") as f:
-                return f.read()
-
         def is_stuck():  # it writes, or waits until the other one has written
-            acceptor, worker = waits("acceptor"), waits("worker/0")
+            acceptor, worker = (harness.task(daemon.pid, daemon.wait_thread(name), "wchan")
+                                for name in ("acceptor", "worker/0"))
             return "pipe" in acceptor or ("pipe" in worker and "futex" in acceptor)
         while not is_stuck():
             yield daemon.connect()

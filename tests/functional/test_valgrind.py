@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import tempfile
-import threading
 
 import harness
 from harness import ECHOC, ECHOD, Echod, many, read_exactly
@@ -31,19 +30,11 @@ class Valgrind:
         self.prefix = ["valgrind", *options, "--error-exitcode=99",
                        f"--log-file={self.directory.name}/%p"]
 
-    def reports(self):
-        """What each process left, by its number."""
-        found = {}
-        for name in sorted(os.listdir(self.directory.name)):
-            with open(os.path.join(self.directory.name, name)) as f:
-                found[name] = f.read()
-        return found
-
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        reports = self.reports()
+        reports = {name: harness.read(self.directory.name, name) for name in os.listdir(self.directory.name)}
         self.directory.cleanup()
         for number, text in reports.items():
             if kind or "ERROR SUMMARY: 0 errors" not in text:
@@ -52,13 +43,12 @@ class Valgrind:
             raise AssertionError("valgrind has not run")
 
 
-class Memcheck(Valgrind):
-    """Every access, every block, every descriptor."""
-
-    def __init__(self, leaks="definite,indirect,possible"):
-        super().__init__("--leak-check=full", f"--errors-for-leak-kinds={leaks}")
+def memcheck(leaks="definite,indirect,possible"):
+    """Looks at every access and every block."""
+    return Valgrind("--leak-check=full", f"--errors-for-leak-kinds={leaks}")
 
 
+@harness.needs("valgrind")
 class Lives(harness.Test):
     def live(self, daemon, connections=CONNECTIONS):
         """What a daemon does in its life, with every byte compared."""
@@ -74,29 +64,18 @@ class Lives(harness.Test):
         daemon.wait_open(0)
 
     def load(self, daemon):
-        """A load of echoc's; every byte of it comes back."""
-        p = subprocess.run([ECHOC, "load", *PATIENT, "--connections", "20", "--rate", "500",
-                            "--duration", "1", f"127.0.0.1:{daemon.port}"], capture_output=True,
-                           text=True, timeout=2 * harness.DEADLINE)
-        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+        harness.load(daemon.port, *PATIENT, "--connections", 20, "--rate", 500, "--duration", 1)
 
-    def reload(self, daemon, timeout=3600, listen=""):
-        seen = len(re.findall("reloaded$", daemon.log(), re.M))
-        daemon.write_conf(CONF % timeout + listen)
-        daemon.signal(signal.SIGHUP)
-        daemon.wait_log("reloaded$", seen + 1)
-
-    @harness.needs("valgrind")
     def test_life(self):
         """a life with loads and reloads: no wrong access, no block lost, no descriptor left"""
-        with Memcheck() as tool:
+        with memcheck() as tool:
             with Echod(*UNCONFINED, prefix=tool.prefix, conf=CONF % 3600) as d:
                 self.live(d)
-                self.reload(d)
+                d.reload()
                 self.load(d)
                 with d.connect() as idle:
                     self.assertEchoes(idle)
-                    self.reload(d, timeout=1)
+                    d.reload(CONF % 1)
                     self.assertEnds(idle)
                 last = d.connect()
                 self.assertEchoes(last)
@@ -104,26 +83,23 @@ class Lives(harness.Test):
                 self.assertEnds(last)
                 last.close()
 
-    @harness.needs("valgrind")
     def test_descriptors(self):
         """at the end nothing is open but the standard streams and the log, another of them"""
         with tempfile.TemporaryDirectory(prefix="echod-test-") as directory:
             log = os.path.join(directory, "log")
             with Echod(*UNCONFINED, prefix=["valgrind", "--track-fds=yes", f"--log-file={log}"]) as d:
                 self.live(d, 10)
-            with open(log) as f:
-                text = f.read()
+            text = harness.read(log)
         self.assertRegex(text, r"FILE DESCRIPTORS: \d+ open")
         opened = re.findall(r"Open .*: (.*)\n(.*)", text)
         own = [path for path, next_line in opened if "<inherited from parent>" not in next_line]
         self.assertEqual(own, ["/proc/self/fd/2"], text)
 
-    @harness.needs("valgrind")
     def test_hand_over(self):
-        """a restart: who hands over and who takes over access nothing that is not theirs"""
+        """a restart: neither process accesses what is not its own"""
         data = random.Random(2).randbytes(500)
-        # who is aborted has threads yet, whose stacks are possibly lost
-        with Memcheck("definite,indirect") as tool, Manager(*UNCONFINED, "-o", "workers=2", prefix=tool.prefix) as m:
+        # what is aborted has threads yet, whose stacks are possibly lost
+        with memcheck("definite,indirect") as tool, Manager(*UNCONFINED, "-o", "workers=2", prefix=tool.prefix) as m:
             d = m.start()
             clients = m.clients.enter_context(many(d.connect() for _ in range(30)))
             for s in clients:
@@ -138,25 +114,23 @@ class Lives(harness.Test):
             for s in clients:
                 self.assertEchoes(s, data)
 
-    @harness.needs("valgrind")
     def test_client(self):
         """echoc: a ping, and a talk in a pipe"""
-        with Memcheck() as tool, Echod() as d:
+        with memcheck() as tool, Echod() as d:
             for command, words in ((["ping", "-c", "3", "-i", "0.01"], None), (["--verify"], b"a word\n" * 1000)):
                 p = subprocess.run([*tool.prefix, ECHOC, *command, *PATIENT, f"127.0.0.1:{d.port}"],
                                    input=words, capture_output=True, timeout=2 * harness.DEADLINE)
                 self.assertEqual(p.returncode, 0, p.stderr)
 
-    @harness.needs("valgrind")
     def test_error(self):
         """a start that fails leaves nothing behind"""
-        with Memcheck() as tool:
+        with memcheck() as tool:
             for argument in ("listen=256.1.1.1:7", "workers=none", "listen=198.51.100.1:7"):
                 p = subprocess.run([*tool.prefix, ECHOD, "-c", "/dev/null", "-o", argument],
                                    capture_output=True, timeout=harness.DEADLINE)
                 self.assertNotIn(p.returncode, (0, 99), argument)
 
-    @harness.needs("valgrind", "gcc")
+    @harness.needs("gcc")
     def test_threads(self):
         """helgrind: threads touch what they share one after the other, or as an atomic"""
         if os.uname().machine != "x86_64":
@@ -168,13 +142,8 @@ class Lives(harness.Test):
             with Valgrind("--tool=helgrind", f"--suppressions={HERE}/helgrind.supp") as tool:
                 with Echod(*UNCONFINED, prefix=["env", f"LD_PRELOAD={shim}", *tool.prefix], conf=CONF % 3600) as d:
                     self.live(d)
-                    self.reload(d)
-                    loads = [threading.Thread(target=self.load, args=(d,)) for _ in range(2)]
-                    for t in loads:
-                        t.start()
-                    self.reload(d)
-                    for t in loads:
-                        t.join()
+                    d.reload()
+                    harness.together(3, lambda i: self.load(d) if i else d.reload())
 
 
 if __name__ == "__main__":
