@@ -4,8 +4,6 @@
 import os
 import random
 import re
-import signal
-import socket
 
 import harness
 from harness import Echod
@@ -16,8 +14,8 @@ SEED = int(os.environ.get("SEED", 1))
 REFUSED = "reload refused, all stays as it was"
 FURTHER = r"echod\.conf:\d+: |there are more errors"  # than the one that is told with it
 
-# What no file may change here: these lines must be seen, and nobody closed for silence.
-FIXED = ("-o", "log_level=info", "-o", "idle_timeout=0", "-o", "workers=1", "-o", "hand_over=false")
+# What no file may change here: these lines must be seen, and no connection closed for silence.
+FIXED = harness.options(log_level="info", idle_timeout=0, workers=1, hand_over="false")
 
 # Valid files; {a} and {b} are ports, {n} is a limit.
 FILES = [
@@ -37,21 +35,14 @@ PIECES = ["{", "}", '"', "'", "=", "+=", ",", "#", "//", "/*", "*/", "\\", "${",
 def mutate(rng, data, other):
     """One small damage to a file."""
     at, end = sorted((rng.randint(0, len(data)), rng.randint(0, len(data))))
-    kind = rng.randrange(7)
-    if kind == 0 and data:  # a bit
-        i = rng.randrange(len(data))
-        return data[:i] + bytes([data[i] ^ 1 << rng.randrange(8)]) + data[i + 1:]
-    if kind == 1:  # cut short
-        return data[:at]
-    if kind == 2:  # cut out
-        return data[:at] + data[end:]
-    if kind == 3:  # doubled
-        return data[:end] + data[at:]
-    if kind == 4:  # spliced with another
-        return data[:at] + other[rng.randint(0, len(other)):]
-    if kind == 5:  # one byte for another
-        return data[:at] + bytes([rng.randrange(256)]) + data[at + 1:]
-    return data[:at] + rng.choice(PIECES).encode() + data[end if rng.randrange(4) == 0 else at:]
+    byte = bytes([rng.randrange(256)])
+    return rng.choice([
+        data[:at],  # cut short
+        data[:at] + data[end:],  # cut out
+        data[:end] + data[at:],  # doubled
+        data[:at] + other[rng.randint(0, len(other)):],  # spliced with another
+        data[:at] + byte + data[at + 1:],
+        data[:at] + rng.choice(PIECES).encode() + data[end if rng.randrange(4) == 0 else at:]])
 
 
 class InForce:
@@ -72,15 +63,7 @@ def read(path):
 class Mutations(harness.Test):
     def setUp(self):
         self.rng = random.Random(SEED)
-        self.a, self.b = self.hold_port(), self.hold_port()
-
-    def hold_port(self):
-        """A port that nobody gets but who asks for just this one."""
-        s = socket.socket()
-        self.addCleanup(s.close)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        self.a, self.b = (self.enterContext(harness.free_port("127.0.0.1")) for _ in range(2))
 
     def valid(self):
         text = self.rng.choice(FILES).format(a=self.a, b=self.b, n=self.rng.randint(2, 5))
@@ -89,10 +72,8 @@ class Mutations(harness.Test):
     def put(self, daemon, text):
         """Puts a file, or what is none, in the place of the daemon's."""
         path = daemon.conf_path
-        if os.path.isdir(path):
-            os.rmdir(path)
-        elif os.path.lexists(path):
-            os.unlink(path)
+        if os.path.lexists(path):
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
         if text == "directory":
             os.mkdir(path)
         elif text == "FIFO":
@@ -110,13 +91,6 @@ class Mutations(harness.Test):
         for _ in range(self.rng.choice([0, 1, 1, 1, 2, 3])):
             text = mutate(self.rng, text, self.valid())
         return text
-
-    def reload(self, daemon):
-        """Reloads; true if the file was taken."""
-        pattern = rf"\breloaded$|{REFUSED}"
-        seen = len(re.findall(pattern, daemon.log(), re.M))
-        daemon.signal(signal.SIGHUP)
-        return daemon.wait_log(pattern, seen + 1).group() == "reloaded"
 
     def check_in_force(self, daemon, now, kept):
         """The daemon serves where the configuration says, and as many as it says."""
@@ -136,7 +110,7 @@ class Mutations(harness.Test):
         """Reloads what is there; returns what is in force then."""
         new = read(daemon.conf_path)
         failures = daemon.log().count("cannot listen on")
-        good = self.reload(daemon)
+        good = daemon.reload(what=rf"\breloaded$|{REFUSED}").group() == "reloaded"
         self.assertTrue(new or not good, "it was taken, and must not be")
         self.assertTrue(good or not new or daemon.log().count("cannot listen on") > failures,
                         "it was refused, and is valid")
@@ -162,7 +136,7 @@ class Mutations(harness.Test):
         return sum(a is not b for a, b in zip(states, states[1:]))
 
     def test_reloads(self):
-        """a damaged file changes nothing, one that is valid all it says, and nobody is dropped [F46]"""
+        """a damaged file changes nothing, one that is valid all it says, and no connection is dropped [F46]"""
         each = 150  # for a daemon: its log, which is searched, grows
         taken = sum(self.run_daemon(range(i, min(i + each, RELOADS))) for i in range(0, RELOADS, each))
         self.assertGreater(taken, RELOADS // 10, "hardly a file was valid")
