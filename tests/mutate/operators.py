@@ -27,7 +27,7 @@ TESTS = {
                 "functional/test_timeouts.py", "functional/test_limits.py",
                 "functional/test_accept.py", "functional/test_signals.py", "functional/test_journal.py"],
     "restart": ["unit/fdpass", "unit/state", "unit/server", "fuzz/handover",
-                "functional/test_handover.py", "functional/test_rescue.py"],
+                "functional/test_handover.py", "functional/test_hostile.py", "functional/test_rescue.py"],
     "supervisor": ["unit/server", "functional/test_cmdline.py",
                    "functional/test_notify.py", "functional/test_reload.py",
                    "functional/test_handover.py", "functional/test_listeners.py"],
