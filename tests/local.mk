@@ -181,19 +181,15 @@ fuzzers: $(fuzzers)
 
 EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
 	tests/functional/conf.cases tests/functional/siege.py \
-	tests/functional/bus.py tests/functional/client.py tests/functional/harness.py tests/functional/liars.py tests/functional/manager.py \
+	tests/functional/bus.py tests/functional/client.py tests/functional/harness.py \
+	tests/functional/liars.py tests/functional/manager.py \
 	tests/functional/models.py tests/functional/peers.py \
 	tests/functional/helgrind.supp tests/functional/order.c \
-	$(functional_tests) $(static_tests)
+	$(functional_tests) $(start_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_accept.py \
-	tests/functional/test_activation.py \
 	tests/functional/test_client.py \
-	tests/functional/test_cmdline.py \
-	tests/functional/test_conf.py \
 	tests/functional/test_confine.py \
-	tests/functional/test_cpus.py \
-	tests/functional/test_demo.py \
 	tests/functional/test_echo.py \
 	tests/functional/test_echoc.py \
 	tests/functional/test_ends.py \
@@ -202,16 +198,13 @@ functional_tests = \
 	tests/functional/test_inject.py \
 	tests/functional/test_journal.py \
 	tests/functional/test_limits.py \
-	tests/functional/test_kernel.py \
 	tests/functional/test_listeners.py \
 	tests/functional/test_log.py \
-	tests/functional/test_models.py \
 	tests/functional/test_mutations.py \
 	tests/functional/test_network.py \
 	tests/functional/test_notify.py \
 	tests/functional/test_numbers.py \
 	tests/functional/test_options.py \
-	tests/functional/test_peers.py \
 	tests/functional/test_reload.py \
 	tests/functional/test_rescue.py \
 	tests/functional/test_shim.py \
@@ -221,17 +214,29 @@ functional_tests = \
 	tests/functional/test_timeouts.py \
 	tests/functional/test_trace.py
 
+# What main does before there is another thread, so ThreadSanitizer has nothing to find.
+start_tests = \
+	tests/functional/test_activation.py \
+	tests/functional/test_cmdline.py \
+	tests/functional/test_conf.py \
+	tests/functional/test_cpus.py \
+	tests/functional/test_hostile.py
+
 # What does not depend on how the daemon was compiled, or is not for a sanitizer's build.
 static_tests = \
 	tests/functional/test_bench.py \
+	tests/functional/test_demo.py \
 	tests/functional/test_dev.py \
 	tests/functional/test_docs.py \
 	tests/functional/test_faults.py \
 	tests/functional/test_install.py \
+	tests/functional/test_kernel.py \
+	tests/functional/test_models.py \
 	tests/functional/test_mutate.py \
 	tests/functional/test_overload.py \
-	tests/functional/test_promises.py \
+	tests/functional/test_peers.py \
 	tests/functional/test_probes.py \
+	tests/functional/test_promises.py \
 	tests/functional/test_soak.py \
 	tests/functional/test_source.py \
 	tests/functional/test_valgrind.py
@@ -294,6 +299,9 @@ tests_shim_shim_so_LDADD =
 if FUNCTIONAL_TESTS
 TESTS += $(functional_tests)
 check_PROGRAMS += $(versions) $(shim)
+if !THREAD_SANITIZER
+TESTS += $(start_tests)
+endif
 if !INSTRUMENTED
 TESTS += $(static_tests) $(model_tests) $(system_tests)
 check_PROGRAMS += $(system_programs)
@@ -336,7 +344,11 @@ tests_bench_models_uring_CPPFLAGS = $(AM_CPPFLAGS) $(URING_CFLAGS)
 tests_bench_models_uring_LDADD = $(URING_LIBS)
 endif
 
+if !INSTRUMENTED
 check_PROGRAMS += $(model_programs)
+else
+EXTRA_PROGRAMS += $(model_programs)
+endif
 .PHONY: models
 models: $(model_programs)
 
