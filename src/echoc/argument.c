@@ -24,11 +24,7 @@ int argument_refuse(const struct argument *a, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(allowed, sizeof(allowed), fmt, ap);
 	va_end(ap);
-	if (a->text)
-		fprintf(stderr, "echoc: %s \"%s\" is not allowed, only %s\n", a->option, a->text,
-			allowed);
-	else
-		fprintf(stderr, "echoc: %s takes %s\n", a->option, allowed);
+	fprintf(stderr, "echoc: %s \"%s\" is not allowed, only %s\n", a->option, a->text, allowed);
 	return -EINVAL;
 }
 
@@ -45,15 +41,12 @@ static unsigned take_factor(const char **at)
 
 int argument_number(uint64_t *value, const struct argument *a, uint64_t min, uint64_t max)
 {
-	const char *text = a->text ? a->text : "";
-	char *end;
-	bool over;
+	const char *end;
 
 	errno = 0;
-	*value = strtoull(text, &end, 10);
-	text = end;
-	over = errno || __builtin_mul_overflow(*value, take_factor(&text), value);
-	if (!a->text || !isdigit((unsigned char)*a->text) || *text || over || *value < min ||
+	*value = strtoull(a->text, (char **)&end, 10);
+	if (!isdigit((unsigned char)*a->text) || errno ||
+	    __builtin_mul_overflow(*value, take_factor(&end), value) || *end || *value < min ||
 	    *value > max)
 		return argument_refuse(a, "a number from %" PRIu64 " to %" PRIu64, min, max);
 	return 0;
@@ -72,13 +65,11 @@ int argument_unsigned(unsigned *value, const struct argument *a, unsigned max)
 static bool take_real(double *value, const char **at)
 {
 	const char *text = *at;
-	char *end;
 
-	if (!text || (!isdigit((unsigned char)*text) && *text != '.') || strpbrk(text, "xX"))
+	if ((!isdigit((unsigned char)*text) && *text != '.') || strpbrk(text, "xX"))
 		return false;
-	*value = strtod(text, &end);
-	*at = end;
-	return end != text && isfinite(*value);
+	*value = strtod(text, (char **)at);
+	return *at != text && isfinite(*value);
 }
 
 int argument_rate(double *value, const struct argument *a)
@@ -93,39 +84,33 @@ int argument_rate(double *value, const struct argument *a)
 	return 0;
 }
 
-/* A number with a unit, each smaller than the one before: 1h30m, 1.5s, 500ms; or seconds. */
+/* Seconds, or numbers with units, each smaller than the one before: 1h30m, 1.5s, 500ms. */
 static bool parse_time(double *seconds, const char *text)
 {
-	static const struct {
+	static const struct unit {
 		const char *name;
 		double seconds;
-	} units[] = { { "w", 604800 }, { "d", 86400 }, { "h", 3600 }, { "m", 60 },
-		      { "s", 1 },      { "ms", 1e-3 }, { "us", 1e-6 } };
-	const size_t n = sizeof(units) / sizeof(units[0]);
-	size_t next = 0;
+	} units[] = { { "w", 604800 }, { "d", 86400 }, { "h", 3600 },  { "m", 60 },
+		      { "s", 1 },      { "ms", 1e-3 }, { "us", 1e-6 }, { 0 } };
+	double number;
 
 	*seconds = 0;
-	do {
-		bool first = next == 0;
-		double number;
-		size_t length;
+	for (const struct unit *u = units; take_real(&number, &text); u++) {
+		size_t n = strspn(text, "wdhmsu");
 
-		if (!take_real(&number, &text))
+		if (u == units && !*text)
+			u = &units[4];
+		else
+			while (u->name && (strlen(u->name) != n || memcmp(u->name, text, n) != 0))
+				u++;
+		if (!u->name)
 			return false;
-		if (first && !*text) {
-			*seconds = number;
+		*seconds += number * u->seconds;
+		text += n;
+		if (!*text)
 			return true;
-		}
-		length = strspn(text, "wdhmsu");
-		while (next < n && (strlen(units[next].name) != length ||
-				    strncmp(text, units[next].name, length) != 0))
-			next++;
-		if (next == n)
-			return false;
-		*seconds += number * units[next++].seconds;
-		text += length;
-	} while (*text);
-	return true;
+	}
+	return false;
 }
 
 int argument_time(int64_t *value, const struct argument *a, uint64_t min)
@@ -155,7 +140,7 @@ int argument_sizes(size_t *min, size_t *max, const struct argument *a)
 {
 	int64_t from, to;
 
-	if (!a->text || !parse_sizes(a->text, &from, &to))
+	if (!parse_sizes(a->text, &from, &to))
 		return argument_refuse(a, "a size from 1 to 1G, such as 64 or 16K, or MIN-MAX");
 	*min = (size_t)from;
 	*max = (size_t)to;
@@ -180,18 +165,18 @@ int argument_percentiles(double *list, size_t *n, size_t max, const struct argum
 		more = *text == ',';
 		text += more;
 	}
-	if (!text || *text || more)
+	if (*text || more)
 		return argument_refuse(a, "up to %zu percentiles, rising, such as 50,99,99.9", max);
 	return 0;
 }
 
 int argument_objective(struct objective *value, const struct argument *a)
 {
-	const char *text = a->text && *a->text == 'p' ? a->text + 1 : NULL;
+	const char *text = a->text + 1;
 	double seconds;
 
-	if (!take_real(&value->percent, &text) || !is_percent(value->percent) || *text != '=' ||
-	    !parse_time(&seconds, text + 1) || seconds < 1e-6 || seconds > 1e6)
+	if (*a->text != 'p' || !take_real(&value->percent, &text) || !is_percent(value->percent) ||
+	    *text != '=' || !parse_time(&seconds, text + 1) || seconds < 1e-6 || seconds > 1e6)
 		return argument_refuse(a, "a percentile and a time, such as p99=5ms or p99.9=0.1");
 	value->time = (int64_t)(seconds * SECOND);
 	return 0;

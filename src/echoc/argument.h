@@ -15,7 +15,7 @@
 
 struct argument {
 	const char *option; /* as one writes it */
-	const char *text;   /* NULL: there is none, which is never allowed */
+	const char *text;   /* "", which is never allowed, if there is none */
 };
 
 /* No more time at this percentile. */

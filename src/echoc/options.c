@@ -16,29 +16,17 @@ struct command_row {
 	const char *name, *operands, *text;
 };
 
+/* clang-format off */
 enum kind {
-	SHOW_HELP,
-	SHOW_VERSION,
-	FAMILY,
-	FLAG,
-	NUMBER,
-	OBJECTIVE,
-	PERCENTILES,
-	RATE,
-	SIZES,
-	SOURCES,
-	TEXT,
-	TIME,
-	UNSIGNED,
+	SHOW_HELP, SHOW_VERSION, FAMILY, FLAG, NUMBER, OBJECTIVE, PERCENTILES, RATE, SIZES,
+	SOURCES, TEXT, TIME, UNSIGNED
 };
 
 enum {
-	TALK = 1 << COMMAND_TALK,
-	PING = 1 << COMMAND_PING,
-	LOAD = 1 << COMMAND_LOAD,
-	COMPARE = 1 << COMMAND_COMPARE,
-	PLOT = 1 << COMMAND_PLOT,
+	TALK = 1 << COMMAND_TALK, PING = 1 << COMMAND_PING, LOAD = 1 << COMMAND_LOAD,
+	COMPARE = 1 << COMMAND_COMPARE, PLOT = 1 << COMMAND_PLOT
 };
+/* clang-format on */
 #define SOON(commands) ((commands) << 8)
 
 struct row {
@@ -108,8 +96,6 @@ static int add_sources(struct options *o, const struct argument *a)
 	struct argument one = *a;
 	int r = 0;
 
-	if (!a->text)
-		return argument_refuse(a, NUMERIC);
 	copy = rest = strdup(a->text);
 	if (!copy)
 		return argument_refuse(a, "with more memory");
@@ -122,7 +108,7 @@ static int add_sources(struct options *o, const struct argument *a)
 static int set_text(const char **value, const struct argument *a)
 {
 	*value = a->text;
-	return a->text ? 0 : argument_refuse(a, "the name of a file");
+	return *a->text ? 0 : argument_refuse(a, "the name of a file");
 }
 
 /* 0, or -EINVAL after a complaint. */
@@ -308,7 +294,7 @@ static int refuse(struct options *o, int why, const char *word)
 	const struct row *row = optopt ? find(o->command, optopt, name) : NULL;
 
 	if (why == ':')
-		(void)take(o, row, &(struct argument){ name, NULL });
+		(void)take(o, row, &(struct argument){ name, "" });
 	else if (optopt >= FIRST_NAME)
 		return complain(o->command, "%s takes no argument: %s", name, word);
 	else

@@ -26,10 +26,12 @@ class Signals(Client):
         """what is ignored when it starts stays ignored, as with nohup(1); the rest ends it"""
         prefix = ("sh", "-c", 'trap "" HUP; exec "$@"', "-")
         with Echod() as d:
-            for command in (("ping", "-i", "0.01"), ("load", "-d", 600, "-r", 100)):
+            for command in (("ping", "-i", "600"), ("load", "-d", 600, "-r", 0.001)):
                 p = self.start(*command, target_of(d), prefix=prefix)
+                if "ping" in command:
+                    self.assertIn("seq=1", p.stdout.readline() + p.stdout.readline())
                 d.wait_open(1)
-                harness.wait_until(lambda: signal.SIGTERM in mask(p, "SigBlk"), "the signals")
+                harness.wait_until(lambda: mask(p, "SigBlk") & {signal.SIGTERM, signal.SIGCHLD} == {signal.SIGTERM}, "the signals")
                 self.assertIn(signal.SIGHUP, mask(p, "SigIgn") - mask(p, "SigBlk"))
                 p.send_signal(signal.SIGHUP)
                 self.interrupt(p)

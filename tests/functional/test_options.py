@@ -73,7 +73,7 @@ class Usage(Client):
                                  ("--duration", "a time from 0.001 to"), ("--size", "a size from 1 to 1G"),
                                  ("--rate", "a number from 0"), ("--histogram", "the name of a file"),
                                  ("-s", "a size from")):
-            self.assertIn(f"echoc: {option} takes {expected}", self.run_client("load", option).err)
+            self.assertIn(f'echoc: {option} "" is not allowed, only {expected}', self.run_client("load", option).err)
 
     def test_targets(self):
         """a text that is no target: status 2 and a message"""
