@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -143,7 +142,7 @@ static void note_end(struct ping *p, int r)
 			p->target->name);
 	} else if (r != -EBADMSG) {
 		counter_increment(&p->tally.resets);
-		fprintf(stderr, "echoc: %s: %s\n", p->target->name, strerror(-r));
+		fprintf(stderr, "echoc: %s: %s\n", p->target->name, target_error(-r));
 	}
 }
 

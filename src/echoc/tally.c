@@ -51,13 +51,14 @@ int tally_status(const struct tally *t)
 void tally_report(uint64_t connection, uint64_t offset, unsigned expected, unsigned found)
 {
 	static _Atomic unsigned reports;
+	const char *guess = offset == 0 ? "; is it an echo service?" : "";
 
 	if (atomic_fetch_add(&reports, 1) >= REPORTS)
 		return;
 	fprintf(stderr, "echoc: connection %llu, offset %llu: ", (unsigned long long)connection,
 		(unsigned long long)offset);
 	if (expected == TALLY_NOTHING)
-		fprintf(stderr, "expected nothing, found 0x%02x\n", found);
+		fprintf(stderr, "expected nothing, found 0x%02x%s\n", found, guess);
 	else
-		fprintf(stderr, "expected 0x%02x, found 0x%02x\n", expected, found);
+		fprintf(stderr, "expected 0x%02x, found 0x%02x%s\n", expected, found, guess);
 }

@@ -211,6 +211,8 @@ const char *target_error(int error)
 	switch (error) {
 	case ELOOP:
 		return "the connection has met itself: nobody listens there";
+	case ECONNRESET:
+		return "Connection reset by peer, as by a limit or a restart of the server";
 	case EADDRNOTAVAIL:
 		return "Cannot assign requested address: all local ports are in use";
 	case EMFILE:

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "echoc/options.h"
+#include "echoc/target.h"
 
 void wire_init(struct wire *w, int fd, bool verify)
 {
@@ -118,9 +118,7 @@ static const char *cause(const struct wire *w)
 		return "interrupted";
 	case WIRE_BROKEN:
 	case WIRE_FAILED:
-		if (w->error == ECONNRESET && w->received == 0)
-			return "Connection reset by peer, as by a limit of connections";
-		return strerror(w->error);
+		return target_error(w->error);
 	default:
 		return w->received < w->sent ? "too little came back" : "too much came back";
 	}

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import harness
+import liars
 from client import Client, target_of
 from harness import ECHOC, Echod
 
@@ -100,6 +101,18 @@ class Usage(Client):
                 p = subprocess.run([ECHOC, command, name], stdin=subprocess.DEVNULL, capture_output=True)
                 self.assertEqual((p.returncode, p.stdout), (2, b""))
                 self.assertIn(b": not a name of a host: not UTF-8, or ", p.stderr)
+
+    def test_no_echo(self):
+        """a server that speaks first, as SSH's, or that resets at once, as at a limit, is called what it may be"""
+        for command in "talk", "ping", "load":
+            args = {"talk": ["--verify"], "ping": ["-c", "2"], "load": ["-n", "2"]}[command]
+            with liars.Chatty(before=b"SSH-2.0-x\r\n") as server:
+                r = self.run_client(command, *args, server.target)
+                self.assertEqual(r.status, 1)
+                self.assertRegex(r.err, r"offset 0: expected (nothing|0x..), found 0x53; is it an echo service\?\n")
+            with liars.Resets(0) as server:
+                r = self.run_client(command, *args, server.target)
+                self.assertIn("Connection reset by peer, as by a limit or a restart of the server", r.err)
 
     def test_foreign_source(self):
         """a source that is not of this machine, or of a kind that the target has not, is told at once"""
