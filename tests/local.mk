@@ -1,7 +1,8 @@
 # Tests speak TAP; the harness runs them in parallel with "make check -j".
 
-EXTRA_DIST += tests/README.md tests/coverage/report.sh tests/failures.md tests/promises.md \
-	tests/platforms/platform.sh
+EXTRA_DIST += tests
+dist-hook:
+	find $(distdir)/tests -name __pycache__ -prune -exec rm -rf {} +
 
 AM_TESTS_ENVIRONMENT = \
 	CRITERION_OUTPUTS='tap:-'; export CRITERION_OUTPUTS; \
@@ -19,6 +20,7 @@ PY_LOG_DRIVER = $(tap_driver)
 PY_LOG_COMPILER = $(PYTHON3)
 
 TESTS =
+check_LIBRARIES =
 check_PROGRAMS =
 EXTRA_PROGRAMS =
 
@@ -47,27 +49,10 @@ unit_tests = \
 	tests/unit/trace \
 	tests/unit/worker
 
-unit_helper = tests/unit/helper.c tests/unit/helper.h
-tests_unit_acceptor_SOURCES = tests/unit/acceptor.c $(unit_helper)
-tests_unit_address_SOURCES = tests/unit/address.c $(unit_helper)
-tests_unit_conf_SOURCES = tests/unit/conf.c $(unit_helper)
-tests_unit_connection_SOURCES = tests/unit/connection.c $(unit_helper)
-tests_unit_connections_SOURCES = tests/unit/connections.c $(unit_helper)
-tests_unit_fdpass_SOURCES = tests/unit/fdpass.c $(unit_helper)
-tests_unit_job_SOURCES = tests/unit/job.c $(unit_helper)
-tests_unit_limiter_SOURCES = tests/unit/limiter.c $(unit_helper)
-tests_unit_listeners_SOURCES = tests/unit/listeners.c $(unit_helper)
-tests_unit_log_SOURCES = tests/unit/log.c $(unit_helper)
-tests_unit_loop_SOURCES = tests/unit/loop.c $(unit_helper)
-tests_unit_option_SOURCES = tests/unit/option.c $(unit_helper)
-tests_unit_poller_SOURCES = tests/unit/poller.c $(unit_helper)
-tests_unit_preflight_SOURCES = tests/unit/preflight.c $(unit_helper)
-tests_unit_watchdog_SOURCES = tests/unit/watchdog.c $(unit_helper)
-tests_unit_refusal_log_SOURCES = tests/unit/refusal_log.c $(unit_helper)
-tests_unit_server_SOURCES = tests/unit/server.c $(failing) $(unit_helper)
-tests_unit_state_SOURCES = tests/unit/state.c $(unit_helper)
-tests_unit_trace_SOURCES = tests/unit/trace.c $(unit_helper)
-tests_unit_worker_SOURCES = tests/unit/worker.c $(unit_helper)
+check_LIBRARIES += tests/unit/libhelper.a
+tests_unit_libhelper_a_SOURCES = tests/unit/helper.c tests/unit/helper.h
+helper = tests/unit/helper.$(OBJEXT) # and not the library, of which it would take what is called only
+tests_unit_server_SOURCES = tests/unit/server.c $(failing)
 
 # Memory may fail.
 tests_unit_connection_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
@@ -111,14 +96,9 @@ client_tests = \
 	tests/unit/ring \
 	tests/unit/stream \
 	tests/unit/target
-client_libs = src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
+client_libs = $(helper) src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
 	$(CRITERION_LIBS) -lm
-tests_unit_client_SOURCES = tests/unit/client.c $(failing) $(unit_helper)
-tests_unit_histogram_SOURCES = tests/unit/histogram.c $(unit_helper)
-tests_unit_payload_SOURCES = tests/unit/payload.c $(unit_helper)
-tests_unit_ring_SOURCES = tests/unit/ring.c $(unit_helper)
-tests_unit_stream_SOURCES = tests/unit/stream.c $(unit_helper)
-tests_unit_target_SOURCES = tests/unit/target.c $(unit_helper)
+tests_unit_client_SOURCES = tests/unit/client.c $(failing)
 tests_unit_client_LDADD = $(client_libs) $(LIBEDIT_LIBS) $(SECCOMP_LIBS)
 tests_unit_histogram_LDADD = $(client_libs)
 tests_unit_payload_LDADD = $(client_libs)
@@ -129,8 +109,8 @@ tests_unit_target_LDADD = $(client_libs)
 check_PROGRAMS += $(unit_tests) $(client_tests)
 TESTS += $(unit_tests) $(client_tests)
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
-LDADD = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) $(PTHREAD_LIBS) \
-	$(CRITERION_LIBS)
+LDADD = $(helper) src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) \
+	$(PTHREAD_LIBS) $(CRITERION_LIBS)
 endif
 
 # What an attacker could choose: here their corpora are replayed, in every build;
@@ -143,21 +123,17 @@ fuzzers = \
 	tests/fuzz/handover \
 	tests/fuzz/worker
 if FUZZERS
-fuzz_main =
 fuzz_flags = $(AM_LDFLAGS) -fsanitize=fuzzer
 EXTRA_PROGRAMS += $(fuzzers)
 else
-fuzz_main = tests/fuzz/replay.c
+replay = tests/fuzz/libreplay.a
 fuzz_flags = $(AM_LDFLAGS)
 check_PROGRAMS += $(fuzzers)
 TESTS += $(fuzzers)
 endif
-fuzz_libs = src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) $(PTHREAD_LIBS)
-tests_fuzz_args_SOURCES = tests/fuzz/args.c tests/fuzz/fuzz.h $(fuzz_main)
-tests_fuzz_conf_SOURCES = tests/fuzz/conf.c tests/fuzz/fuzz.h $(fuzz_main)
-tests_fuzz_connection_SOURCES = tests/fuzz/connection.c tests/fuzz/fuzz.h $(fuzz_main)
-tests_fuzz_handover_SOURCES = tests/fuzz/handover.c tests/fuzz/fuzz.h $(fuzz_main)
-tests_fuzz_worker_SOURCES = tests/fuzz/worker.c tests/fuzz/fuzz.h $(fuzz_main)
+check_LIBRARIES += tests/fuzz/libreplay.a
+tests_fuzz_libreplay_a_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz.h
+fuzz_libs = $(replay) src/libechod.a $(CONFUSE_LIBS) $(SYSTEMD_LIBS) $(SECCOMP_LIBS) $(PTHREAD_LIBS)
 tests_fuzz_args_LDADD = src/echoc/libechoc.a $(fuzz_libs) -lm
 tests_fuzz_conf_LDADD = $(fuzz_libs)
 tests_fuzz_connection_LDADD = $(fuzz_libs)
@@ -173,19 +149,11 @@ tests_fuzz_connection_LDFLAGS = $(fuzz_flags) \
 	-Wl,--wrap=malloc,--wrap=read,--wrap=recv,--wrap=send,--wrap=splice
 tests_fuzz_handover_LDFLAGS = $(fuzz_flags) -Wl,--wrap=notify_send
 
-EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.py tests/fuzz/regressions
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 
 # The real daemon, driven over sockets.
 
-EXTRA_DIST += tests/functional/backdoor.c tests/functional/backdoor.py \
-	tests/functional/conf.cases tests/functional/siege.py \
-	tests/functional/bus.py tests/functional/client.py tests/functional/harness.py \
-	tests/functional/liars.py tests/functional/manager.py \
-	tests/functional/models.py tests/functional/peers.py \
-	tests/functional/helgrind.supp tests/functional/order.c \
-	$(functional_tests) $(start_tests) $(static_tests)
 functional_tests = \
 	tests/functional/test_accept.py \
 	tests/functional/test_client.py \
@@ -241,33 +209,18 @@ static_tests = \
 	tests/functional/test_source.py \
 	tests/functional/test_valgrind.py
 
-# Mutations of the sources: "./dev mutate".
-
-EXTRA_DIST += tests/mutate/campaign.py tests/mutate/chosen.toml tests/mutate/mutations.py tests/mutate/operators.py
-
-# Faults that strace makes, or a shim that is loaded before the C library.
-
-EXTRA_DIST += tests/faults/calls.py tests/faults/faults.py tests/faults/scenes.py tests/faults/shim.c
-CLEANFILES += tests/faults/shim.so
-tests/faults/shim.so: tests/faults/shim.c
-	$(AM_V_CCLD)$(MKDIR_P) $(@D) && $(CC) -D_GNU_SOURCE -Wall -Wextra $(CPPFLAGS) $(CFLAGS) \
-		-fPIC -shared -o $@ $(srcdir)/tests/faults/shim.c -ldl
-
 # Every order of events in the hand-off, by spin; skipped without it.
 
-EXTRA_DIST += tests/model/handoff.pml tests/model/spin.py $(model_tests)
 model_tests = tests/model/test_handoff.py
 
 # Analysers over src, for "./dev analyze"; they need the preprocessor's flags.
 
-EXTRA_DIST += tests/analyze/analyze.py tests/analyze/clang-tidy.yaml tests/analyze/cppcheck.txt tests/analyze/msan.txt
 .PHONY: flags
 flags:
 	@printf '%s\n' $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS)
 
 # A real systemd in a container; skipped where none can be booted.
 
-EXTRA_DIST += tests/system/machine.py $(system_tests)
 system_tests = \
 	tests/system/test_confine.py \
 	tests/system/test_journal.py \
@@ -277,18 +230,14 @@ system_tests = \
 	tests/system/test_socket.py \
 	tests/system/test_watchdog.py
 
-# What the sandbox forbids is tried by a program of its own.
-EXTRA_PROGRAMS += $(system_programs) $(versions)
-system_programs = tests/system/probe
-tests_system_probe_LDADD =
-
 # A daemon of the time to come.
 versions = tests/system/newer
+EXTRA_PROGRAMS += $(versions)
 tests_system_newer_SOURCES = src/main.c tests/system/newer.c
 tests_system_newer_LDADD = $(src_echod_LDADD)
 tests_system_newer_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=state_write_header,--wrap=state_write_record
 
-# What the kernel seldom does, loaded before everything else; no part of what is sanitized or hardened.
+# What the kernel and malloc seldom do, loaded before everything else; no part of what is sanitized or hardened.
 shim = tests/shim/shim.so
 EXTRA_PROGRAMS += $(shim)
 tests_shim_shim_so_SOURCES = tests/shim/shim.c
@@ -304,14 +253,8 @@ TESTS += $(start_tests)
 endif
 if !INSTRUMENTED
 TESTS += $(static_tests) $(model_tests) $(system_tests)
-check_PROGRAMS += $(system_programs)
-check_DATA = tests/faults/shim.so
 endif
 endif
-
-# Hours of everything: "./dev soak".
-
-EXTRA_DIST += tests/soak/awkward.py tests/soak/besieged.py tests/soak/soak.py
 
 # The same echo, by each way of waiting; those that "./dev compare" compares.
 
@@ -336,7 +279,6 @@ tests_bench_models_rearm_LDADD =
 tests_bench_models_select_LDADD =
 tests_bench_models_thread_LDADD = $(PTHREAD_LIBS)
 
-EXTRA_DIST += tests/bench/models/uring.c
 if URING
 model_programs += tests/bench/models/uring
 tests_bench_models_uring_SOURCES = tests/bench/models/uring.c $(model)
@@ -369,10 +311,6 @@ bench-programs: $(bench_programs)
 
 # The peers are compiled by tests/functional/peers.py, each if its library is there.
 
-EXTRA_DIST += tests/bench/bench.py tests/bench/compare.py \
-	tests/bench/demo/events.py tests/bench/demo/restart.py tests/bench/demo/triggers.py tests/bench/measure.py \
-	tests/bench/peers/asio.cc tests/bench/peers/gonet.go tests/bench/peers/libev.c \
-	tests/bench/peers/libevent.c tests/bench/peers/libuv.c
 clean-local:
 	rm -rf tests/bench/peers/go-cache
 	-cd tests/bench/peers && rm -f asio gonet libev libevent libuv

@@ -3,12 +3,13 @@
 
 Which calls it makes in each scene of its life is asked of strace first; each is then given every
 error of calls.py, at its first, its second and some later occurrence.  To these come delays,
-signals at each call and at any instant, allocations that fail one after the other, and receives
-and sends that are short.
+signals at each call, allocations that fail one after the other, and receives and sends that are
+short.
 """
 
 import argparse
 import collections
+import functools
 import multiprocessing
 import os
 import random
@@ -22,7 +23,7 @@ os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")  # not possible under st
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from calls import CALLS, MEMORY, WITHOUT_ERRORS
-from scenes import BEGIN, SCENES, Fault, harness
+from scenes import BEGIN, SCENES, STARTS, Fault, harness
 
 # In which variants each scene is played.
 PLAYED = {
@@ -35,22 +36,26 @@ PLAYED = {
     "takeover": ["plain", "pending"],
 }
 
-# So many faults one after the other in one daemon's life.
-BATCH = 25
+# Signals at each call of a scene.
+SIGNALS = {"start": ["signal=KILL", "signal=TERM"], "stop": ["signal=KILL"], "killed": ["signal=KILL"]}
 
 # Delays of one call in so many, in microseconds.
 DELAYS = ("delay_enter=3000", "delay_exit=3000")
 
+# Scenes in which a daemon can have one fault after the other, and how many.
+LASTING = ("serve", "reload")
+BATCH = 25
 
-def play(scene, variant, fault, by_shim=False):
-    """One fault in a daemon of its own, or none; returns the scene after it."""
-    s = SCENES[scene](variant, by_shim)
+
+def play(fault):
+    """One fault in a daemon of its own; returns what made it."""
+    s = SCENES[fault.scene](fault.variant, fault.by_shim())
     try:
         s.suffer(fault)
         s.end()
     finally:
         s.close()
-    return s
+    return s.maker
 
 
 def count_calls(lines, start):
@@ -75,13 +80,10 @@ def count_calls(lines, start):
 
 def profile(place):
     """The calls and the allocations of a scene, as (calls, allocations)."""
-    scene, variant = place
-    lines = play(scene, variant, None).lines
+    calls = count_calls(play(Fault(*place)).lines, place[0] in STARTS)
     if harness.SANITIZERS:  # which have a malloc of their own
-        return count_calls(lines, scene in ("start", "takeover")), 0
-    idle = Fault(scene, variant, "malloc", "fail", "0")
-    spent = play(scene, variant, idle, by_shim=True).control.spent
-    return count_calls(lines, scene in ("start", "takeover")), spent
+        return calls, 0
+    return calls, play(Fault(*place, "malloc", "fail", "0")).spent
 
 
 def occurrences(before, n, rnd):
@@ -92,50 +94,36 @@ def occurrences(before, n, rnd):
 
 def faults_of(place, calls, allocations, rnd):
     """All faults of a scene."""
-    scene, variant = place
+    fault, scene = functools.partial(Fault, *place), place[0]
     for call, (before, n) in sorted(calls.items()):
-        errors = CALLS[call].split() if call in CALLS else []
-        if scene == "killed":
-            errors = []
-        for error in errors:
+        errors = CALLS.get(call, "").split() if scene != "killed" else []
+        for what in [f"error={e}" for e in errors] + SIGNALS.get(scene, []):
             for when in occurrences(before, n, rnd):
-                yield Fault(scene, variant, call, f"error={error}", when)
-        if scene == "killed" or scene in ("start", "stop"):
-            for when in occurrences(before, n, rnd):
-                yield Fault(scene, variant, call, "signal=KILL", when)
-        if scene == "start":
-            for when in occurrences(before, n, rnd):
-                yield Fault(scene, variant, call, "signal=TERM", when)
+                yield fault(call, what, when)
         if scene != "killed" and call != "execve":
             for delay in DELAYS:
-                yield Fault(scene, variant, call, delay, f"{before + 1}+{1 + n // 8}")
+                yield fault(call, delay, f"{before + 1}+{1 + n // 8}")
     if scene == "killed":
         return
-    for n in range(1, min(allocations, 120) + 1):
-        yield Fault(scene, variant, "malloc", "fail", str(n))
-    for n in sorted({rnd.randint(1, allocations) for _ in range(60)} if allocations > 120 else ()):
-        yield Fault(scene, variant, "malloc", "fail", str(n))
-    if scene not in ("start", "takeover"):
+    for n in {*range(1, min(allocations, 120) + 1),
+              *(rnd.randint(1, allocations) for _ in range(60 if allocations > 120 else 0))}:
+        yield fault("malloc", "fail", str(n))
+    if scene not in STARTS:
         for n in range(1, 4):
-            yield Fault(scene, variant, MEMORY, "error=ENOMEM", f"{n}+")
+            yield fault(MEMORY, "error=ENOMEM", f"{n}+")
     for error in ("EINTR", "EIO"):
-        yield Fault(scene, variant, "close", f"error={error}", "1+")
+        yield fault("close", f"error={error}", "1+")
     if place == ("serve", "plain"):
-        for what in ("shorten", "again"):
-            for n in range(2, 8):
-                yield Fault(scene, variant, "io", what, str(n))
-
-
-def instants(rnd):
-    for _ in range(60):
-        for name in ("TERM", "KILL"):
-            yield Fault("instant", "plain", "load", f"signal={name}", str(rnd.randint(1, 400)))
+        for n in (7, 100, 1000, 5000, 20000, 100000):
+            yield fault("io", "most", str(n))
+        for n in range(2, 8):
+            yield fault("io", "eagain", str(n))
 
 
 def plan(pool, rnd):
     """All faults; complains of calls that calls.py does not know."""
     places = [(scene, variant) for scene, variants in PLAYED.items() for variant in variants]
-    faults, unknown = list(instants(rnd)), set()
+    faults, unknown = [], set()
     for place, (calls, allocations) in zip(places, pool.map(profile, places, chunksize=1)):
         unknown |= {call for call in calls if call not in CALLS and call not in WITHOUT_ERRORS}
         faults += faults_of(place, calls, allocations, rnd)
@@ -174,10 +162,6 @@ def batches(faults, rnd):
     return made
 
 
-# Scenes in which a daemon can have one fault after the other.
-LASTING = ("serve", "reload")
-
-
 def describe(scene):
     error = traceback.format_exc(limit=-3)
     return error + "\n".join(["log:", *scene.log().splitlines()[-15:]]) if scene else error
@@ -187,21 +171,19 @@ def run(batch):
     """Makes the faults of a batch; returns (fault, how often it was made, what is wrong) of each."""
     results, scene = [], None
     for f in batch:
-        made, wrong = 0, None
+        made, wrong, going_on = 0, None, f.scene in LASTING and not f.may_take_pipe() and f is not batch[-1]
         try:
             scene = scene or SCENES[f.scene](f.variant, f.by_shim())
-            made = scene.suffer(f)
-            if f.scene not in LASTING or f.may_take_pipe() or f is batch[-1]:
+            scene.suffer(f)
+            made = scene.made
+            if not going_on:
                 scene.end()
-                scene = None
         except Exception:
-            wrong = describe(scene)
+            wrong, going_on = describe(scene), False
             if scene:
                 scene.close()
-            scene = None
-        results.append((str(f), made, wrong))
-    if scene:
-        scene.close()
+        scene = scene if going_on else None
+        results.append((f, made, wrong))
     return results
 
 
@@ -215,8 +197,7 @@ class Totals:
         self.findings = []
         self.began = self.told = time.monotonic()
 
-    def add(self, name, made, wrong):
-        f = Fault.parse(name)
+    def add(self, f, made, wrong):
         row = self.rows[f.call]
         self.done += 1
         row["runs"] += 1
@@ -226,8 +207,8 @@ class Totals:
         self.made += made > 0
         if wrong:
             row["findings"] += 1
-            self.findings.append(name)
-            print(f"\nFINDING {name}\n{wrong}\nRepeat it with: ./dev faults --only '{name}'\n", flush=True)
+            self.findings.append(f)
+            print(f"\nFINDING {f}\n{wrong}\nRepeat it with: ./dev faults --only '{f}'\n", flush=True)
         if time.monotonic() - self.told > 10:
             self.told = time.monotonic()
             print(f"{self.done} of {self.planned} runs, {self.made} with a fault, {len(self.findings)} findings, "
@@ -249,7 +230,6 @@ def parse():
     p = argparse.ArgumentParser(prog="./dev faults", description=__doc__.partition("\n")[0])
     p.add_argument("--seed", type=int, default=random.randrange(1 << 20), help="of what is chosen at random")
     p.add_argument("--sample", type=int, metavar="N", help="only so many, spread over all calls")
-    p.add_argument("--jobs", type=int, default=2, help="so many at a time (2)")
     p.add_argument("--scene", help="only those of that scene")
     p.add_argument("--only", nargs="+", metavar="FAULT", help="these, as a finding names them")
     return p.parse_args()
@@ -259,7 +239,7 @@ def main():
     args = parse()
     rnd = random.Random(args.seed)
     harness.raise_descriptor_limit()
-    with multiprocessing.Pool(args.jobs) as pool:
+    with multiprocessing.Pool(2) as pool:
         if args.only:
             todo = [[Fault.parse(name)] for name in args.only]
         else:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Scenes from the life of echod, in each of which a fault can be made and its effect judged.
 
-A fault is made by strace, which is attached to the daemon when the scene is set, or by the shim,
-which is loaded into it.  Afterwards echod must be there as before: see Serve.check().
+A fault is made by strace, which is attached to the daemon when the scene is set, or by the library
+of tests/shim, which is loaded into it.  Afterwards echod must be there as before: see Serve.check().
 """
 
 import contextlib
 import errno
 import itertools
-import json
-import mmap
 import os
 import re
 import select
@@ -26,8 +24,7 @@ import harness
 from calls import COSTLY, LOGGING, MEMORY
 from harness import Echod, wait_until
 from manager import Manager
-
-SHIM = os.path.join(harness.BUILDDIR, "tests/faults/shim.so")
+from shim import Control
 
 # The statuses with which a start may end, see echod(8).
 START_FAILED = {71, 77, 78}
@@ -59,9 +56,9 @@ class Cut(Wrong):
 class Fault(typing.NamedTuple):
     scene: str
     variant: str
-    call: str
-    what: str  # as in strace's inject=, like error=EINTR; of malloc "fail", of io "shorten" or "again"
-    when: str
+    call: str = "none"
+    what: str = ""  # as in strace's inject=, like error=EINTR; of malloc "fail", of io a name in shim.py
+    when: str = ""
 
     def __str__(self):
         return f"{self.scene}.{self.variant}/{self.call}/{self.what}/{self.when}"
@@ -96,64 +93,36 @@ class Fault(typing.NamedTuple):
         return self.is_error() and self.call in LOGGING
 
 
-class Control:
-    """The file by which the shim is told what to do; fields as in shim.c."""
-
-    FIELDS = ("allocations", "first", "last", "failed", "shorten", "again", "close_error", "shortened", "refused",
-              "closed")
-
-    def __init__(self):
-        self.file = tempfile.NamedTemporaryFile(prefix="echod-test-")
-        self.file.truncate(mmap.PAGESIZE)
-        self.map = mmap.mmap(self.file.fileno(), mmap.PAGESIZE)
-        self.values = memoryview(self.map).cast("Q")
-
-    def __getitem__(self, name):
-        return self.values[self.FIELDS.index(name)]
-
-    def __setitem__(self, name, value):
-        self.values[self.FIELDS.index(name)] = value
-
-    def prefix(self):
-        """What starts a program with the shim."""
-        return ("env", f"LD_PRELOAD={SHIM}", f"ECHOD_FAULTS={self.file.name}")
-
-    def close(self):
-        self.values.release()
-        self.map.close()
-        self.file.close()
-
-
 class ByShim:
-    """A context in which the shim makes a fault."""
+    """A context in which the library of tests/shim makes a fault; spent is how many allocations there were."""
+
+    DONE = {"malloc": "failed", "close": "closed", "most": "shortened", "eagain": "postponed"}
+    began = True
 
     def __init__(self, control, fault):
         self.control, self.fault = control, fault
+        self.done = self.DONE[fault.what if fault.call == "io" else fault.call]
 
     def __enter__(self):
-        c, fault = self.control, self.fault
-        for name in ("failed", "closed", "shortened", "refused"):
-            c[name] = 0
-        self.allocations = c["allocations"]
-        if fault.call == "close":
-            c["close_error"] = getattr(errno, fault.value())
-        elif fault.call == "malloc":
-            c["first"] = c["last"] = c["allocations"] + int(fault.when)
+        fault, self.before = self.fault, self.control["allocations"]
+        self.control.set(**{self.done: 0})
+        if fault.call == "malloc":
+            number = self.before + int(fault.when)
+            self.control.set(first=number, last=number)
+        elif fault.call == "close":
+            self.control.set(close_error=getattr(errno, fault.value()))
         else:
-            c[fault.what] = int(fault.when)
+            self.control.set(**{fault.what: int(fault.when)})
         return self
 
     def __exit__(self, *_):
-        self.end()
-
-    def end(self):
-        self.control.spent = self.control["allocations"] - self.allocations
-        for name in ("first", "last", "close_error", "shorten", "again"):
-            self.control[name] = 0
+        self.control.set(first=0, last=0, close_error=0, most=0, eagain=0)
+        self.spent = self.control["allocations"] - self.before
 
     def count(self):
-        c = self.control
-        return c["failed"] or min(c["closed"] + c["shortened"] + c["refused"], 1)
+        """How often the fault was made; all but errors of malloc count as one."""
+        made = self.control[self.done]
+        return made if self.fault.call == "malloc" else min(made, 1)
 
 
 def heap_end(pid):
@@ -166,30 +135,14 @@ def heap_end(pid):
         return int(f.read().rpartition(")")[2].split()[44])
 
 
-def injections(fault, pid):
-    """What strace is to do, an expression each."""
-    calls, rest = fault.call, f"{fault.what}:when={fault.when}"
-    if calls == MEMORY:
-        yield f"brk:retval={heap_end(pid)}"
-        calls = calls.removeprefix("brk,")
-    yield f"{calls}:{rest}"
-
-
 class ByStrace:
-    """A context in which strace watches a process, and makes a fault if it is given one."""
+    """A context in which strace watches a process, and makes a fault unless its call is "none"."""
 
-    def __init__(self, pid, fault=None, log=None):
+    def __init__(self, pid, fault, log=None):
         self.pid, self.fault = pid, fault
         self.directory = tempfile.TemporaryDirectory(prefix="echod-test-")
         self.path = os.path.join(self.directory.name, "log")
-        arguments = []
-        if fault:
-            arguments = ["-e", f"trace={fault.call},rt_sigprocmask"]
-            for text in injections(fault, pid):
-                arguments += ["-e", "inject=" + text]
-            if log and fault.call == "write" and fault.is_error():
-                arguments += ["-P", log]
-        self.process = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", self.path, *arguments],
+        self.process = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", self.path, *self.injection(log)],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         said = line = self.process.stderr.readline()
         while line and "attached" not in line:  # it may warn
@@ -198,17 +151,23 @@ class ByStrace:
         if not line:
             raise RuntimeError("strace: " + said)
 
+    def injection(self, log):
+        call, what, when = self.fault[2:]
+        if call == "none":
+            return
+        yield from ("-e", f"trace={call},rt_sigprocmask")
+        if call == MEMORY:
+            yield from ("-e", f"inject=brk:retval={heap_end(self.pid)}")
+            call = call.removeprefix("brk,")
+        yield from ("-e", f"inject={call}:{what}:when={when}")
+        if log and call == "write" and self.fault.is_error():
+            yield from ("-P", log)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.end()
-        self.directory.cleanup()
-
-    def end(self):
-        """Lets the process alone, and reads the log."""
-        if self.process.returncode is not None:
-            return
+        """Lets the process alone, and reads the log: lines of (thread, text)."""
         if os.path.exists(f"/proc/{self.pid}"):  # else it ends by itself
             self.process.terminate()
         try:
@@ -219,6 +178,7 @@ class ByStrace:
         with open(self.path, errors="replace") as f:
             parts = [line.rstrip("\n").partition(" ") for line in f]
         self.lines = [(int(thread), text.strip()) for thread, _, text in parts]
+        self.directory.cleanup()
 
     def count(self):
         """How many errors were made; signals and delays count as one."""
@@ -230,10 +190,10 @@ class ByStrace:
         n = sum(bool(re.search(mark, text)) for _, text in self.lines)
         return n if self.fault.is_error() else min(n, 1)
 
+    @property
     def began(self):
         """True if main() had begun; of the log strace tells nothing else."""
-        to_log = self.fault and self.fault.call == "write"
-        return to_log or any(text.startswith(BEGIN) for _, text in self.lines)
+        return self.fault.call == "write" or any(text.startswith(BEGIN) for _, text in self.lines)
 
 
 class Client:
@@ -286,17 +246,11 @@ class Client:
             if readable:
                 self.take()
 
-    def finish(self):
-        """Ends it: all that is out comes back, and then the other end."""
-        self.s.shutdown(socket.SHUT_WR)
+    def finish(self, first=True):
+        """Its end, of which it may be the first to say so: all that is out comes back, and then the other end."""
+        if first:
+            self.s.shutdown(socket.SHUT_WR)
         self.exchange()
-        if self.s.recv(1):
-            raise Wrong(f"connection {self.number} got more than it sent")
-
-    def wait_end(self):
-        """Receives until the other side ends it, in order and with all echoed."""
-        while self.got < self.sent:
-            self.take()
         if self.s.recv(1):
             raise Wrong(f"connection {self.number} got more than it sent")
 
@@ -375,16 +329,13 @@ class Crowd:
     def after_restart(self):
         """Those that live on are echoed; the others have ended, with all echoed or with a reset."""
         for c in list(self.residents):
-            try:
-                ended = c.has_ended()
-                if not ended:
+            with contextlib.suppress(ConnectionError):
+                if not c.has_ended():
                     c.exchange(100)
-            except ConnectionError:
-                ended = True
-            if ended:
-                c.s.close()
-                self.residents.remove(c)
-                self.lost += 1
+                    continue
+            c.s.close()
+            self.residents.remove(c)
+            self.lost += 1
 
     def close(self):
         for c in self.residents:
@@ -396,14 +347,10 @@ def serves(port, host="127.0.0.1"):
     """True if a fresh connection is echoed, False if it is refused or reset."""
     try:
         c = Client(port, host=host)
+        with c.s:
+            c.exchange(1)
     except ConnectionError:
         return False
-    try:
-        c.exchange(1)
-    except ConnectionError:
-        return False
-    finally:
-        c.s.close()
     return True
 
 
@@ -415,12 +362,13 @@ def wait_held(pid):
 
 
 class Scene:
-    """A place for faults: its suffer() makes one, returns how often it was made, and raises if
-    echod does not bear it.
+    """A place for faults: suffer() makes one, and raises if echod does not bear it.
+
+    Then self.made is how often it was made, and self.maker what made it.
     """
 
     def __init__(self, variant, by_shim=False):
-        self.variant = variant
+        self.variant, self.made = variant, 0
         self.control = Control() if by_shim else None
         self.prefix = self.control.prefix() if by_shim else ()
         self.holder = socket.socket()  # keeps the port from all others, and does not listen
@@ -452,27 +400,45 @@ class Scene:
     def log(self):
         return self.daemon.log() if self.daemon else ""
 
-    def options(self, **more):
+    def options(self):
         # strace makes a call that fails into number -1, which the filter would not let pass
-        settings = {**VARIANTS[self.variant], "workers": 2, "shutdown_timeout": 3, "system_call_filter": "false", **more}
+        settings = {**VARIANTS[self.variant], "workers": 2, "shutdown_timeout": 3, "system_call_filter": "false"}
         return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
-    def inject(self, fault, pid):
-        return ByShim(self.control, fault) if fault and fault.by_shim() else ByStrace(pid, fault, self.log_path())
-
-    def log_path(self):
-        """What the log is written to, as /proc names it."""
-        return os.readlink(f"/proc/self/fd/{self.daemon.process.stderr.fileno()}") if self.daemon else None
+    @contextlib.contextmanager
+    def under(self, fault):
+        """Inside, the fault is made in the daemon."""
+        if fault.by_shim():
+            self.maker = ByShim(self.control, fault)
+        else:  # the log's pipe, as /proc names it
+            self.maker = ByStrace(self.daemon.pid, fault,
+                                  os.readlink(f"/proc/self/fd/{self.daemon.process.stderr.fileno()}"))
+        with self.maker:
+            yield
+        self.made = self.maker.count() if self.maker.began or fault.scene not in STARTS else 0
 
     def start(self, prefix=(), listen=True, **options):
         self.daemon = Echod(*self.options(), listen=self.address if listen else None, prefix=[*prefix, *self.prefix],
                             wait=False, expect=[""], **options)
-        return self.daemon
+
+    def start_under(self, fault, start):
+        """Has start(prefix=...) start a daemon, in which the fault is made, and waits until it serves or has ended."""
+        if fault.by_shim():
+            self.control.set(allocations=0)
+            with self.under(fault):
+                start()
+                self.wait_serving()
+            return
+        start(prefix=HELD)
+        wait_held(self.daemon.pid)
+        with self.under(fault):
+            self.daemon.signal(signal.SIGCONT)
+            self.wait_serving()
 
     def wait_serving(self):
         """True when the daemon serves, False if it has ended."""
         with contextlib.ExitStack() as stack:
-            probes = []  # a listener that the manager keeps takes one though nobody serves
+            probes = []  # a listener that the manager keeps takes one though nothing serves it
 
             def known():
                 if self.daemon.process.poll() is not None:
@@ -508,51 +474,33 @@ class Scene:
         if None in d.lines:
             raise Wrong(f"it has ended with {d.wait_exit()}")
 
+    def check_lost(self, crowd, fault):
+        allowed = self.made if fault.may_cost() else 0
+        if crowd.lost > allowed:
+            raise Wrong(f"{crowd.lost} connections were lost, where {allowed} calls about one failed")
+
+
+def check_status(status, *right):
+    if status not in right:
+        raise Wrong(f"exit status {status}")
+
 
 class Start(Scene):
     """A start, from main()'s first line on."""
 
     def suffer(self, fault):
-        if fault and fault.by_shim():
-            self.control["allocations"] = 0
-            made, began = self.attempt(fault), True
-        else:
-            made, began = self.attempt_held(fault)
-        status = self.daemon.process.returncode
-        if status is None:
+        self.start_under(fault, self.start)
+        if self.daemon.process.poll() is None:
             self.daemon.stop()
-        elif began:
-            self.check_status(fault, status)
+        elif self.maker.began:
+            status = self.daemon.wait_exit()
+            if fault.is_signal():
+                check_status(status, 0 if fault.value() == "TERM" else -signal.SIGKILL)
+            else:
+                check_status(status, *START_FAILED)
+                if not fault.may_mute() and not self.log():
+                    raise Wrong(f"exit status {status} without a word")
         self.daemon.check_log()
-        return made if began else 0
-
-    def attempt(self, fault):
-        with self.inject(fault, 0) as i:
-            self.start()
-            self.wait_serving()
-            i.end()
-            return i.count()
-
-    def attempt_held(self, fault):
-        self.start(prefix=HELD)
-        wait_held(self.daemon.pid)
-        with self.inject(fault, self.daemon.pid) as i:
-            self.daemon.signal(signal.SIGCONT)
-            self.wait_serving()
-            i.end()
-        self.lines = i.lines
-        return (i.count() if fault else 0), i.began()
-
-    def check_status(self, fault, status):
-        self.daemon.wait_exit()
-        if fault.is_signal():
-            right = status == (0 if fault.value() == "TERM" else -signal.SIGKILL)
-        else:
-            right = status in START_FAILED
-        if not right:
-            raise Wrong(f"exit status {status}")
-        if not fault.is_signal() and not fault.may_mute() and not self.daemon.log():
-            raise Wrong(f"exit status {status} without a word")
 
 
 class Serve(Scene):
@@ -574,18 +522,12 @@ class Serve(Scene):
 
     def suffer(self, fault):
         self.crowd.lost = 0
-        with self.inject(fault, self.daemon.pid) as i:
+        with self.under(fault):
             self.act()
-            i.end()
-        if fault is None:
-            self.lines = i.lines
-            return 0
-        made = i.count()
         for n in range(len(self.crowd.residents)):
             self.crowd.reside(n, 1)  # one may be lost whose bytes had all come back
-        self.check(made if fault.may_cost() else 0)
-        self.check_descriptors(made if fault.may_take_pipe() else 0)
-        return made
+        self.check(fault)
+        self.check_descriptors(self.made if fault.may_take_pipe() else 0)
 
     def check_descriptors(self, pipes):
         """All are there again, but for the two ends of at most so many pipes: their workers go on without."""
@@ -594,14 +536,12 @@ class Serve(Scene):
         wait_until(lambda: d.descriptors() in due, f"{due} descriptors (there are {d.descriptors()})")
         self.baseline = d.descriptors() - residents
 
-    def check(self, allowed):
-        d = self.daemon
+    def check(self, fault):
         self.settle()
-        if self.crowd.lost > allowed:
-            raise Wrong(f"{self.crowd.lost} connections were lost, where {allowed} calls about one failed")
+        self.check_lost(self.crowd, fault)
         if not serves(self.port):
             raise Wrong("it does not serve")
-        d.check_log()
+        self.daemon.check_log()
 
     def end(self):
         self.crowd.close()
@@ -637,10 +577,10 @@ class Reload(Serve):
         self.crowd.round(1000)
         self.reload(False)
 
-    def check(self, allowed):
+    def check(self, fault):
         if "reloaded" not in self.reload(False):
             raise Wrong("it does not reload any more")
-        super().check(allowed)
+        super().check(fault)
 
 
 class Stop(Scene):
@@ -652,26 +592,17 @@ class Stop(Scene):
         for c in crowd.residents:
             c.exchange(100)
             c.send(3000)
-        with self.inject(fault, self.daemon.pid) as i:
+        with self.under(fault):
             self.daemon.signal(signal.SIGTERM)
-            for c in crowd.residents[::2]:
-                crowd.survives(c.finish)
-            for c in crowd.residents[1::2]:
-                crowd.survives(c.wait_end)
+            for i, c in enumerate(crowd.residents):
+                crowd.survives(c.finish, i % 2 == 0)
                 c.s.close()
             status = self.daemon.wait_exit()
-            i.end()
-        crowd.close()
-        if fault is None:
-            self.lines = i.lines
-            return 0
-        made = i.count()
-        if status != (-signal.SIGKILL if fault.what == "signal=KILL" and made else 0):
-            raise Wrong(f"exit status {status}")
-        if fault.what != "signal=KILL" and crowd.lost > (made if fault.may_cost() else 0):
-            raise Wrong(f"{crowd.lost} connections were lost, where {made} calls failed")
+        killed = fault.what == "signal=KILL"
+        check_status(status, -signal.SIGKILL if killed and self.made else 0)
+        if not killed:
+            self.check_lost(crowd, fault)
         self.daemon.check_log()
-        return made
 
 
 class Killed(Scene):
@@ -680,55 +611,20 @@ class Killed(Scene):
     def suffer(self, fault):
         self.start_well()
         crowd = Crowd(self.port)
-        with self.inject(fault, self.daemon.pid) as i:
+        with self.under(fault):
             with contextlib.suppress(ConnectionError, Cut):  # its end may be anywhere
                 crowd.round(self.stream)
             if self.daemon.process.poll() is None:
                 self.daemon.signal(signal.SIGKILL)
             self.daemon.wait_exit()
-            i.end()
         crowd.close()
         self.daemon.kill()
         self.start_well()
         self.daemon.stop()
-        if fault is None:
-            self.lines = i.lines
-            return 0
-        return i.count()
-
-
-class Instant(Scene):
-    """A signal at some instant of a load by echoc; `when` messages of another client before."""
-
-    LOAD = "--connections 6 --pipeline 4 --size 1-3000 --duration 20 --timeout 20 --json --quiet"
-
-    def suffer(self, fault):
-        self.start_well()
-        self.settle()
-        load = subprocess.Popen([harness.ECHOC, "load", *self.LOAD.split(), "--seed", fault.when, self.address],
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.daemon.wait_counter("echoed", 50000)
-        c = Client(self.port)
-        for _ in range(int(fault.when)):
-            c.exchange(100)
-        self.daemon.signal(signal.Signals["SIG" + fault.value()])
-        c.s.close()
-        status = self.daemon.wait_exit()
-        result = json.loads(load.communicate(timeout=harness.DEADLINE)[0])
-        if status != (0 if fault.value() == "TERM" else -signal.SIGKILL):
-            raise Wrong(f"exit status {status}")
-        if result["corrupt"]:
-            raise Wrong(f"the load says: {result}")
-        if fault.value() == "KILL":
-            self.daemon.kill()
-            self.start_well()
-            self.daemon.stop()
-        self.daemon.check_log()
-        return 1
 
 
 class Managed(Scene):
-    """A daemon under a manager, who is asked to take its connections or has given them."""
+    """A daemon under a manager, which is asked to take its connections or has given them."""
 
     @contextlib.contextmanager
     def stage(self):
@@ -748,17 +644,19 @@ class Managed(Scene):
             yield m, crowd
 
     def again(self, m, crowd):
-        """The next one, without a fault: it serves, and so it does who lives on."""
+        """The next one, without a fault: it serves, new clients and those that live on."""
         self.daemon = m.start()
         crowd.after_restart()
         if not serves(self.port):
             raise Wrong("it does not serve")
 
-    def done(self, fault, i):
-        if fault is None:
-            self.lines = i.lines
-            return 0
-        return i.count()
+    def check_next(self, m, crowd):
+        """A restart without a fault loses nothing."""
+        lost = crowd.lost
+        m.abort()
+        self.again(m, crowd)
+        if crowd.lost > lost:
+            raise Wrong("the restart after that lost connections")
 
 
 class HandOver(Managed):
@@ -766,22 +664,15 @@ class HandOver(Managed):
 
     def suffer(self, fault):
         with self.stage() as (m, crowd):
-            with self.inject(fault, self.daemon.pid) as i:
+            with self.under(fault):
                 self.daemon.expected_status = -signal.SIGABRT
                 self.daemon.signal(signal.SIGABRT)
                 status = self.daemon.wait_exit()
-                i.end()
-            if status != -signal.SIGABRT:
-                raise Wrong(f"exit status {status}")
+            check_status(status, -signal.SIGABRT)
             self.daemon.directory.cleanup()
             m.settle()
             self.again(m, crowd)
-            lost = crowd.lost
-            m.abort()
-            self.again(m, crowd)
-            if crowd.lost > lost:
-                raise Wrong("the restart after that lost connections")
-            return self.done(fault, i)
+            self.check_next(m, crowd)
 
 
 class TakeOver(Managed):
@@ -791,39 +682,23 @@ class TakeOver(Managed):
         with self.stage() as (m, crowd):
             m.abort()
             ready = len(m.told("READY"))
-            made = self.take(m, fault)
+
+            def start(prefix=()):
+                self.daemon = m.launch(prefix=[*prefix, *self.prefix])
+
+            self.start_under(fault, start)
             if self.daemon.process.poll() is not None:
-                if self.daemon.wait_exit() not in START_FAILED:
-                    raise Wrong(f"exit status {self.daemon.process.returncode}")
+                check_status(self.daemon.wait_exit(), *START_FAILED)
                 self.daemon.directory.cleanup()
                 m.settle()
                 self.again(m, crowd)
             wait_until(lambda: len(m.told("READY")) > ready, "READY")
             crowd.after_restart()
-            lost = crowd.lost
-            m.abort()
-            self.again(m, crowd)
-            if crowd.lost > lost:
-                raise Wrong("the restart after that lost connections")
-            return made
-
-    def take(self, m, fault):
-        held = not (fault and fault.by_shim())
-        if not held:
-            self.control["allocations"] = 0
-            i = self.inject(fault, 0)
-            i.__enter__()
-        self.daemon = m.launch(prefix=[*(HELD if held else ()), *self.prefix])
-        if held:
-            wait_held(self.daemon.pid)
-            i = self.inject(fault, self.daemon.pid)
-            self.daemon.signal(signal.SIGCONT)
-        with contextlib.ExitStack() as stack:
-            stack.push(i)
-            self.wait_serving()
-            i.end()
-            return self.done(fault, i)
+            self.check_next(m, crowd)
 
 
-SCENES = {"start": Start, "serve": Serve, "reload": Reload, "stop": Stop, "killed": Killed, "instant": Instant,
+SCENES = {"start": Start, "serve": Serve, "reload": Reload, "stop": Stop, "killed": Killed,
           "handover": HandOver, "takeover": TakeOver}
+
+# Those that begin with main(); what comes before it, in the loader, is not echod's.
+STARTS = ("start", "takeover")

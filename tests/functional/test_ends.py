@@ -101,7 +101,7 @@ class Again(harness.Test):
     def test_at_once(self):
         """a client that has seen its connection end finds its place free, however late close(2) returns [F32 P5]"""
         with Shimmed(*options(workers=1, max_connections=1, max_connections_per_source=1),
-                     settings={"close": 5000}) as d:
+                     settings={"late": 5000}) as d:
             for _ in range(50):
                 with d.connect() as s:
                     self.assertEchoes(s)

@@ -4,25 +4,18 @@
 import collections
 import os
 import random
-import re
 import signal
 import socket
-import subprocess
 
 import harness
-from harness import ECHOD, Echod, echo, options
+from harness import Echod, echo, options
+from shim import Control
 from test_echo import Cases
-
-SHIM = os.path.join(harness.BUILDDIR, "tests/shim/shim.so")
-REPORT = re.compile(r"shim: (\d+) shortened, (\d+) postponed, (\d+) interrupted, (\d+) delayed")
 
 CLOSINGS = int(os.environ.get("CLOSINGS", 1000))
 
-
-def preload():
-    """LD_PRELOAD: a sanitizer's library must stay the first one."""
-    libraries = subprocess.run(["ldd", ECHOD], check=True, capture_output=True, text=True).stdout
-    return ":".join([*re.findall(r"=> (\S*/lib[at]san\.\S+)", libraries), SHIM])
+# What shows that the library has done what it was told.
+DONE = {"most": "shortened", "eagain": "postponed", "eintr": "interrupted", "late": "delayed"}
 
 
 class Shimmed(Echod):
@@ -32,26 +25,25 @@ class Shimmed(Echod):
     """
 
     def __init__(self, *args, settings, seen=None, **options):
-        env = {"LD_PRELOAD": preload(), **{f"SHIM_{k.upper()}": str(v) for k, v in settings.items()}}
-        self.asked = settings
-        self.seen = seen
+        self.settings, self.seen = settings, seen
+        self.control = Control(**settings)
         # its workers make calls that echod's do not
-        super().__init__("-o", "system_call_filter=false", *args, env=env, **options)
+        super().__init__("-o", "system_call_filter=false", *args, prefix=self.control.prefix(), **options)
 
     def stop(self, *args):
         super().stop(*args)
-        names = "short", "eagain", "eintr", "close"
-        seen = dict(zip(names, map(int, REPORT.search(self.log()).groups())))
+        seen = {name: self.control[DONE[name]] for name in self.settings if name in DONE}
+        self.control.close()
         if self.seen is not None:
             self.seen.update(seen)
-        elif idle := [name for name in self.asked if seen.get(name) == 0]:
-            raise AssertionError(f"never happened: {idle}")
+        elif not all(seen.values()):
+            raise AssertionError(f"never happened: {seen}")
 
 
 class Unusual(Cases):
     """All that holds for an echo."""
 
-    settings = {"short": 20000, "eagain": 10, "eintr": 10}
+    settings = {"most": 20000, "eagain": 10, "eintr": 10}
 
     @classmethod
     def setUpClass(cls):
@@ -59,7 +51,7 @@ class Unusual(Cases):
 
     @classmethod
     def tearDownClass(cls):
-        if cls.seen["short"] > 100 and not all(cls.seen[name] for name in cls.settings):
+        if cls.seen["most"] > 100 and not all(cls.seen[name] for name in cls.settings):
             raise AssertionError(f"never happened: {cls.seen}")  # if not few have run, by choice
 
     def daemon(self):
@@ -73,7 +65,7 @@ class Copied(Unusual, harness.Test):
 class Streamed(Unusual, harness.Test):
     """The same with calls that are large enough to go through the pipe. [F2 F3 F28]"""
 
-    settings = {"short": 300000, "eagain": 10, "eintr": 10}
+    settings = {"most": 300000, "eagain": 10, "eintr": 10}
 
 
 class Peeked(Unusual, harness.Test):
@@ -95,11 +87,11 @@ class Short(harness.Test):
 
     def test_few_bytes(self):
         """of a receive and a send of 1 to 7 bytes each, none is lost, and no edge is waited for in vain [F2]"""
-        self.check(1 << (18 if harness.SANITIZERS else 20), short=7)
+        self.check(1 << (18 if harness.SANITIZERS else 20), most=7)
 
     def test_one_byte(self):
         """the same with one byte at a time, when a third of the calls has nothing to do yet [F3]"""
-        self.check(1 << 16, short=1, eagain=3)
+        self.check(1 << 16, most=1, eagain=3)
 
 
 class Closing(harness.Test):
@@ -121,7 +113,7 @@ class Closing(harness.Test):
 
     def test_names(self):
         """no connection hears of another that had its descriptor before, however close(2) is late [F6 F32]"""
-        with Shimmed("-o", "workers=2", settings={"close": 500}) as d:
+        with Shimmed("-o", "workers=2", settings={"late": 500}) as d:
             def client(seed):
                 rnd = random.Random(seed)
                 for _ in range(CLOSINGS // 8):
@@ -135,7 +127,7 @@ class Closing(harness.Test):
         """resets, timeouts and a stop at the same time: each descriptor is closed once [F32]"""
         for seed in range(2):
             rnd = random.Random(seed)
-            with Shimmed(*options(workers=3, idle_timeout=1, shutdown_timeout=1), settings={"close": 2000}) as d:
+            with Shimmed(*options(workers=3, idle_timeout=1, shutdown_timeout=1), settings={"late": 2000}) as d:
                 with harness.many(d.connect() for _ in range(300)) as clients:
                     d.wait_counter("closed_idle_timeout", 1)  # and the others are about to be closed
                     for s in rnd.sample(clients, 150):
@@ -149,7 +141,7 @@ class Limit(harness.Test):
     def test_descriptors_without_end(self):
         """a limit of a billion descriptors costs no memory [F22]"""
         used = []
-        for settings in ({}, {"nofile": 10 ** 9}):
+        for settings in ({}, {"descriptors": 10 ** 9}):
             with Shimmed(settings=settings) as d:
                 used.append(d.own_memory())
                 most = int(d.wait_log(r"at most (\d+) connections").group(1))

@@ -1,68 +1,144 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel may do but seldom does, preloaded into echod (LD_PRELOAD).
+ * What the kernel and malloc(3) may do but seldom do, in a library that is loaded before a
+ * program's others (LD_PRELOAD).  ECHOD_SHIM names a file that the test and the threads of the
+ * program share: it says what is wanted, at any moment anew, and what was done.
  *
- * Each variable of the environment is a number:
- *
- *   SHIM_SHORT=N    recv, send and splice of a connection move 1 to N bytes
- *   SHIM_EAGAIN=N   one of N of them says EAGAIN
- *   SHIM_EINTR=N    one of N of them, and of epoll_wait and accept4, says EINTR
- *   SHIM_CLOSE=N    close takes up to N microseconds before it frees the
- *                   descriptor, and as much after
- *   SHIM_NOFILE=N   getrlimit says that so many descriptors are allowed
- *
- * After an EAGAIN that was not true an edge must follow, as it does after one
- * that was: EPOLL_CTL_MOD makes one.  To close what is not open is a mistake
- * that in time closes what is another's, and ends the process.  At its end the
- * process says how often it was treated so.
+ * EAGAIN is a promise: an edge will come.  So after one that was not true EPOLL_CTL_MOD makes an
+ * edge. To close what is not open is a mistake that in time closes what is another's, and ends the
+ * process.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define REAL(function) ((__typeof__(&function))dlsym(RTLD_NEXT, #function))
+#define REAL(function)                                                             \
+	({                                                                         \
+		static __typeof__(&function) real;                                 \
+		if (!real)                                                         \
+			real = (__typeof__(&function))dlsym(RTLD_NEXT, #function); \
+		real;                                                              \
+	})
 
 #define DESCRIPTORS 65536
 
-/* How each connection is registered; written before it is handed over. */
+/* As in functional/shim.py; what is 0 is not done. */
+static struct control {
+	_Atomic uint64_t most;	 /* bytes that a receive, send or splice of a connection moves */
+	_Atomic uint64_t eagain; /* one of so many of these says EAGAIN */
+	_Atomic uint64_t eintr;	 /* one of so many, also of epoll_wait and accept4, says EINTR */
+	_Atomic uint64_t late;	 /* microseconds at most, before close frees and again after it */
+	_Atomic uint64_t close_error; /* what close says when it has closed */
+	_Atomic uint64_t descriptors; /* the limit that getrlimit says */
+	_Atomic uint64_t first, last; /* the allocations that fail, the first one is 1 */
+	_Atomic uint64_t allocations, failed, shortened, postponed, interrupted, delayed, closed;
+} nothing, *control = &nothing;
+
+/* How each connection is registered; written before another thread has it. */
 static struct {
 	int epoll_fd;
 	struct epoll_event event;
 } registered[DESCRIPTORS];
 
-static atomic_ulong shortened, postponed, interrupted, delayed;
+/* In libconfuse, for which conf.c has made sure that there is memory. */
+static _Thread_local bool parsing;
 
-static unsigned setting(const char *name)
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+
+__attribute__((constructor)) static void find_control(void)
 {
-	const char *value = getenv(name);
+	const char *path = getenv("ECHOD_SHIM");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *memory = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	return value ? (unsigned)strtoul(value, NULL, 10) : 0;
+	if (memory != MAP_FAILED) {
+		control = memory;
+		close(fd);
+	}
 }
 
-static unsigned below(unsigned n)
+static unsigned below(uint64_t n)
 {
 	static atomic_uint seeds;
 	static _Thread_local unsigned seed;
 
 	if (seed == 0)
 		seed = 1 + atomic_fetch_add(&seeds, 1);
-	return (unsigned)rand_r(&seed) % n;
+	return (unsigned)rand_r(&seed) % (unsigned)n;
 }
 
-static bool one_of(const char *name)
+static bool one_of(uint64_t n)
 {
-	unsigned n = setting(name);
-
 	return n > 0 && below(n) == 0;
+}
+
+static bool allocation_fails(void)
+{
+	uint64_t n;
+
+	if (parsing)
+		return false;
+	n = atomic_fetch_add(&control->allocations, 1) + 1;
+	if (n < control->first || n > control->last)
+		return false;
+	atomic_fetch_add(&control->failed, 1);
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t size)
+{
+	return allocation_fails() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return allocation_fails() ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+	return allocation_fails() ? NULL : __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return allocation_fails() ? NULL : __libc_memalign(alignment, size);
+}
+
+/* libconfuse's; what they take and give is the same to us. */
+void *cfg_init(void *opts, int flags)
+{
+	void *cfg;
+
+	parsing = true;
+	cfg = REAL(cfg_init)(opts, flags);
+	parsing = false;
+	return cfg;
+}
+
+int cfg_parse_fp(void *cfg, void *in)
+{
+	int r;
+
+	parsing = true;
+	r = REAL(cfg_parse_fp)(cfg, in);
+	parsing = false;
+	return r;
 }
 
 static bool is_connection(int fd)
@@ -72,34 +148,31 @@ static bool is_connection(int fd)
 
 static bool interrupt(void)
 {
-	if (!one_of("SHIM_EINTR"))
+	if (!one_of(control->eintr))
 		return false;
-	atomic_fetch_add(&interrupted, 1);
+	atomic_fetch_add(&control->interrupted, 1);
 	errno = EINTR;
 	return true;
 }
 
 static bool postpone(int fd)
 {
-	if (!one_of("SHIM_EAGAIN"))
+	if (!one_of(control->eagain) ||
+	    REAL(epoll_ctl)(registered[fd].epoll_fd, EPOLL_CTL_MOD, fd, &registered[fd].event) < 0)
 		return false;
-	atomic_fetch_add(&postponed, 1);
-	REAL(epoll_ctl)(registered[fd].epoll_fd, EPOLL_CTL_MOD, fd, &registered[fd].event);
+	atomic_fetch_add(&control->postponed, 1);
 	errno = EAGAIN;
 	return true;
 }
 
 static size_t shorten(size_t size)
 {
-	unsigned most = setting("SHIM_SHORT");
+	size_t n = control->most > 0 ? 1 + below(control->most) : size;
 
-	if (most == 0 || size < 2)
+	if (n >= size)
 		return size;
-	most = 1 + below(most);
-	if (most >= size)
-		return size;
-	atomic_fetch_add(&shortened, 1);
-	return most;
+	atomic_fetch_add(&control->shortened, 1);
+	return n;
 }
 
 int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
@@ -125,7 +198,7 @@ ssize_t recv(int fd, void *data, size_t size, int flags)
 {
 	if (!is_connection(fd))
 		return REAL(recv)(fd, data, size, flags);
-	/* What was looked at before is there. */
+	/* With MSG_TRUNC, what was looked at before is dropped: it is there. */
 	if (interrupt() || (!(flags & MSG_TRUNC) && postpone(fd)))
 		return -1;
 	return REAL(recv)(fd, data, shorten(size), flags);
@@ -149,19 +222,20 @@ ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, un
 
 static void delay(void)
 {
-	unsigned most = setting("SHIM_CLOSE");
-
-	if (most == 0)
+	if (control->late == 0)
 		return;
-	atomic_fetch_add(&delayed, 1);
-	usleep(below(most));
+	atomic_fetch_add(&control->delayed, 1);
+	usleep(below(control->late));
 }
 
+/* Linux has closed the descriptor even if it reports an error. */
 int close(int fd)
 {
 	int r, error;
 
 	delay();
+	if (fd >= 0 && fd < DESCRIPTORS)
+		registered[fd].event.events = 0; /* before the number can be given again */
 	r = REAL(close)(fd);
 	error = errno;
 	if (r < 0 && error == EBADF) {
@@ -169,6 +243,11 @@ int close(int fd)
 		abort();
 	}
 	delay();
+	if (r == 0 && control->close_error) {
+		atomic_fetch_add(&control->closed, 1);
+		error = (int)control->close_error;
+		r = -1;
+	}
 	errno = error;
 	return r;
 }
@@ -177,16 +256,8 @@ int close(int fd)
 int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 {
 	int r = (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
-	unsigned most = setting("SHIM_NOFILE");
 
-	if (r == 0 && resource == RLIMIT_NOFILE && most > 0)
-		limit->rlim_cur = limit->rlim_max = most;
+	if (r == 0 && resource == RLIMIT_NOFILE && control->descriptors > 0)
+		limit->rlim_cur = limit->rlim_max = control->descriptors;
 	return r;
-}
-
-__attribute__((destructor)) static void report(void)
-{
-	dprintf(STDERR_FILENO, "shim: %lu shortened, %lu postponed, %lu interrupted, %lu delayed\n",
-		atomic_load(&shortened), atomic_load(&postponed), atomic_load(&interrupted),
-		atomic_load(&delayed));
 }

@@ -13,7 +13,8 @@ import re
 import machine
 from machine import UNITS, Machine, harness
 
-PORT, KEY = 1007, 1007  # those of probe.c
+PROBE = "/usr/bin/python3", "-ISB", "/usr/local/bin/probe.py"
+PORT, KEY = 1007, 1007  # those of probe.py
 
 # What is no part of the sandbox.
 LIFE = re.compile("Type|Notify|Exec|Restart|Timeout|Watchdog|FileDescriptorStore|LimitNOFILE|"
@@ -91,7 +92,8 @@ class Laboratory(Machine):
 
     def __init__(self):
         super().__init__()
-        self.install("probe", "/usr/local/bin/probe")
+        with open(os.path.join(os.path.dirname(__file__), "probe.py")) as f:
+            self.write(PROBE[-1], f.read())
         for path in ("/root/for-probe", "/tmp/for-probe"):
             self.write(path, "")
         self.do("mknod", "/dev/for-probe", "c", "1", "3")
@@ -108,7 +110,7 @@ class Laboratory(Machine):
     def run_probe(self, lines, attempts):
         settings = [f"--property={line}" for line in (*lines, f"Environment=MNT={self.mounts}")]
         output = self.do("systemd-run", "--quiet", "--pipe", "--wait", "--collect", *settings,
-                         "/usr/local/bin/probe", *attempts)
+                         *PROBE, *attempts)
         return dict(line.split() for line in output.splitlines())
 
     def probe(self, lines, attempts):
@@ -127,14 +129,15 @@ class Sandbox(machine.Test):
             directives = sandbox(m.read(f"{UNITS}/{name}"))
             self.assertEqual(set(directives) - set(bites), set(), "without a check")
             lines = [line for some in directives.values() for line in some]
-            whole = m.probe(lines, " ".join(bites[d][0] for d in directives).split())
+            all_attempts = " ".join(bites[d][0] for d in directives).split()
+            free, whole = m.probe([], all_attempts), m.probe(lines, all_attempts)
             print(f"# {name}: attempt: none, alone, all of the unit's")
             for directive, own in directives.items():
                 if directive in AMD64_ONLY and os.uname().machine != "x86_64":
                     continue
                 needs = [line for need in NEEDS.get(directive, ()) for line in directives[need]]
                 attempts = bites[directive][0].split()
-                without = m.probe(needs, attempts)
+                without = m.probe(needs, attempts) if needs else free
                 alone = m.probe(needs + own, attempts)
                 for a in attempts:
                     print(f"# {directive}: {a}: {without[a]}, {alone[a]}, {whole[a]}")
