@@ -259,31 +259,22 @@ endif
 # The same echo, by each way of waiting; those that "./dev compare" compares.
 
 model_programs = \
-	tests/bench/models/edge \
-	tests/bench/models/level \
+	tests/bench/models/epoll \
 	tests/bench/models/poll \
-	tests/bench/models/rearm \
 	tests/bench/models/select \
 	tests/bench/models/thread
-model = tests/bench/models/model.c tests/bench/models/model.h
-tests_bench_models_edge_SOURCES = tests/bench/models/edge.c $(model)
-tests_bench_models_level_SOURCES = tests/bench/models/level.c $(model)
-tests_bench_models_poll_SOURCES = tests/bench/models/poll.c $(model)
-tests_bench_models_rearm_SOURCES = tests/bench/models/rearm.c $(model)
-tests_bench_models_select_SOURCES = tests/bench/models/select.c $(model)
-tests_bench_models_thread_SOURCES = tests/bench/models/thread.c $(model)
-tests_bench_models_edge_LDADD =
-tests_bench_models_level_LDADD =
-tests_bench_models_poll_LDADD =
-tests_bench_models_rearm_LDADD =
-tests_bench_models_select_LDADD =
-tests_bench_models_thread_LDADD = $(PTHREAD_LIBS)
+EXTRA_LIBRARIES = tests/bench/libpeer.a
+tests_bench_libpeer_a_SOURCES = tests/bench/models/model.c tests/bench/models/model.h \
+	tests/bench/peers/peer.c tests/bench/peers/peer.h
+tests_bench_models_epoll_LDADD = tests/bench/libpeer.a
+tests_bench_models_poll_LDADD = tests/bench/libpeer.a
+tests_bench_models_select_LDADD = tests/bench/libpeer.a
+tests_bench_models_thread_LDADD = tests/bench/libpeer.a $(PTHREAD_LIBS)
 
 if URING
 model_programs += tests/bench/models/uring
-tests_bench_models_uring_SOURCES = tests/bench/models/uring.c $(model)
 tests_bench_models_uring_CPPFLAGS = $(AM_CPPFLAGS) $(URING_CFLAGS)
-tests_bench_models_uring_LDADD = $(URING_LIBS)
+tests_bench_models_uring_LDADD = tests/bench/libpeer.a $(URING_LIBS)
 endif
 
 if !INSTRUMENTED
@@ -297,13 +288,9 @@ models: $(model_programs)
 # Built on demand: "./dev bench".
 
 bench_programs = tests/bench/bare tests/bench/sequence tests/bench/splice
-peer = tests/bench/peers/peer.c tests/bench/peers/peer.h
-tests_bench_bare_SOURCES = tests/bench/bare.c $(peer)
-tests_bench_sequence_SOURCES = tests/bench/sequence.c $(peer)
-tests_bench_splice_SOURCES = tests/bench/splice.c $(peer)
-tests_bench_bare_LDADD =
-tests_bench_sequence_LDADD =
-tests_bench_splice_LDADD =
+tests_bench_bare_LDADD = tests/bench/libpeer.a
+tests_bench_sequence_LDADD = tests/bench/libpeer.a
+tests_bench_splice_LDADD = tests/bench/libpeer.a
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(EXTRA_PROGRAMS)
 .PHONY: bench-programs

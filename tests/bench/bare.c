@@ -43,7 +43,7 @@ static void watch(int epoll_fd, int fd, uint32_t events)
 int main(int argc, char *argv[])
 {
 	struct epoll_event events[BATCH];
-	int listener = peer_listen(argc, argv);
+	int listener = peer_listen(argc, argv, SOCK_NONBLOCK);
 	int epoll_fd = epoll_create1(0);
 
 	watch(epoll_fd, listener, EPOLLIN);

@@ -234,9 +234,9 @@ def measure_idle(options):
     measure.tell(f"{count} idle connections")
     with echod(1, on(SERVER_CPU)) as crowded, echod(1, on(SERVER_CPU)) as alone:
         cost(crowded), cost(alone)
-        before = measure.own_memory(crowded.pid)
+        before = crowded.own_memory()
         with measure.idle(crowded, count):
-            figures["memory"] = (measure.own_memory(crowded.pid) - before) / count
+            figures["memory"] = (crowded.own_memory() - before) / count
             cpu, switches = slept(crowded)
             time.sleep(options.idle_seconds)
             figures["cpu_ns"], figures["switches"] = (b - a for a, b in
@@ -250,11 +250,8 @@ def measure_idle(options):
 def measure_calls(options):
     """System calls of echod for an echo at saturation."""
     with echod(1, on(SERVER_CPU)) as d:
-        seen = []
-        calls = measure.system_calls(d.pid, lambda prefix: seen.append(measure.load(
-            d.port, LOAD_CPUS, "--connections", SPEAKERS, "--duration", options.seconds,
-            prefix=prefix)))
-        return calls / seen[-1]["messages_verified"] if calls else None
+        return measure.system_calls(d.pid, lambda prefix: measure.load(
+            d.port, LOAD_CPUS, "--connections", SPEAKERS, "--duration", options.seconds, prefix=prefix))
 
 
 def cell(values, form):
@@ -373,8 +370,7 @@ def arguments():
     parser.add_argument("--publish", action="store_true", help="put the result into docs/performance.md")
     parser.add_argument("--runs", type=int, help="rounds")
     parser.add_argument("--seconds", type=float, help="of a load")
-    parser.add_argument("--idle-seconds", type=float, help="how long idle connections are watched")
-    parser.add_argument("--rate", type=int, default=0, help="of the planned load, messages a second")
+    parser.add_argument("--rate", type=int, help="of the planned load, messages a second")
     parser.add_argument("--loads", nargs="+", choices=[load.key for load in LOADS] + ["idle"],
                         help="only these")
     parser.add_argument("--servers", nargs="*", metavar="NAME", help="only echod and these")
@@ -383,7 +379,7 @@ def arguments():
     options = parser.parse_args()
     options.runs = options.runs or (1 if options.quick else 7)
     options.seconds = options.seconds or (0.3 if options.quick else 1)
-    options.idle_seconds = options.idle_seconds or (5 if options.quick else 60)
+    options.idle_seconds = 5 if options.quick else 60
     options.busy = os.getloadavg()[0]
     return options
 

@@ -19,10 +19,12 @@ import os
 import re
 import statistics
 import sys
+import typing
 
 from measure import (CPUS, DOCS, LOAD_CPUS, SERVER_CPU, Refused, cpu_seconds, harness, idle, load,
-                     machine, on, own_memory, publish, system_calls, table, tell)
+                     machine, on, publish, system_calls, table, tell)
 import models
+from peers import LeftOut
 
 sys.path.append(DOCS)
 import draw  # noqa: E402
@@ -41,9 +43,10 @@ def model(name):
     return lambda: models.Model(name, prefix=on(SERVER_CPU))
 
 
-class Server:
-    def __init__(self, name, start, load_cpus=LOAD_CPUS):
-        self.name, self.start, self.load_cpus = name, start, load_cpus
+class Server(typing.NamedTuple):
+    name: str
+    start: typing.Callable
+    load_cpus: list = LOAD_CPUS
 
 
 SERVERS = [
@@ -81,25 +84,17 @@ def speak(server, cpus, speakers, *args, prefix=()):
     return load(server.port, cpus, "--connections", speakers, "--size", SIZE, *args, prefix=prefix)
 
 
-def count_calls(server, cpus, speakers):
-    """System calls for an echo, or None without perf, or without permission."""
-    seen = []
-    calls = system_calls(server.pid, lambda prefix: seen.append(speak(
-        server, cpus, speakers, "--messages", COUNTED, "--duration", 1, prefix=prefix)))
-    return calls / seen[-1]["messages_verified"] if calls else None
-
-
 def measure(start, cpus, connections, seconds):
     """All figures of one server with so many connections."""
     speakers = min(SPEAKERS, connections)
     count = connections - speakers
     with start() as d:
         speak(d, cpus, 10, "--messages", 2000)  # so that it has all memory that it needs once
-        own, kernel = own_memory(d.pid), kernel_memory()
+        own, kernel = d.own_memory(), kernel_memory()
         with idle(d, count):
             figures = {"user": None, "kernel": None}
             if count >= 900:  # pages are large, and others use the kernel's memory too
-                figures["user"] = (own_memory(d.pid) - own) / count
+                figures["user"] = (d.own_memory() - own) / count
             if count >= 9000:
                 figures["kernel"] = (kernel_memory() - kernel) / count
             before = cpu_seconds(d.pid)
@@ -110,7 +105,8 @@ def measure(start, cpus, connections, seconds):
             seen = speak(d, cpus, speakers, "--duration", 2 * seconds, "--rate", RATE)
             figures["planned_cost"] = 1e6 * (cpu_seconds(d.pid) - after) / seen["messages_verified"]
             figures["p50"], figures["p99"] = seen["latency_us"]["p50"], seen["latency_us"]["p99"]
-            figures["calls"] = count_calls(d, cpus, speakers)
+            figures["calls"] = system_calls(d.pid, lambda prefix: speak(
+                d, cpus, speakers, "--messages", COUNTED, "--duration", 1, prefix=prefix))
     return figures
 
 
@@ -130,21 +126,20 @@ def measure_all(options):
                 except Refused as reason:
                     results[key] = None
                     notes[server.name] = str(reason)
-                except models.Skipped as reason:
+                except LeftOut as reason:
                     notes[server.name] = str(reason)
     tell("")
     return results, notes
 
 
-def values(runs, metric):
-    return [r[metric] for r in runs or () if r[metric] is not None]
+def values(results, server, connections, metric):
+    return [r[metric] for r in results.get((server, connections)) or () if r[metric] is not None]
 
 
 def cell(results, server, connections, metric, form):
-    runs = results.get((server, connections), ())
-    if runs is None:
+    if results.get((server, connections), ()) is None:
         return "refuses"
-    seen = values(runs, metric)
+    seen = values(results, server, connections, metric)
     if not seen:
         return "-"
     median = statistics.median(seen)
@@ -152,20 +147,14 @@ def cell(results, server, connections, metric, form):
     return form.format(median) + (f" ±{spread:.0f}%" if spread >= 0.5 else "")
 
 
-def measured(results):
-    return [s.name for s in SERVERS if any(name == s.name for name, _ in results)]
-
-
 def tables(results, notes, connections):
-    servers = measured(results)
+    servers = [s.name for s in SERVERS if any(name == s.name for name, _ in results)]
     for metric, title, form in METRICS:
-        shown = [n for n in connections
-                 if any(values(results.get((s, n)), metric) for s in servers)]
-        if not shown:
-            continue
-        rows = [[title, *(f"{n:,}" for n in shown)]]
-        rows += [[s, *(cell(results, s, n, metric, form) for n in shown)] for s in servers]
-        yield table(rows)
+        shown = [n for n in connections if any(values(results, s, n, metric) for s in servers)]
+        if shown:
+            rows = [[title, *(f"{n:,}" for n in shown)]]
+            rows += [[s, *(cell(results, s, n, metric, form) for n in shown)] for s in servers]
+            yield table(rows)
     for name, reason in notes.items():
         yield f"{name}, {reason}."
 
@@ -225,13 +214,9 @@ def arguments():
     parser.add_argument("--publish", action="store_true",
                         help="put the tables into docs/comparison.md, and the pictures beside it")
     parser.add_argument("--redraw", action="store_true", help="only draw the pictures of docs/comparison.md again")
-    parser.add_argument("--repeats", type=int)
-    parser.add_argument("--seconds", type=float,
-                        help="of the load at saturation; the planned one lasts twice as long")
     parser.add_argument("--connections", type=int, nargs="+")
     options = parser.parse_args()
-    options.repeats = options.repeats or (1 if options.quick else 3)
-    options.seconds = options.seconds or (0.4 if options.quick else 1.2)
+    options.repeats, options.seconds = (1, 0.4) if options.quick else (3, 1.2)
     options.connections = options.connections or (
         [10, 1000, 10000] if options.quick else [10, 100, 1000, 10000, 19000])
     options.busy = os.getloadavg()[0]

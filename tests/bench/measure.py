@@ -76,12 +76,6 @@ def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | 2)
 
 
-def own_memory(pid):
-    """Memory of a process that nobody shares, in bytes."""
-    with open(f"/proc/{pid}/smaps_rollup") as f:
-        return 1024 * int(re.search(r"^Anonymous:\s+(\d+)", f.read(), re.M).group(1))
-
-
 class Refused(Exception):
     """The server takes no more connections."""
 
@@ -122,15 +116,13 @@ def load(port, cpus, *args, prefix=()):
 
 
 def system_calls(pid, run):
-    """How many system calls of a process were counted while run(prefix) ran a command, or None."""
-    with tempfile.NamedTemporaryFile("r") as f:
-        if shutil.which("perf"):
-            prefix = ["perf", "stat", "-x", ",", "-o", f.name, "-e", "raw_syscalls:sys_enter",
-                      "-p", str(pid), "--"]
-            with contextlib.suppress(AssertionError):
-                run(prefix)
-                if match := re.search(r"^(\d+),", f.read(), re.M):
-                    return int(match.group(1))
+    """System calls of a process for a message of what run(prefix) has of echoc's load; None if perf cannot count."""
+    if not shutil.which("perf"):
+        return None
+    with tempfile.NamedTemporaryFile("r") as f, contextlib.suppress(AssertionError):
+        seen = run(["perf", "stat", "-x", ",", "-o", f.name, "-e", "raw_syscalls:sys_enter", "-p", str(pid), "--"])
+        if match := re.search(r"^(\d+),", f.read(), re.M):
+            return int(match[1]) / seen["messages_verified"]
     return None
 
 

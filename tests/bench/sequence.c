@@ -8,7 +8,6 @@
  * Accepts, echoes until the client ends, closes, all of it blocking: no wait
  * for events, no state.  A client that stays keeps all others waiting.
  */
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,10 +17,8 @@ static char buffer[PEER_BUFFER];
 
 int main(int argc, char *argv[])
 {
-	int listener = peer_listen(argc, argv);
+	int listener = peer_listen(argc, argv, 0);
 
-	if (fcntl(listener, F_SETFL, 0) < 0)
-		peer_die("fcntl");
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, 0);
 		ssize_t n;

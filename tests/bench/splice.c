@@ -78,7 +78,7 @@ static void accept_all(int epoll_fd, int listener)
 int main(int argc, char *argv[])
 {
 	struct epoll_event events[BATCH];
-	int listener = peer_listen(argc, argv);
+	int listener = peer_listen(argc, argv, SOCK_NONBLOCK);
 	int epoll_fd = epoll_create1(0);
 
 	watch(epoll_fd, listener, EPOLLIN, NULL);

@@ -99,7 +99,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Peer:
+class Peer(harness.Server):
     """A running server; a context that ends it, and checks that it had not ended before."""
 
     def __init__(self, command, port=None, prefix=(), cleanup=None):
@@ -112,21 +112,22 @@ class Peer:
         self.pid = self.process.pid
         self.cleanup.callback(self.end)
         try:
-            self.port = port or int(self.process.stdout.readline() or 0)
-            harness.wait_until(self.answers, f"{command[0]}: {self.log()}")
+            self.port = port or int(self.process.stdout.readline() or self.ended())
+            if port:  # else it has said that it listens
+                harness.wait_until(self.answers, f"{command[0]}: {self.log()}")
         except BaseException:
             self.cleanup.close()
             raise
 
+    def ended(self):
+        raise LeftOut(self.log() or f"exit status {self.process.wait(harness.DEADLINE)}")
+
     def answers(self):
         if self.process.poll() is not None:
-            raise LeftOut(self.log() or f"exit status {self.process.returncode}")
+            self.ended()
         with contextlib.suppress(ConnectionRefusedError):
             self.connect().close()
             return True
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), harness.DEADLINE)
 
     def log(self):
         self.errors.seek(0)
@@ -145,7 +146,7 @@ class Peer:
         ended = self.process.poll()
         log = self.log()
         self.cleanup.close()
-        if kind is None and ended is not None:
+        if kind is None and (ended is not None or harness.FINDING.search(log)):
             raise AssertionError(f"exit status {ended}: {log}")
 
 

@@ -6,6 +6,7 @@ import unittest
 
 import harness
 import models
+import peers
 import test_echo
 
 CONNECTIONS = 1000  # select allows few more
@@ -20,7 +21,7 @@ class Cases(test_echo.Cases):
     def daemon(self, prefix=()):
         try:
             return models.Model(self.model, prefix)
-        except models.Skipped as reason:
+        except peers.LeftOut as reason:
             raise unittest.SkipTest(str(reason))
 
     def check_no_errors(self, d):

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "model.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -21,12 +20,6 @@ static struct rest **rests; /* by descriptor */
 static unsigned char buffer[MODEL_BUFFER];
 static int reserve = -1;
 
-void model_die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 void model_complain(const char *why)
 {
 	static bool said;
@@ -44,15 +37,6 @@ size_t model_descriptors(void)
 	return (size_t)limit.rlim_cur;
 }
 
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 /* True if a descriptor is held in reserve. */
 static bool take_reserve(void)
 {
@@ -61,22 +45,16 @@ static bool take_reserve(void)
 	return reserve >= 0;
 }
 
-int model_listen(int argc, char *argv[], int flags)
+int model_listen(int flags)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	struct sockaddr *generic = (struct sockaddr *)&address;
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+	int fd;
 
-	raise_limit();
+	if (!take_reserve())
+		peer_die("/dev/null");
+	fd = peer_listen(1, NULL, flags);
 	rests = calloc(model_descriptors(), sizeof(struct rest *));
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address.sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0));
-	if (!rests || !take_reserve() || bind(fd, generic, size) < 0 || listen(fd, 4096) < 0 ||
-	    getsockname(fd, generic, &size) < 0)
-		model_die("cannot listen");
-	printf("%u\n", ntohs(address.sin_port));
-	fflush(stdout);
+	if (!rests)
+		peer_die("no memory");
 	return fd;
 }
 
@@ -93,7 +71,7 @@ int model_accept(int listener, int flags)
 
 		if (fd < 0 && is_lack(error)) {
 			if (reserve < 0)
-				model_die("accept");
+				peer_die("accept");
 			close(reserve);
 			reserve = -1;
 		} else if (take_reserve()) {

@@ -2,10 +2,9 @@
 /*
  * model: what the models share, so that each file shows only how it waits.
  *
- * A model serves on 127.0.0.1 until it is killed: `MODEL [PORT]`.  It prints
- * its port, which the kernel chooses without PORT or with 0, when it has all
- * other descriptors that it needs.  Errors that end it, and the first refused
- * connection, are told on stderr.
+ * A model serves on 127.0.0.1 until it is killed.  It prints its port when it
+ * has all other descriptors that it needs; see peer.h.  The first refused
+ * connection is told on stderr.
  *
  * The echo itself is the same in all models that wait for readiness.  A socket
  * is either read from or has a rest: bytes that its client has not taken yet.
@@ -17,6 +16,8 @@
 
 #include <stddef.h>
 
+#include "../peers/peer.h"
+
 #define MODEL_BUFFER (64 * 1024) /* bytes of one receive */
 
 /* What a socket needs next. */
@@ -27,14 +28,11 @@ enum model_want {
 	MODEL_END,   /* to be closed: all is echoed and the client has ended, or an error */
 };
 
-/* Says what failed, with errno, and ends the program. */
-_Noreturn void model_die(const char *what);
-
 /* Tells why connections are refused, once. */
 void model_complain(const char *why);
 
-/* A listening socket, with flags as of socket(2), and descriptors to the hard limit. */
-int model_listen(int argc, char *argv[], int flags);
+/* A listening socket, with flags as of socket(2). */
+int model_listen(int flags);
 
 /* How many descriptors this process may have: one above the largest. */
 size_t model_descriptors(void);

@@ -9,7 +9,6 @@
  */
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "model.h"
 
@@ -44,18 +43,18 @@ static void echo(nfds_t i)
 		sockets[i].events = want == MODEL_WRITE ? POLLOUT : POLLIN;
 }
 
-int main(int argc, char *argv[])
+int main(void)
 {
-	int listener = model_listen(argc, argv, SOCK_NONBLOCK);
+	int listener = model_listen(SOCK_NONBLOCK);
 
 	sockets = calloc(model_descriptors(), sizeof(struct pollfd));
 	if (!sockets)
-		model_die("no memory");
+		peer_die("no memory");
 	add(listener);
 	for (;;) {
 		int ready = poll(sockets, count, -1);
 
-		/* Backwards, so that who takes the place of a dropped one had its turn. */
+		/* Backwards, so that the one that takes the place of a dropped one had its turn. */
 		for (nfds_t i = count; ready > 0 && i-- > 0;) {
 			if (!sockets[i].revents)
 				continue;

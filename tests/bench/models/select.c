@@ -10,7 +10,6 @@
  * beyond it, so such a connection is refused.
  */
 #include <sys/select.h>
-#include <sys/socket.h>
 
 #include "model.h"
 
@@ -44,9 +43,9 @@ static void accept_all(int listener)
 	}
 }
 
-int main(int argc, char *argv[])
+int main(void)
 {
-	int listener = model_listen(argc, argv, SOCK_NONBLOCK);
+	int listener = model_listen(SOCK_NONBLOCK);
 
 	highest = listener;
 	FD_SET(listener, &reading);

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "model.h"
@@ -37,9 +36,9 @@ static void *echo(void *arg)
 	return NULL;
 }
 
-int main(int argc, char *argv[])
+int main(void)
 {
-	int listener = model_listen(argc, argv, 0);
+	int listener = model_listen(0);
 	pthread_attr_t attributes;
 
 	pthread_attr_init(&attributes);

@@ -2,21 +2,15 @@
 /*
  * uring: io_uring, where the kernel reports what is done, not what can be done.
  *
- * One request accepts all connections and one for each connection receives all
- * its bytes (multishot), each time into a buffer that the kernel takes from a
- * ring of provided ones.  So one system call hands over the sends of a batch
- * and fetches the next batch; only close(2) is another.
+ * One request accepts all connections (multishot).  Each connection has one
+ * request at a time: a receive, into a buffer that the kernel takes from a ring
+ * of provided ones when bytes have come, and then its send.  So one system call
+ * hands over the requests of a batch and fetches what is done; only close(2) is
+ * another.  Order, backpressure and the end of a connection come by themselves.
  *
- * In return the program must say itself what epoll's models get from EAGAIN:
- *
- * - Order: one send at a time for each connection.  What arrives meanwhile is
- *   copied behind it, into the queue.
- * - No waiting with a provided buffer: its send has MSG_DONTWAIT, and what is
- *   left goes to the queue, so that slow readers cannot hold all buffers.
- *   The queue is sent without that flag: the kernel waits for room.
- * - Back-pressure: a queue above LIMIT cancels the receiving; an empty one
- *   starts it again.
- * - Life: a socket is closed when no request for it is under way.
+ * What must be done by hand is that nothing waits with a provided buffer, for
+ * slow readers could hold all of them.  Its send has MSG_DONTWAIT, and what is
+ * left is copied.  The copy is sent without that flag: the kernel waits for room.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -33,21 +27,15 @@
 #define ENTRIES 4096
 #define BUFFERS 1024 /* a power of two */
 #define BUFFER 4096
-#define LIMIT MODEL_BUFFER
 #define GROUP 0
-#define NONE (-1)
 
-enum { ACCEPT, RECEIVE, SEND, CANCEL };
+enum { ACCEPT, RECEIVE, SEND };
 
 struct connection {
-	const unsigned char *out; /* what is being sent */
-	size_t out_size;
-	int buffer;	      /* the provided buffer in which that is, or NONE */
-	unsigned char *heap;  /* or the memory, to be freed */
-	unsigned char *queue; /* what is to be sent after it */
-	size_t queued;
-	bool receiving, cancelling, sending; /* requests under way */
-	bool ended;			     /* by the client, or by an error */
+	unsigned char
+		*copy; /* of what a slow reader has still to get, or NULL: it is in the buffer */
+	int buffer;
+	size_t size, sent;
 };
 
 static struct io_uring ring;
@@ -57,12 +45,7 @@ static struct connection *connections; /* by descriptor */
 static int listener;
 static bool accepting;
 
-static uint64_t tag(int operation, int fd)
-{
-	return (uint64_t)fd << 2 | (uint64_t)operation;
-}
-
-/* A request to be filled in, and then to be tagged. */
+/* A request to be filled in. */
 static struct io_uring_sqe *request(void)
 {
 	struct io_uring_sqe *sqe;
@@ -72,12 +55,17 @@ static struct io_uring_sqe *request(void)
 	return sqe;
 }
 
+static void tag(struct io_uring_sqe *sqe, int operation, int fd)
+{
+	io_uring_sqe_set_data64(sqe, (uint64_t)fd << 2 | (uint64_t)operation);
+}
+
 static void start_accept(void)
 {
 	struct io_uring_sqe *sqe = request();
 
 	io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, 0);
-	io_uring_sqe_set_data64(sqe, tag(ACCEPT, listener));
+	tag(sqe, ACCEPT, listener);
 	accepting = true;
 }
 
@@ -85,31 +73,21 @@ static void start_receive(int fd)
 {
 	struct io_uring_sqe *sqe = request();
 
-	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+	io_uring_prep_recv(sqe, fd, NULL, BUFFER, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = GROUP;
-	io_uring_sqe_set_data64(sqe, tag(RECEIVE, fd));
-	connections[fd].receiving = true;
-}
-
-static void cancel_receive(int fd)
-{
-	struct io_uring_sqe *sqe = request();
-
-	io_uring_prep_cancel64(sqe, tag(RECEIVE, fd), 0);
-	io_uring_sqe_set_data64(sqe, tag(CANCEL, fd));
-	connections[fd].cancelling = true;
+	tag(sqe, RECEIVE, fd);
 }
 
 static void start_send(int fd)
 {
 	struct connection *c = &connections[fd];
+	const unsigned char *data = c->copy ? c->copy : buffers[c->buffer];
 	struct io_uring_sqe *sqe = request();
 
-	io_uring_prep_send(sqe, fd, c->out, c->out_size,
-			   MSG_NOSIGNAL | (c->buffer == NONE ? 0 : MSG_DONTWAIT));
-	io_uring_sqe_set_data64(sqe, tag(SEND, fd));
-	c->sending = true;
+	io_uring_prep_send(sqe, fd, data + c->sent, c->size - c->sent,
+			   MSG_NOSIGNAL | (c->copy ? 0 : MSG_DONTWAIT));
+	tag(sqe, SEND, fd);
 }
 
 static void give_back(int buffer)
@@ -119,62 +97,28 @@ static void give_back(int buffer)
 	io_uring_buf_ring_advance(provided, 1);
 }
 
-/* Copies bytes to the front or the end of the queue. */
-static void enqueue(struct connection *c, bool front, const unsigned char *data, size_t size)
+static void copy_rest(struct connection *c)
 {
-	unsigned char *queue = realloc(c->queue, c->queued + size);
-
-	if (!queue)
-		model_die("no memory");
-	if (front)
-		memmove(queue + size, queue, c->queued);
-	memcpy(front ? queue : queue + c->queued, data, size);
-	c->queue = queue;
-	c->queued += size;
+	c->size -= c->sent;
+	c->copy = malloc(c->size);
+	if (!c->copy)
+		peer_die("no memory");
+	memcpy(c->copy, buffers[c->buffer] + c->sent, c->size);
+	c->sent = 0;
+	give_back(c->buffer);
 }
 
-/* Frees the place of what was being sent, all of which is sent or in the queue. */
-static void release_out(struct connection *c)
+/* Frees what was to be sent. */
+static void release(struct connection *c)
 {
-	if (c->buffer != NONE)
+	if (!c->copy)
 		give_back(c->buffer);
-	free(c->heap);
-	c->buffer = NONE;
-	c->heap = NULL;
-	c->out_size = 0;
+	free(c->copy);
+	c->copy = NULL;
 }
 
-/* After an error: nothing more is echoed, and requests that wait end. */
-static void abandon(int fd)
+static void finish(int fd)
 {
-	struct connection *c = &connections[fd];
-
-	c->ended = true;
-	c->queued = 0;
-	shutdown(fd, SHUT_RDWR);
-}
-
-/* Starts what the connection needs next; closes it when it is through. */
-static void go_on(int fd)
-{
-	struct connection *c = &connections[fd];
-
-	if (!c->sending && c->out_size == 0 && c->queued > 0) {
-		c->out = c->heap = c->queue;
-		c->out_size = c->queued;
-		c->queue = NULL;
-		c->queued = 0;
-	}
-	if (!c->sending && c->out_size > 0)
-		start_send(fd);
-	if (!c->receiving && !c->ended && c->queued == 0 && !c->heap)
-		start_receive(fd);
-	if (c->queued > LIMIT && c->receiving && !c->cancelling)
-		cancel_receive(fd);
-	if (!c->ended || c->sending || c->receiving)
-		return;
-	free(c->queue);
-	c->queue = NULL;
 	close(fd);
 	if (!accepting)
 		start_accept();
@@ -184,8 +128,7 @@ static void accepted(int fd, bool more)
 {
 	accepting = more;
 	if (fd >= 0) {
-		connections[fd] = (struct connection){ .buffer = NONE };
-		go_on(fd);
+		start_receive(fd);
 	} else if (fd == -EMFILE || fd == -ENFILE) {
 		model_complain(strerror(-fd)); /* until a connection is closed */
 		return;
@@ -196,46 +139,36 @@ static void accepted(int fd, bool more)
 
 static void received(int fd, int result, const struct io_uring_cqe *cqe)
 {
-	struct connection *c = &connections[fd];
 	int buffer = (int)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 
-	if (!(cqe->flags & IORING_CQE_F_MORE))
-		c->receiving = c->cancelling = false;
-	if (result > 0 && c->out_size == 0 && !c->ended) {
-		c->out = buffers[buffer];
-		c->out_size = (size_t)result;
-		c->buffer = buffer;
-	} else if (result > 0) {
-		if (!c->ended)
-			enqueue(c, false, buffers[buffer], (size_t)result);
-		give_back(buffer);
-	} else if (result == 0) {
-		c->ended = true;
-	} else if (result != -ENOBUFS && result != -ECANCELED) {
-		abandon(fd);
+	if (result > 0) {
+		connections[fd] = (struct connection){ .buffer = buffer, .size = (size_t)result };
+		start_send(fd);
+	} else if (result == -ENOBUFS) {
+		start_receive(fd);
+	} else {
+		finish(fd);
 	}
-	go_on(fd);
 }
 
 static void sent(int fd, int result)
 {
 	struct connection *c = &connections[fd];
 
-	c->sending = false;
-	if (result > 0) {
-		c->out += result;
-		c->out_size -= (size_t)result;
-	} else if (result != -EAGAIN) {
-		c->out_size = 0;
-		abandon(fd);
+	if (result < 0 && result != -EAGAIN) {
+		release(c);
+		finish(fd);
+		return;
 	}
-	if (c->buffer != NONE && c->out_size > 0) {
-		enqueue(c, true, c->out, c->out_size);
-		c->out_size = 0;
+	c->sent += result > 0 ? (size_t)result : 0;
+	if (c->sent == c->size) {
+		release(c);
+		start_receive(fd);
+		return;
 	}
-	if (c->out_size == 0)
-		release_out(c);
-	go_on(fd);
+	if (!c->copy)
+		copy_rest(c);
+	start_send(fd);
 }
 
 static void handle(const struct io_uring_cqe *cqe)
@@ -252,8 +185,6 @@ static void handle(const struct io_uring_cqe *cqe)
 	case SEND:
 		sent(fd, cqe->res);
 		break;
-	default: /* of a cancellation; what it cancelled reports itself */
-		break;
 	}
 }
 
@@ -262,7 +193,7 @@ static void *map(size_t size)
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
-		model_die("no memory");
+		peer_die("no memory");
 	return memory;
 }
 
@@ -292,13 +223,13 @@ static void set_up(void)
 		give_back(i);
 }
 
-int main(int argc, char *argv[])
+int main(void)
 {
 	set_up();
-	listener = model_listen(argc, argv, 0);
+	listener = model_listen(0);
 	connections = calloc(model_descriptors(), sizeof(*connections));
 	if (!connections)
-		model_die("no memory");
+		peer_die("no memory");
 	start_accept();
 	for (;;) {
 		struct io_uring_cqe *cqe;

@@ -59,7 +59,7 @@ void accept(tcp::acceptor &acceptor)
 
 int main(int argc, char *argv[])
 {
-	int fd = peer_listen(argc, argv);
+	int fd = peer_listen(argc, argv, SOCK_NONBLOCK);
 	asio::io_context context(1); // one thread: no locks
 	tcp::acceptor acceptor(context, tcp::v4(), fd);
 

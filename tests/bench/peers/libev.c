@@ -105,7 +105,7 @@ static void on_connection(struct ev_loop *loop, ev_io *watcher, int events)
 
 int main(int argc, char *argv[])
 {
-	int fd = peer_listen(argc, argv);
+	int fd = peer_listen(argc, argv, SOCK_NONBLOCK);
 	struct ev_loop *loop = ev_default_loop(0);
 	ev_io listener;
 

@@ -62,7 +62,7 @@ static void on_connection(struct evconnlistener *listener, evutil_socket_t fd,
 
 int main(int argc, char *argv[])
 {
-	int fd = peer_listen(argc, argv);
+	int fd = peer_listen(argc, argv, SOCK_NONBLOCK);
 	struct event_base *base = event_base_new();
 
 	if (!base || !evconnlistener_new(base, on_connection, NULL, 0, 0, fd))

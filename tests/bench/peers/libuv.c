@@ -121,7 +121,7 @@ static void on_connection(uv_stream_t *listener, int status)
 
 int main(int argc, char *argv[])
 {
-	int fd = peer_listen(argc, argv);
+	int fd = peer_listen(argc, argv, SOCK_NONBLOCK);
 	uv_tcp_t listener;
 
 	uv_tcp_init(uv_default_loop(), &listener);

@@ -37,12 +37,12 @@ static bool set(int fd, int level, int option)
 }
 
 /* A listening socket on *port, or on a free one, which is then in *port. */
-static int listen_on(in_port_t *port)
+static int listen_on(in_port_t *port, int flags)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = *port };
 	struct sockaddr *generic = (struct sockaddr *)&address;
 	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (!set(fd, SOL_SOCKET, SO_REUSEADDR) || !set(fd, SOL_SOCKET, SO_REUSEPORT) ||
@@ -69,7 +69,7 @@ static int split(int workers)
 	return 0;
 }
 
-int peer_listen(int argc, char *argv[])
+int peer_listen(int argc, char *argv[], int flags)
 {
 	int workers = argc > 1 ? atoi(argv[1]) : 1;
 	int fds[MOST_WORKERS];
@@ -81,7 +81,7 @@ int peer_listen(int argc, char *argv[])
 	signal(SIGPIPE, SIG_IGN);
 	raise_limit();
 	for (int i = 0; i < workers; i++)
-		fds[i] = listen_on(&port);
+		fds[i] = listen_on(&port, flags);
 	self = split(workers);
 	for (int i = 0; i < workers; i++)
 		if (i != self)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer: what the echo programs of the libraries share, so that each file
- * shows only the library.
+ * peer: what the echo programs share, so that each file shows only the
+ * library, or the way to wait.
  *
  *     PROGRAM [WORKERS]
  *
@@ -12,18 +12,23 @@
 #ifndef PEER_H
 #define PEER_H
 
+#include <sys/socket.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define PEER_BUFFER (64 * 1024)	  /* bytes of one receive, where the library lets us choose */
-#define PEER_UNSENT (1024 * 1024) /* bytes that may wait; who has more is not read from */
+#define PEER_UNSENT (1024 * 1024) /* bytes that may wait; with more a client is not read from */
 
-/* The same for all: non-blocking, SO_REUSEADDR, TCP_NODELAY also for what it accepts. */
-int peer_listen(int argc, char *argv[]);
+/*
+ * The same for all: SO_REUSEADDR, TCP_NODELAY also for what it accepts, and as many descriptors as
+ * may be.  flags are those of socket(2).
+ */
+int peer_listen(int argc, char *argv[], int flags);
 
-/* Says what failed and ends the program. */
-void peer_die(const char *what);
+/* Says what failed, with errno, and ends the program. */
+__attribute__((noreturn)) void peer_die(const char *what);
 
 #ifdef __cplusplus
 }
