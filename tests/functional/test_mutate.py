@@ -80,7 +80,7 @@ class Campaign(harness.Test):
         """what is not noticed, or fits no more, is no success"""
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as f:
             for name, (old, new) in EXAMPLES.items():
-                f.write(f'[{name}]\nfile = "src/reactor/connections.c"\nold = "{old}"\nnew = "{new}"\n'
+                f.write(f'["src/reactor/connections.c".{name}]\nold = "{old}"\nnew = "{new}"\n'
                         'brings = "that"\ntest = "unit/connections queue"\n')
             f.flush()
             status, outcomes, score, out = self.run_campaign("--chosen", f.name, "*")

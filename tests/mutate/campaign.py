@@ -30,6 +30,7 @@ import operators
 SRCDIR = os.path.abspath(os.environ.get("SRCDIR", os.path.join(mutations.TESTS, "..")))
 BUILDDIR = os.path.abspath(os.environ.get("BUILDDIR", os.path.join(SRCDIR, "build/plain")))
 
+JOBS = 2
 LIMIT = 20  # seconds for a test, and five times what it takes as things are
 DEADLINE = "15"  # for what a functional test waits for; see harness.py
 PROGRAMS = ["src/echod", "src/echoc/echoc"]
@@ -51,7 +52,7 @@ class Outcome(typing.NamedTuple):
 
 
 class Tree:
-    """A copy of sources and build, in a folder that somebody else removes."""
+    """A copy of sources and build, in a folder that its maker removes."""
 
     def __init__(self, original, build, parent):
         self.parent = tempfile.mkdtemp(dir=parent)
@@ -66,20 +67,17 @@ class Tree:
         """Other builds and systems, and what tests leave."""
         ignored = set(fnmatch.filter(names, "*.log") + fnmatch.filter(names, "*.trs"))
         ignored |= {".git", "autom4te.cache", "__pycache__"} & set(names)
-        builds = [n for n in names if os.path.exists(os.path.join(directory, n, "config.status"))]
-        ignored |= {n for n in builds if os.path.join(directory, n) != self.original_build}
+        ignored |= {n for n in names if os.path.exists(os.path.join(directory, n, "config.status"))
+                    and os.path.join(directory, n) != self.original_build}
         return ignored | ({"peers", "platforms"} & set(names) if directory.endswith("/build") else set())
-
-    def environment(self):
-        own = {"SRCDIR": self.source, "BUILDDIR": self.build, "TMPDIR": self.parent,
-               "DEADLINE": DEADLINE, "PYTHONDONTWRITEBYTECODE": "1"}
-        return {k: v for k, v in os.environ.items() if k not in FOREIGN} | own
 
     def run(self, command, limit):
         """Status, or None if it took too long, and output; nothing it has started is left."""
-        with subprocess.Popen(command, cwd=self.build, env=self.environment(), text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, start_new_session=True) as p:
+        own = {"SRCDIR": self.source, "BUILDDIR": self.build, "TMPDIR": self.parent,
+               "DEADLINE": DEADLINE, "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {k: v for k, v in os.environ.items() if k not in FOREIGN} | own
+        with subprocess.Popen(command, cwd=self.build, env=env, text=True, errors="replace", start_new_session=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
             try:
                 output, status = p.communicate(timeout=limit)[0], p.returncode
             except subprocess.TimeoutExpired:
@@ -95,20 +93,16 @@ class Tree:
             errors = [l for l in output.splitlines() if "error: " in l]
             raise ValueError("it does not compile: " + (errors or [output[-300:]])[0])
 
-    def link(self, test):
-        """Makes what a test runs."""
-        program = test.split(" ")[0]
-        self.make(*(PROGRAMS if program.endswith(".py") else ["tests/" + program]))
-
     def test(self, test, limit):
         """None if it passes, else why not; SKIPPED if it says so."""
         program, _, name = test.partition(" ")
         if program.endswith(".py"):
+            self.make(*PROGRAMS)
             command = [sys.executable, os.path.join(self.source, "tests", program), *name.split()]
-        elif name:
-            command = [f"tests/{program}", "--filter", f"{os.path.basename(program)}/{name}", "-j1"]
         else:
+            self.make("tests/" + program)
             command = [f"tests/{program}"]
+            command += ["--filter", f"{os.path.basename(program)}/{name}", "-j1"] if name else []
         status, output = self.run(command, limit)
         if status is None:
             return f"no end after {limit:.0f} s"
@@ -121,18 +115,19 @@ class Tree:
     def changed(self, file, change):
         """Has a file be another one for a while."""
         path = os.path.join(self.source, file)
+
+        def write(text):
+            os.unlink(path)  # it may be read-only
+            with open(path, "w") as f:
+                f.write(text)
+
         with open(path) as f:
             original = f.read()
         try:
-            self.write(path, change(original))
+            write(change(original))
             yield
         finally:
-            self.write(path, original)
-
-    def write(self, path, text):
-        os.unlink(path)  # it may be read-only
-        with open(path, "w") as f:
-            f.write(text)
+            write(original)
 
     def compile(self, file):
         """What a source file is compiled to, without what is for debuggers; ValueError if it is not."""
@@ -149,7 +144,7 @@ class Tree:
 
 
 def end_children():
-    """Kills what is left of a test; orphans are ours, see become_parent()."""
+    """Kills what is left of a test; orphans are ours, see begin()."""
     me = os.getpid()
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -157,12 +152,6 @@ def end_children():
                 for pid in map(int, f.read().split()):
                     os.kill(pid, signal.SIGKILL)
             os.waitpid(-1, 0)
-
-
-def become_parent():
-    """Has orphans of this process's children become its own."""
-    PR_SET_CHILD_SUBREAPER = 36
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def reason_of(output):
@@ -179,7 +168,8 @@ def reason_of(output):
 
 def begin(*args):
     global tree
-    become_parent()
+    PR_SET_CHILD_SUBREAPER = 36  # orphans of children become its own
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     tree = Tree(*args)
 
 
@@ -187,10 +177,8 @@ def check_baseline(tests):
     """For each test why it does not pass as things are, or None, and the seconds that it takes."""
     told = {}
     for test in tests:
-        tree.link(test)
         began = time.monotonic()
-        why = tree.test(test, 30 * LIMIT)
-        told[test] = why, time.monotonic() - began
+        told[test] = tree.test(test, 30 * LIMIT), time.monotonic() - began
     return told
 
 
@@ -204,7 +192,6 @@ def try_mutation(mutation, tests):
             if before and tree.compile(mutation.file) == before:
                 raise ValueError("it is compiled to the same code")
             for test, limit in tests.items():
-                tree.link(test)
                 if (why := tree.test(test, limit)) not in (None, SKIPPED):
                     kind, detail = CAUGHT, f"{test}: {why}"
                     break
@@ -222,36 +209,29 @@ def exists(test):
     return mutations.exists(test) and (".py" in test or os.path.exists(f"{BUILDDIR}/tests/{test}"))
 
 
-def by_rule(names):
-    """The mutations by rule of files and folders."""
+def by_rule(name, options):
+    """The mutations by rule of a file or folder, or a sample of them."""
     found = []
     for path in sorted(glob.glob(os.path.join(SRCDIR, "src/**/*.c"), recursive=True)):
         file = os.path.relpath(path, SRCDIR)
-        if any(file == n or file.startswith(n.rstrip("/") + "/") for n in names):
+        if file == name or file.startswith(name.rstrip("/") + "/"):
             with open(path) as f:
                 found += operators.mutations(file, f.read())
+    if options.sample is not None:
+        found = sorted(found, key=lambda m: m.rank(options.seed))[:options.sample]
     return found
 
 
 class Campaign:
     def __init__(self, options):
-        self.options = options
+        self.options, self.outcomes = options, []
         known = mutations.load(options.chosen)
-        self.chosen = []
+        self.mutations = []
         for name in options.names or ["*", "src"]:
-            found = [known[n] for n in fnmatch.filter(known, name)] + self.sample(by_rule([name]))
+            found = [known[n] for n in fnmatch.filter(known, name)] + by_rule(name, options)
             if not found and options.names:
                 sys.exit(f"no mutation, and nothing in src, of that name: {name}")
-            self.chosen += found
-        self.build = os.path.relpath(BUILDDIR, SRCDIR)
-        if self.build.startswith(".."):
-            sys.exit("the build folder must be inside the source folder")
-        self.outcomes = []
-
-    def sample(self, found):
-        if self.options.sample is None:
-            return found
-        return sorted(found, key=lambda m: m.rank(self.options.seed))[:self.options.sample]
+            self.mutations += found
 
     def tests_of(self, mutation):
         if not is_by_rule(mutation):
@@ -261,9 +241,9 @@ class Campaign:
 
     def baseline(self, pool):
         """For each test why it is of no use here, or None, and the seconds that it takes."""
-        tests = sorted({t for m in self.chosen for t in self.tests_of(m)})
+        tests = sorted({t for m in self.mutations for t in self.tests_of(m)})
         told = {}
-        for part in pool.map(check_baseline, [tests[i::self.options.jobs] for i in range(self.options.jobs)]):
+        for part in pool.map(check_baseline, [tests[i::JOBS] for i in range(JOBS)]):
             told |= part
         trouble = {test: why for test, (why, _) in told.items() if why}
         for test, why in trouble.items():
@@ -272,26 +252,29 @@ class Campaign:
         return told
 
     def submit(self, pool, mutation, told):
-        """A future of its outcome; None if that is known."""
+        """Futures of its outcome; none if that is known."""
         tests = self.tests_of(mutation)
         useful = {t: LIMIT + 5 * told[t][1] for t in tests if not told[t][0]}
         if useful:
-            return pool.submit(try_mutation, mutation, useful)
+            return [pool.submit(try_mutation, mutation, useful)]
         skipped = all(told[t][0] == SKIPPED for t in tests)
-        detail = f"{', '.join(tests)}: " + ("skipped" if skipped else "fails without it")
-        self.tell(Outcome(mutation, SKIPPED if skipped else INVALID, 0, detail))
-        return None
+        self.tell(Outcome(mutation, SKIPPED if skipped else INVALID, 0,
+                          f"{', '.join(tests)}: " + ("skipped" if skipped else "fails without it")))
+        return []
 
     def run(self):
         began = time.monotonic()
+        build = os.path.relpath(BUILDDIR, SRCDIR)
+        if build.startswith(".."):
+            sys.exit("the build folder must be inside the source folder")
         with tempfile.TemporaryDirectory(prefix="mutate-") as parent:
             os.chmod(parent, 0o755)
-            original = Tree(SRCDIR, self.build, parent).source  # edits here do not reach it any more
+            original = Tree(SRCDIR, build, parent).source  # edits here do not reach it any more
             with concurrent.futures.ProcessPoolExecutor(
-                    self.options.jobs, initializer=begin, initargs=(original, self.build, parent)) as pool:
+                    JOBS, initializer=begin, initargs=(original, build, parent)) as pool:
                 told = self.baseline(pool)
-                runs = [self.submit(pool, m, told) for m in sorted(self.chosen, key=lambda m: m.file)]
-                for run in concurrent.futures.as_completed(filter(None, runs)):
+                runs = [run for m in sorted(self.mutations, key=lambda m: m.file) for run in self.submit(pool, m, told)]
+                for run in concurrent.futures.as_completed(runs):
                     self.tell(run.result())
         return self.conclude(time.monotonic() - began)
 
@@ -302,10 +285,7 @@ class Campaign:
 
     def conclude(self, seconds):
         """The survivors, a table by folders, and the score.  Returns the exit status."""
-        print("\nsurvivors:")
-        for o in self.outcomes:
-            if o.kind == SURVIVED:
-                print(f"  {o.mutation.name}: {o.detail}")
+        print("\nsurvivors:", *(f"  {o.mutation.name}: {o.detail}" for o in self.outcomes if o.kind == SURVIVED), sep="\n")
         rows = collections.defaultdict(list)
         for o in self.outcomes:
             rows[os.path.dirname(o.mutation.file) if is_by_rule(o.mutation) else "chosen"].append(o.kind)
@@ -328,7 +308,6 @@ def main():
     parser.add_argument("--verbose", action="store_true", help="show how each was noticed")
     parser.add_argument("--chosen", default=mutations.CHOSEN, metavar="FILE",
                         help="those that a person chose; " + os.path.relpath(mutations.CHOSEN))
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="at once; 2")
     sys.exit(Campaign(parser.parse_args()).run())
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The mutations that a person chose: one place of the sources each, how to break it, and a test that must notice.
 
-chosen.toml is a file of tables:
+chosen.toml is a file of tables; what operators.py does by itself is not in it:
 
-    [name]
-    file = "src/..."  what is changed
+    ["src/...".name]  what is changed
     old = "..."       a text that is there exactly once
     new = "..."       what stands there instead
     brings = "..."    the failure that follows, in one line
@@ -42,7 +41,8 @@ class Mutation(typing.NamedTuple):
 def load(path=CHOSEN):
     """All mutations of a file, by their names."""
     with open(path, "rb") as f:
-        return {name: Mutation(name=name, **values) for name, values in tomllib.load(f).items()}
+        return {name: Mutation(name, file, **values) for file, rows in tomllib.load(f).items()
+                for name, values in rows.items()}
 
 
 @functools.cache
