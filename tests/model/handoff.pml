@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hand-off, for spin(1): who owns a connection, from accept(2) to close(2),
- * while connections come and go, descriptors are used again, listeners change,
- * and the daemon ends or hands over.  `./dev model` explores every interleaving.
- *
- * A step is a system call or an access to what threads share.  What a thread does for itself, and
- * what nobody else can look at meanwhile, is part of the step before it.
+ * The dispatch, for spin(1): what owns a connection, from accept(2) to close(2), while connections
+ * come and go, descriptors are used again, listeners change, and the daemon ends or hands over.
+ * `./dev model` explores every interleaving.  A step is a system call or an access to what threads
+ * share; what a thread does for itself is part of the step before it.
  *
  *   here                    in src/
  *   file[], s[], queue[]    the kernel: descriptors, sockets, listen queues
  *   s[].watcher, .edge      an epoll instance, edge-triggered: its registration and its ready list
  *   wake[]                  the eventfd of a poller (poller.c)
- *   r[]                     the records (connections.h): owner, what the acceptor fills, what the worker does
+ *   r[]                     the records (connections.h): what the acceptor fills, what the worker does
  *   accept_one()            accept_some(), admit() and dispatch() in acceptor.c,
  *                           worker_adopt() in worker.c, limiter_admit() in limiter.c
  *   acceptor                serve_batch(), obey(), take_set() and retire() in acceptor.c
@@ -26,20 +24,17 @@
  *   stop()                  stop() in server.c, watch_end() in watch.c, reactor_stop() in reactor.c
  *   freeze()                reactor_freeze() in reactor.c, collect() in handover.c
  *
- * What must hold, whoever is how fast:
+ * What must hold, however fast each is:
  *
- *   - a record is empty when its number is used again             accept_one()
- *   - there is a number for each connection that is let in        accept_one()
- *   - an event is about the connection that the record is about   collect()
- *   - nobody adopts what another has                             collect()
- *   - only the owner serves, and nobody after the close           serve_ready()
- *   - nobody closes more than it was given, and in order only
- *     what is acknowledged                                        end_connection()
- *   - who waits in the queue of a listener that goes is served    retire()
- *   - at the end nobody and nothing is left                       stop(), freeze()
- *   - no thread waits for what does not come                      spin: invalid end states
- *   - the end comes, and every byte is echoed or its connection
- *     was ended for a reason                                      the formulas at the end
+ *   - a record is empty when its number is used again, and there is a number for each connection
+ *     that is let in: accept_one()
+ *   - an event is about the connection that the record is about: collect()
+ *   - only the owner serves, and nothing is served after its close: turn()
+ *   - no worker closes more than it was given, and in order only what is acknowledged: end_connection()
+ *   - what waits in the queue of a listener that goes is served: close_listener()
+ *   - at the end no connection is left: check_end(), collect_all()
+ *   - no thread waits for what does not come: spin's invalid end states
+ *   - the end comes, and every byte is echoed or its connection was ended for a reason: the formulas
  *
  * Left out: bytes beyond one, stalled clients, threads that are stuck, limits by source.
  * Memory is sequentially consistent here: whether each access is ordered as it must be is
@@ -67,6 +62,7 @@
 #define ACCEPTOR WORKERS /* in wake[] */
 
 #define BIT(n) (1 << (n))
+#define WHEN(condition, steps) if :: condition -> steps :: else fi
 
 mtype = { RUN, DRAIN, ABORT, FREEZE };
 
@@ -81,24 +77,23 @@ typedef socket {
 	byte watcher; /* in the epoll instance of this worker, + 1 */
 	byte data;    /* data.fd of its events there */
 	bool edge;    /* it has one */
-	bool gone;    /* we have closed it, or given it away */
-	byte server;  /* the worker, + 1, that has adopted it, ever */
-	bool late;    /* it came after the last accept(2) of its listener */
+	bool gone     /* we have closed it, or given it away */
 };
 
-socket s[CONNS + 1]; /* by connection; 0 is no one */
+socket s[CONNS + 1]; /* by connection; 0 is none */
 byte file[FDS];	     /* the connection behind a descriptor; 0: the number is free */
 chan queue[2] = [CONNS] of { byte };
-bool listening[2], drained[2];
+bool listening[2];
+byte drained[2] = CONNS; /* the last connection that came before the last accept(2) of a listener */
 bool wake[WORKERS + 1];
 bool bell; /* the reactor's main_fd */
 
 /* What the threads share. */
 
 typedef record {
-	byte owner;   /* worker + 1 */
-	byte source;  /* what the acceptor fills: here, whose record it is */
-	bool adopted; /* what is the worker's */
+	byte owner;  /* worker + 1 */
+	byte source; /* what the acceptor fills: here, whose record it is */
+	bool adopted /* what is the worker's */
 };
 
 record r[FDS];
@@ -123,23 +118,9 @@ inline fill()
 	r[fd].owner = next + 1
 }
 
-inline add()
-{
-	d_step {
-		s[c].watcher = next + 1;
-		s[c].data = fd;
-		s[c].edge = true /* a fresh socket is writable */
-	}
-}
-
 inline refuse()
 {
-	d_step {
-		file[fd] = 0;
-		s[c].gone = true;
-		c = 0;
-		fd = 0
-	}
+	d_step { file[fd] = 0; s[c].gone = true; c = 0; fd = 0 }
 }
 
 inline admit()
@@ -156,7 +137,7 @@ inline admit()
 inline dispatch()
 {
 	if
-	:: add();
+	:: d_step { s[c].watcher = next + 1; s[c].data = fd; s[c].edge = true /* it is writable */ };
 #ifdef BUG_FILL_AFTER_ADD
 	   d_step { fill() };
 #endif
@@ -178,11 +159,10 @@ inline accept_one(l)
 		assert(listening[l]);
 		eagain = (len(queue[l]) == 0);
 		if
-		:: eagain -> drained[l] = retiring
+		:: eagain -> drained[l] = (retiring -> asked : drained[l])
 		:: else ->
 			queue[l] ? c;
 			do
-			:: fd == FDS -> break
 			:: fd < FDS && file[fd] -> fd++
 			:: else -> break
 			od;
@@ -202,11 +182,8 @@ inline close_listener(l)
 	d_step {
 		listening[l] = false;
 		do
-		:: len(queue[l]) > 0 ->
-			queue[l] ? c;
-			assert(s[c].late);
-			s[c].gone = true /* reset */
-		:: else -> c = 0; break
+		:: len(queue[l]) > 0 -> queue[l] ? c; assert(c > drained[l]); s[c].gone = true /* reset */
+		:: else -> c = 0; drained[l] = CONNS; break
 		od
 	}
 }
@@ -218,11 +195,7 @@ inline retire(l)
 #ifndef BUG_CLOSE_UNSERVED
 		retiring = true;
 		do
-		:: accept_one(l);
-		   if
-		   :: eagain -> break
-		   :: else
-		   fi
+		:: accept_one(l); WHEN(eagain, break)
 		od;
 		retiring = false;
 #endif
@@ -231,63 +204,41 @@ inline retire(l)
 	fi
 }
 
-inline take_set()
+inline retire_all()
 {
-	d_step {
-		old = set;
-		set = wanted;
-		pending = false
-	};
 	retire(0);
 	retire(1);
 	old = 0
+}
+
+inline take_set()
+{
+	d_step { old = set; set = wanted; pending = false };
+	retire_all()
 }
 
 inline obey_main()
 {
 	if
 	:: woken ->
-	   d_step { /* the eventfd */
-		woken = false;
-		wake[ACCEPTOR] = false
-	   };
+	   d_step { woken = false; wake[ACCEPTOR] = false }; /* the eventfd */
 #ifndef BUG_SET_BEFORE_ORDER
 	   command = order[ACCEPTOR];
 #endif
-	   if
-	   :: command == FREEZE -> break
-	   :: else
-	   fi;
-	   if
-	   :: pending -> take_set()
-	   :: else
-	   fi;
+	   WHEN(command == FREEZE, break);
+	   WHEN(pending, take_set());
 #ifdef BUG_SET_BEFORE_ORDER
 	   command = order[ACCEPTOR];
 #endif
-	   if
-	   :: command == DRAIN ->
-	      d_step { old = set; set = 0 };
-	      retire(0);
-	      retire(1);
-	      old = 0;
-	      break
-	   :: else
-	   fi
+	   WHEN(command == DRAIN, d_step { old = set; set = 0 }; retire_all(); break)
 	:: else
 	fi
 }
 
 inline accept_batch()
 {
-	if
-	:: batch & BIT(0) -> accept_one(0)
-	:: else
-	fi;
-	if
-	:: batch & BIT(1) -> accept_one(1)
-	:: else
-	fi;
+	WHEN(batch & BIT(0), accept_one(0));
+	WHEN(batch & BIT(1), accept_one(1));
 	batch = 0
 }
 
@@ -344,14 +295,6 @@ inline epoll_wait()
 	}
 }
 
-inline adopt()
-{
-	r[i].adopted = true;
-	mine = mine | BIT(i);
-	assert(s[file[i]].server == 0);
-	s[file[i]].server = me + 1
-}
-
 inline collect()
 {
 	d_step {
@@ -359,10 +302,8 @@ inline collect()
 			if
 			:: batch & BIT(i) ->
 				assert(r[i].owner == me + 1 && file[i] && r[i].source == file[i]);
-				if
-				:: !r[i].adopted -> adopt()
-				:: else
-				fi;
+				r[i].adopted = true;
+				mine = mine | BIT(i);
 				ready = ready | (((reads & BIT(i)) || obeyed != RUN) -> BIT(i) : 0)
 			:: else
 			fi
@@ -375,14 +316,10 @@ inline collect()
 
 inline let_go()
 {
-	d_step {
-		r[fd].adopted = false;
-		r[fd].source = 0;
-		r[fd].owner = 0
-	}
+	d_step { r[fd].adopted = false; r[fd].source = 0; r[fd].owner = 0 }
 }
 
-/* Begins with what nobody else sees, ... */
+/* Begins with what no other thread sees, ... */
 inline begin_end()
 {
 	mine = mine & ~BIT(fd);
@@ -398,15 +335,9 @@ inline end_connection(by_client)
 	file[fd] = 0;
 	d_step {
 		assert(!by_client || (s[c].sent == s[c].taken && !s[c].unread));
-		s[c].sent = 0; /* what nobody asks for any more is one and the same */
-		s[c].taken = 0;
-		s[c].fin = false;
-		s[c].unread = false;
-		s[c].told = false;
-		s[c].watcher = 0;
-		s[c].data = 0;
-		s[c].edge = false;
-		s[c].server = 0;
+		/* What is not asked for any more is one and the same. */
+		s[c].sent = 0; s[c].taken = 0; s[c].fin = false; s[c].unread = false; s[c].told = false;
+		s[c].watcher = 0; s[c].data = 0; s[c].edge = false;
 		s[c].gone = true;
 		c = 0;
 #ifdef BUG_CLOSE_BEFORE_LET_GO
@@ -477,13 +408,7 @@ inline turn()
 inline serve_ready()
 {
 	do
-	:: atomic {
-		round -> turn();
-		if
-		:: at_end -> begin_end()
-		:: else
-		fi
-	   };
+	:: atomic { round -> turn(); WHEN(at_end, begin_end()) };
 	   if
 	   :: at_end -> at_end = false; end_connection(true)
 	   :: d_step { at_eagain -> at_eagain = false; s[c].told = true; c = 0; fd = 0 }
@@ -496,7 +421,7 @@ inline serve_ready()
 #define MAY_EXPIRE(n) ((mine & BIT(n)) && !(ready & BIT(n)))
 
 /*
- * Whoever is in a list and not ready may be overdue.  Here it is a round of its own, for it
+ * What is in a list and not ready may be overdue.  Here it is a round of its own, for it
  * makes no difference to others whether the connection had been closed at the end of the last.
  */
 inline expire()
@@ -519,6 +444,11 @@ inline expire()
 		begin_end()
 	};
 	end_connection(false)
+}
+
+inline be_awake()
+{
+	WHEN(woken, d_step { woken = false; wake[me] = false })
 }
 
 proctype worker(byte me)
@@ -544,17 +474,11 @@ proctype worker(byte me)
 		collect()
 	   };
 #ifndef BUG_OBEY_BEFORE_AWAKE
-	   if
-	   :: d_step { woken -> woken = false; wake[me] = false }
-	   :: else
-	   fi;
-#endif
+	   be_awake();
 	   obey();
-#ifdef BUG_OBEY_BEFORE_AWAKE
-	   if
-	   :: d_step { woken -> woken = false; wake[me] = false }
-	   :: else
-	   fi;
+#else
+	   obey();
+	   be_awake();
 #endif
 	   serve_ready()
 #ifdef TIMEOUTS
@@ -595,19 +519,21 @@ inline give_order(w, o)
 #endif
 }
 
+inline order_workers(o)
+{
+	give_order(0, o);
+	give_order(1, o)
+}
+
 inline wait_for_end()
 {
 	do
 	:: bell = false;
-	   if
-	   :: ended[0] && ended[1] -> break
-	   :: else
-	   fi;
+	   WHEN(ended[0] && ended[1], break);
 	   if
 	   :: bell
 #ifndef PATIENT
-	   :: give_order(0, ABORT); /* shutdown_timeout, or a second signal */
-	      give_order(1, ABORT);
+	   :: order_workers(ABORT); /* shutdown_timeout, or a second signal */
 	      break
 #endif
 	   fi
@@ -623,8 +549,7 @@ inline check_end()
 			assert(file[i] == 0 && r[i].owner == 0 && !r[i].adopted)
 		};
 		for (i : 1 .. CONNS) {
-			assert(i > asked || s[i].gone);
-			assert(s[i].watcher == 0)
+			assert((i > asked || s[i].gone) && s[i].watcher == 0)
 		}
 	}
 }
@@ -635,8 +560,7 @@ inline stop()
 #ifndef BUG_DRAIN_BEFORE_ACCEPTOR_ENDED
 	acceptor_ended;
 #endif
-	give_order(0, DRAIN);
-	give_order(1, DRAIN);
+	order_workers(DRAIN);
 	wait_for_end();
 	ended[0] && ended[1];
 	acceptor_ended;
@@ -671,8 +595,7 @@ inline freeze()
 #ifndef BUG_FREEZE_BEFORE_ACCEPTOR_ENDED
 	acceptor_ended;
 #endif
-	give_order(0, FREEZE);
-	give_order(1, FREEZE);
+	order_workers(FREEZE);
 #ifndef BUG_COLLECT_BEFORE_ENDED
 	ended[0] && ended[1];
 #endif
@@ -690,10 +613,7 @@ inline reload()
 
 /* The clients; they connect in their order, for they are all the same. */
 
-inline arrives()
-{
-	s[me].edge = (s[me].watcher -> true : s[me].edge)
-}
+#define ARRIVES s[me].edge = (s[me].watcher -> true : s[me].edge)
 
 proctype client(byte me)
 {
@@ -701,13 +621,13 @@ end_away:
 	atomic {
 		asked == me - 1 && (listening[0] || listening[1]);
 		if
-		:: listening[0] -> queue[0] ! me; s[me].late = drained[0]
-		:: listening[1] -> queue[1] ! me; s[me].late = drained[1]
+		:: listening[0] -> queue[0] ! me
+		:: listening[1] -> queue[1] ! me
 		fi;
 		asked = me
 	};
 #ifdef PATIENT
-	d_step { s[me].sent = (s[me].gone -> 0 : 1); arrives() };
+	d_step { s[me].sent = (s[me].gone -> 0 : 1); ARRIVES };
 	if
 	:: skip
 	:: true ->
@@ -725,10 +645,10 @@ end_late:
 #ifdef UNREAD
 		s[me].unread = !s[me].gone;
 #endif
-		arrives()
+		ARRIVES
 	};
 #ifdef UNREAD
-	d_step { s[me].unread = false; arrives() }
+	d_step { s[me].unread = false; ARRIVES }
 #endif
 }
 
@@ -741,14 +661,10 @@ init {
 		run acceptor();
 		run worker(0);
 		run worker(1);
-		run client(1);
-#if CONNS > 1
-		run client(2);
-#endif
-#if CONNS > 2
-		run client(3);
-#endif
-		skip
+		for (i : 1 .. CONNS) {
+			run client(i)
+		};
+		i = 0
 	};
 	set_listeners(BIT(0));
 #ifdef RELOAD
@@ -762,7 +678,7 @@ init {
 	over = true
 }
 
-/* Under weak fairness: who can always go on does so. */
+/* Under weak fairness: what can always go on does so. */
 
 ltl ends { <> over }
 ltl echoes { [] ((s[CONNS].sent > s[CONNS].taken) ->

@@ -15,10 +15,7 @@ class Handoff(harness.Test):
     @harness.needs("spin", "gcc")
     def test_all(self):
         """no connection is lost, had twice or served after its close in any order of events, and bugs show"""
-        def check(case, result):
-            print(f"# {case[0]}: {result.states} states, {result.seconds:.1f} s")
-            self.assertIsNone(spin.verdict(case, result), case[0])
-        spin.explore_all(check)
+        self.assertEqual(spin.explore_all(lambda line: print(f"# {line}")), [])
 
     def test_about(self):
         """the functions that the model stands for are there, and each of its bugs is tried"""
@@ -34,7 +31,7 @@ class Handoff(harness.Test):
             for function in re.findall(r"(\w+)\(\)", functions):
                 self.assertTrue(re.search(rf"(?m)^[a-z].*\b{function}\(", text), f"{function}() in {path}")
         self.assertEqual(set(re.findall(r"\bBUG_(\w+)", model.split("#define CONNS", 1)[1])),
-                         {bug.switch for bug in spin.BUGS})
+                         {case.what for case in spin.CASES if case.seen})
 
 
 if __name__ == "__main__":
