@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(harness.SRCDIR, "tests/soak"))
 import soak  # noqa: E402
 
 PAGE = soak.PAGE
-FLAT = soak.Point(0, 20, 5, 1000 * PAGE, 2000 * PAGE, 0)
+FLAT = soak.Point(0, 20, 5, 1000 * PAGE)
 
 
 def points(**values):

@@ -1,37 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Clients that are awkward on purpose, where echoc is not; every byte that comes back is compared.
-
-    awkward.py PORT SEED
-
-Until SIGINT some threads connect again and again.  Some read slowly, some half-close while most of
-their echo is still to come, some leave without a word, and some reset at any moment, which they
-count as announced.  A line says when it is ready, and at the end a JSON object what was.
-"""
+"""Clients that are awkward on purpose, where echoc is not; every byte that comes back is compared."""
 
 import collections
 import contextlib
-import json
-import os
 import random
 import select
-import signal
 import socket
-import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../functional"))
-import harness  # noqa: E402
-
-stop = threading.Event()
-total = collections.Counter()
-faults = []
-lock = threading.Lock()
-
-
-def count(**numbers):
-    with lock:
-        total.update(numbers)
+import harness
 
 
 def receive(s, data, got, most):
@@ -64,64 +42,73 @@ def exchange(s, data, until, finish=True, most=1 << 20, pause=0):
     return sent
 
 
-def whole(server, data, rcvbuf=None, **how):
-    """One connection that sees its echo to the end."""
-    with server.connect(rcvbuf=rcvbuf) as s:
-        exchange(s, data, len(data), **how)
-        if s.recv(1) != b"":
-            raise ValueError("more came back than was sent")
-    count(bytes_sent=len(data), bytes_verified=len(data))
+class Awkward:
+    """Threads that connect to a server again and again until they are told to stop; as soak.Load.
 
+    Some read slowly, some half-close while most of their echo is still to come, some leave without a
+    word, and some reset at any moment, which they count as announced.
+    """
 
-def read_slowly(server, rnd):
-    whole(server, rnd.randbytes(rnd.randrange(1, 1 << 20)), rcvbuf=4096, most=16384, pause=0.005)
+    def __init__(self, server, seed):
+        self.server, self.total, self.faults = server, collections.Counter(), []
+        self.lock, self.stopping = threading.Lock(), threading.Event()
+        acts = ((self.read_slowly, 8), (self.half_close, 2), (self.leave, 1), (self.reset, 2))
+        self.threads = [threading.Thread(target=self.again_and_again, args=(act, f"{seed} {act.__name__} {i}"))
+                        for act, n in acts for i in range(n)]
+        for t in self.threads:
+            t.start()
 
+    def again_and_again(self, act, seed):
+        rnd = random.Random(seed)
+        while not self.stopping.is_set():
+            try:
+                act(rnd)
+                self.count(connections=1)
+            except (OSError, ValueError) as e:
+                self.faults.append(f"{act.__name__}: {e}")
+                return
 
-def half_close(server, rnd):
-    whole(server, rnd.randbytes(rnd.choice((1, 1000, 65536, 3 << 20))))
+    def count(self, **numbers):
+        with self.lock:
+            self.total.update(numbers)
 
+    def whole(self, data, rcvbuf=None, **how):
+        """One connection that sees its echo to the end."""
+        with self.server.connect(rcvbuf=rcvbuf) as s:
+            exchange(s, data, len(data), **how)
+            if s.recv(1) != b"":
+                raise ValueError("more came back than was sent")
+        self.count(bytes_sent=len(data), bytes_verified=len(data))
 
-def leave(server, rnd):
-    server.connect().close()
-    time.sleep(rnd.random() / 50)
+    def read_slowly(self, rnd):
+        self.whole(rnd.randbytes(rnd.randrange(1, 1 << 20)), rcvbuf=4096, most=16384, pause=0.005)
 
+    def half_close(self, rnd):
+        self.whole(rnd.randbytes(rnd.choice((1, 1000, 65536, 3 << 20))))
 
-def reset(server, rnd):
-    """One whose FIN never comes, so that it can end in one way only."""
-    data = rnd.randbytes(rnd.choice((1, 1000, 65536, 3 << 20)))
-    s = server.connect()
-    sent = exchange(s, data, rnd.randrange(len(data) + 1), finish=False)
-    harness.reset(s)
-    count(resets_announced=1, bytes_given_up=sent)
+    def leave(self, rnd):
+        self.server.connect().close()
+        time.sleep(rnd.random() / 50)
 
+    def reset(self, rnd):
+        """One whose FIN never comes, so that it can end in one way only."""
+        data = rnd.randbytes(rnd.choice((1, 1000, 65536, 3 << 20)))
+        s = self.server.connect()
+        sent = exchange(s, data, rnd.randrange(len(data) + 1), finish=False)
+        harness.reset(s)
+        self.count(resets_announced=1, bytes_given_up=sent)
 
-def again_and_again(act, server, seed):
-    rnd = random.Random(seed)
-    while not stop.is_set():
-        try:
-            act(server, rnd)
-            count(connections=1)
-        except (OSError, ValueError) as e:
-            with lock:
-                faults.append(f"{act.__name__}: {e}")
-            return
+    def check(self):
+        if self.faults:
+            raise AssertionError(f"awkward: {self.faults}")
 
+    def stop(self):
+        self.stopping.set()
 
-def main():
-    server = harness.Server()
-    server.port = int(sys.argv[1])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    print("ready", flush=True)
-    threads = [threading.Thread(target=again_and_again, args=(act, server, f"{sys.argv[2]} {act.__name__} {i}"))
-               for act, n in ((read_slowly, 8), (half_close, 2), (leave, 1), (reset, 2)) for i in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    print(json.dumps({**total, "faults": faults}))
-    sys.exit(1 if faults else 0)
+    kill = stop
 
-
-if __name__ == "__main__":
-    main()
+    def result(self):
+        for t in self.threads:
+            t.join()
+        self.check()
+        return self.total

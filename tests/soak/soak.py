@@ -4,8 +4,8 @@
 One daemon lives all the time and shows what grows; the other is restarted again and again, and every
 connection goes on in the next process.  Each has a thread here (Stand) that goes through rounds: some
 loads of echoc side by side, other kinds in each round, and the clients of awkward.py; meanwhile it
-reloads good and broken files, asks for the counters, and makes trouble.  Nobody compares less than
-every byte.  A third one is always attacked and at its limits, see besieged.py.
+reloads good and broken files, asks for the counters, and makes trouble.  Each client compares every
+byte.  A third daemon is always attacked and at its limits, see besieged.py.
 
 At the end of a round, when all connections are closed, the daemon is at rest: a point that is equal to
 all others.  There the counters must add up with what the clients know, no thread may use its CPU, and
@@ -43,14 +43,13 @@ for folder in "functional", "bench":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
 import harness  # noqa: E402
 import measure  # noqa: E402
+from awkward import Awkward  # noqa: E402
 from besieged import Besieged  # noqa: E402
 from manager import Manager  # noqa: E402
 
-AWKWARD = os.path.join(os.path.dirname(__file__), "awkward.py")
 RESULT = os.path.join(harness.BUILDDIR, "../soak.json")
 PAGE = os.sysconf("SC_PAGESIZE")
 PAGES = 32
-SAMPLE_S = 5
 LOST = "corrupt", "lost", "resets", "early_closes", "connect_failures"
 
 # The loads of echoc; those without a rate take what they get.
@@ -66,7 +65,7 @@ CROWD = 3000
 VICTIMS = 20
 VICTIM = "127.0.7.7"
 
-# What is in force in every file; nobody is to be closed for being slow.
+# What is in force in every file; no client is to be closed for being slow.
 BASE = "idle_timeout = 3600\nstall_timeout = 3600\npending_memory = 4194304\n"
 GOOD = ["", "pending_memory = 0\n", "max_connections_per_source = 15000\n",
         "connection_rate_per_source = 1000000\nconnection_burst_per_source = 1000000\n",
@@ -80,19 +79,11 @@ stopping = threading.Event()
 
 
 class Point(typing.NamedTuple):
-    """What a daemon takes at a moment."""
+    """What a daemon takes at rest."""
     seconds: float
     descriptors: int
     threads: int
     anonymous: int  # bytes
-    rss: int  # bytes
-    cpu: float  # seconds
-
-
-def look(daemon, start):
-    return Point(round(time.monotonic() - start, 3), daemon.descriptors(), len(daemon.threads()),
-                 daemon.own_memory(), 1024 * daemon.status("VmRSS"),
-                 round(measure.cpu_seconds(daemon.pid), 3))
 
 
 class Load:
@@ -117,12 +108,16 @@ class Load:
         out, err = self.process.communicate(timeout=2 * harness.DEADLINE)
         with contextlib.suppress(ValueError):
             seen = json.loads(out)
-            faults = seen.get("faults", [name for name in LOST if seen.get(name)])
-            if self.process.returncode == 0 and not faults and seen.get("bytes_sent") == seen.get("bytes_verified"):
+            if (self.process.returncode == 0 and not any(seen[name] for name in LOST)
+                    and seen["bytes_sent"] == seen["bytes_verified"]):
                 if self.name == "churn":  # by its plan, each message has one, and each of its links
                     seen["connections"] = max(seen["connections"], seen["messages_sent"])
                 return seen
         raise AssertionError(f"{self.name}: status {self.process.returncode}: {err}{out}")
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
 
 
 def talk(s, data):
@@ -140,7 +135,7 @@ class Stand:
         self.random = random.Random(name)
         self.total = collections.Counter()
         self.done = collections.Counter()
-        self.points, self.samples = [], []
+        self.points = []
         self.acts = [self.reload, self.reload_broken, self.ask, self.lack_descriptors, self.stand_still,
                      self.stop_thread, self.kill_connections]
         self.failure = None
@@ -151,7 +146,6 @@ class Stand:
             with Manager("-o", "workers=2", "-o", "send_buffer=65536", conf=BASE, expect=EXPECT) as self.m:
                 self.daemon = self.m.start()
                 self.rounds()
-                self.daemon = None  # nobody looks at it while it stops
         except Exception as e:
             self.failure = f"{self.name}: {type(e).__name__}: {e}"
             stopping.set()
@@ -185,7 +179,7 @@ class Stand:
         try:
             asked = sum(int(KINDS[kind][1]) for kind in kinds)
             self.daemon.wait_counter("accepted", before + asked)  # all that they count as made
-            loads.append(self.load_awkward())
+            loads.append(Awkward(self, next(self.seeds)))
             while time.monotonic() < end and not stopping.is_set():
                 for load in loads:
                     load.check()
@@ -199,18 +193,16 @@ class Stand:
                 self.total.update({k: v for k, v in load.result().items() if isinstance(v, int)})
         finally:
             for load in loads:
-                load.process.kill()
-                load.process.communicate()
+                load.kill()
 
     def load(self, kind):
         command = [harness.ECHOC, "load", "--json", "--quiet", "--seed", str(next(self.seeds)), "--duration", "1000000",
                    "--timeout", "300", "--connect-timeout", "300", *KINDS[kind]]
         return Load(kind, [*command, f"127.0.0.1:{self.daemon.port}"])
 
-    def load_awkward(self):
-        load = Load("awkward", [sys.executable, AWKWARD, str(self.daemon.port), str(next(self.seeds))])
-        load.process.stdout.readline()  # now it can be told to stop
-        return load
+    def connect(self, **options):
+        """A connection to the daemon that serves now."""
+        return self.daemon.connect(**options)
 
     # What is done meanwhile.
 
@@ -291,7 +283,7 @@ class Stand:
     # Points at rest.
 
     def rest(self):
-        """Waits until nobody is connected; everything must add up."""
+        """Waits until no client is connected; everything must add up."""
         if self.restarts:
             self.restart(workers=2)
             self.done["restart"] += 1
@@ -303,11 +295,11 @@ class Stand:
         before = measure.cpu_seconds(d.pid)
         time.sleep(0.2)
         if measure.cpu_seconds(d.pid) - before > 0.1:
-            raise AssertionError("a thread spins with nobody there")
+            raise AssertionError("a thread spins without a client")
         d.check_log()
         with d.changed:
             del d.lines[:]  # hours of it
-        return look(d, self.options.start)
+        return Point(round(time.monotonic() - self.options.start, 3), d.descriptors(), len(d.threads()), d.own_memory())
 
     def check_counters(self, counters):
         """The daemon must have counted what its clients did."""
@@ -327,11 +319,6 @@ class Stand:
     def check_store(self):
         if any("listener" not in name for name in self.m.names()):
             raise AssertionError(f"in the store: {self.m.names()}")
-
-    def sample(self):
-        """What the daemon takes now, whoever is connected; a daemon that is being replaced is left alone."""
-        with contextlib.suppress(OSError, AttributeError):
-            self.samples.append(look(self.daemon, self.options.start))
 
 
 def slopes(points):
@@ -359,68 +346,42 @@ def judge(points):
     return wrong
 
 
+def added(stands):
+    """What was found and done in all daemons."""
+    return (sum((getattr(s, name) for s in stands), collections.Counter()) for name in ("total", "done"))
+
+
 def summary(stands, besieged, options):
     """What is written."""
-    total, done = collections.Counter(), collections.Counter()
-    for s in stands:
-        total.update(s.total)
-        done.update(s.done)
+    total, done = added(stands)
     failures = [s.failure for s in (*stands, besieged) if s.failure]
     failures += [f"{s.name}: {text}" for s in stands for text in judge(s.points)]
-    names = "connections", "bytes_sent", "bytes_verified", "resets_announced", "bytes_given_up"
+    names = "connections", "bytes_sent", "bytes_verified", "resets_announced", "bytes_given_up", "corrupt", "lost"
     return {
         "machine": measure.machine(), "hours": round((time.monotonic() - options.start) / 3600, 4),
         "messages": total["messages_verified"], **{name: total[name] for name in names},
-        "corrupt": total["corrupt"], "lost": total["lost"],
         "restarts": done["restart"], "reloads": done["reload"], "reloads_refused": done["reload_broken"],
         "faults": {name: done[name] for name in ("lack_descriptors", "stand_still", "stop_thread", "kill_connections")},
         "besieged": besieged.done,
         "failures": failures,
-        "daemons": {s.name: account(s) for s in stands},
+        "daemons": {s.name: {"points": len(s.points), **slopes(s.points), "fields": Point._fields, "at_rest": s.points}
+                    for s in stands},
     }
 
 
-def account(stand):
-    """The figures of one daemon."""
-    if not stand.points:
-        return {}
-    peak = [max(values) for values in zip(*stand.samples, *stand.points)]
-    return {"points": len(stand.points), **slopes(stand.points), "start": stand.points[0]._asdict(),
-            "end": stand.points[-1]._asdict(), "peak": dict(zip(Point._fields, peak)),
-            "fields": Point._fields, "at_rest": stand.points, "samples": stand.samples}
-
-
-def tell(stands, options):
-    """One line that changes, or, where it cannot, a line a minute."""
-    total, done = collections.Counter(), collections.Counter()
-    for s in stands:
-        total.update(s.total)
-        done.update(s.done)
-    passed = time.monotonic() - options.start
-    line = (f"{passed:7.0f} of {options.hours * 3600:.0f} s  {total['connections']:,} connections  "
-            f"{total['bytes_verified'] / 1e9:,.1f} GB verified  {done['restart']:,} restarts  "
-            f"{done.total() - done['restart']:,} other acts")
-    if sys.stderr.isatty():
-        measure.tell(line)
-    elif passed > options.next_line:
-        options.next_line = passed + 60
-        print(line, file=sys.stderr, flush=True)
-
-
 def watch(stands, threads, options):
-    """Samples and tells until all is over."""
-    end, sample = options.start + options.hours * 3600, 0
+    """Prints a line a minute until all is over."""
+    end, told = options.start + options.hours * 3600, options.start
     while any(t.is_alive() for t in threads):
         now = time.monotonic()
         if now > end and all(s.has_enough() for s in stands):
             stopping.set()
-        if now > sample:
-            sample = now + SAMPLE_S
-            for s in stands:
-                s.sample()
-        tell(stands, options)
+        if now > told + 60:
+            told, (total, done) = now, added(stands)
+            print(f"{now - options.start:7.0f} of {options.hours * 3600:.0f} s  {total['connections']:,} connections  "
+                  f"{total['bytes_verified'] / 1e9:,.1f} GB verified  {done['restart']:,} restarts  "
+                  f"{done.total() - done['restart']:,} other acts", file=sys.stderr, flush=True)
         threads[0].join(0.5)
-    measure.tell("")
 
 
 def arguments():
@@ -430,7 +391,6 @@ def arguments():
     options = parser.parse_args()
     options.round = min(60, options.hours * 3600 / 10)
     options.pace = min(2, options.round / 5)
-    options.next_line = 0
     KINDS["crowd"][1] = str(min(CROWD, harness.raise_descriptor_limit() // 4))
     return options
 
@@ -450,10 +410,9 @@ def main():
     with open(options.output, "w") as f:
         json.dump(result, f, indent=1)
     for name, value in result.items():
-        if name != "daemons":
-            print(f"{name + ':':18}{value}")
-    for name, seen in result["daemons"].items():
-        print(f"{name + ':':18}", *(f"{k}={seen[k]}" for k in ("descriptors_per_hour", "bytes_per_hour") if k in seen))
+        if name == "daemons":
+            value = {n: {k: v for k, v in seen.items() if k.endswith("per_hour")} for n, seen in value.items()}
+        print(f"{name + ':':18}{value}")
     sys.exit(1 if result["failures"] else 0)
 
 
