@@ -24,7 +24,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../functional"))
 import harness
@@ -147,7 +146,6 @@ class Machine:
     """A booted machine; a context that shuts it down.
 
     files are written before it boots, {path: text or None to mask a unit}.
-    boot_s tells how long it took until the boot had finished.
     """
 
     running = set()
@@ -181,7 +179,6 @@ class Machine:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(os.path.join(base, "notify"))
         self.console = open(os.path.join(base, "console"), "w+b", 0)
-        self.started = time.monotonic()
         # A session of its own: ^C is for the test, which shuts the machine down.
         self.nspawn = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
@@ -205,7 +202,6 @@ class Machine:
                 if told.get("READY") == "1" and now != before:
                     break
         self.leader = now  # the machine's PID 1, as we number it
-        self.boot_s = time.monotonic() - self.started
 
     def screen(self):
         """What the machine wrote to its console."""
@@ -307,18 +303,16 @@ class Machine:
     @contextlib.contextmanager
     def network(self):
         """Inside, this thread makes its sockets in the machine's network."""
-        with open("/proc/thread-self/ns/net") as ours, \
-                open(f"/proc/{self.leader}/ns/net") as theirs:
-            self._enter(theirs)
+        def enter(namespace):
+            if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+
+        with open("/proc/thread-self/ns/net") as ours, open(f"/proc/{self.leader}/ns/net") as theirs:
+            enter(theirs)
             try:
                 yield
             finally:
-                self._enter(ours)
-
-    @staticmethod
-    def _enter(namespace):
-        if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
+                enter(ours)
 
     def connect(self, port=7, host="127.0.0.1"):
         """A socket connected in the machine's network."""
@@ -333,25 +327,21 @@ class Machine:
         except ConnectionError:
             return False
 
-    def echoc(self, *args):
-        """Starts echoc in the machine's network, but as a process of ours."""
+    def load(self, *args):
+        """Starts echoc in the machine's network, but as a process of ours: a load without end."""
         self.clients.append(subprocess.Popen(
             ["nsenter", "--target", self.leader, "--net",
-             os.path.join(installed(), variable("bindir").lstrip("/"), "echoc"), *args],
+             os.path.join(installed(), variable("bindir").lstrip("/"), "echoc"), "load", *args,
+             "--duration", "600", "--timeout", str(DEADLINE), "--json", "127.0.0.1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return self.clients[-1]
 
-    def connections(self, port=7, state="01"):
-        """How many sockets with this local port are in a state (established) in the machine."""
-        count = 0
-        for table in ("tcp", "tcp6"):
-            with open(f"/proc/{self.leader}/net/{table}") as f:
-                rows = [line.split() for line in f.readlines()[1:]]
-            count += sum(r[1].endswith(f":{port:04X}") and r[3] == state for r in rows)
-        return count
+    def connections(self):
+        """How many established connections with port 7 the machine has."""
+        tables = (f"/proc/{self.leader}/net/{table}" for table in ("tcp", "tcp6"))
+        return sum(s.state == harness.ESTABLISHED for table in tables for s in harness.sockets(7, table))
 
     def reboot(self):
-        self.started = time.monotonic()
         self.systemctl("--no-block", "reboot")
         self.wait_booted()
 
@@ -454,6 +444,12 @@ class Test(harness.Test):
     def assertRefuses(self, machine, **options):
         """A fresh connection is refused or reset."""
         self.assertFalse(machine.echoes(**options))
+
+    def assertGoodbye(self, s, command):
+        """A connection is ended by a command, which then succeeds without a word."""
+        self.assertEnds(s)
+        s.close()
+        self.assertEqual(command.communicate(timeout=DEADLINE)[0], "")
 
     def assertStates(self, machine, **states):
         """Units are in these states; of a name the last "_" stands for the dot, others for "-"."""

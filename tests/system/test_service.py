@@ -57,12 +57,10 @@ class Life(machine.Test):
                 for unit in ("echod.service", "network-online.target", "multi-user.target"))
             self.assertLess(network, ready)
             self.assertLess(ready, done)
-            print(f"# booted in {m.boot_s:.2f} s")
 
     def test_crash(self):
         """after a crash it is started again"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
+        with machine.serving("echod") as (m, _):
             m.signal("echod", "KILL")
             m.wait_show("echod", "NRestarts", "1")
             m.wait_show("echod", "ActiveState", "active")
@@ -77,7 +75,7 @@ class Life(machine.Test):
                 sent[s] = bytes([i]) * 1000
                 s.sendall(sent[s])
             sent[slow] = harness.fill(slow)
-            load = m.echoc("load", "--connections", "50", "--duration", "600", "--json", "127.0.0.1")
+            load = m.load("--connections", "50")
             harness.wait_until(lambda: m.connections() == 61, "61 connections")
             arrived = {s: len(sent[s]) - unacknowledged(s) for s in sent}
             off = m.start("systemctl", "poweroff")
@@ -102,21 +100,18 @@ class Life(machine.Test):
 class Reload(machine.Test):
     def test_good(self):
         """when a reload returns, the new settings are in force, and connections live on"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                pid = m.show("echod", "MainPID")
-                for port in range(1001, 1011):
-                    m.write(CONF, f'listen += "127.0.0.1:{port}"\n')
-                    m.systemctl("reload", "echod")
-                    self.assertEchoes(m, port=port)
-                self.assertEqual(harness.echo(s, b"still there?"), b"still there?")
-                self.assertEqual(m.show("echod", "MainPID"), pid)
+        with machine.serving("echod") as (m, s):
+            pid = m.show("echod", "MainPID")
+            for port in range(1001, 1011):
+                m.write(CONF, f'listen += "127.0.0.1:{port}"\n')
+                m.systemctl("reload", "echod")
+                self.assertEchoes(m, port=port)
+            self.assertEqual(harness.echo(s, b"still there?"), b"still there?")
+            self.assertEqual(m.show("echod", "MainPID"), pid)
 
     def test_waits(self):
         """a reload does not return before the daemon has answered, however late it is"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
+        with machine.serving("echod") as (m, _):
             m.write(CONF, 'listen += "127.0.0.1:1001"\n')
             with harness.Stuck(m.threads("echod")["echod"]):  # systemd sends SIGCONT after the signal
                 reload = m.start("systemctl", "reload", "echod")
@@ -130,28 +125,25 @@ class Reload(machine.Test):
 
     def test_broken(self):
         """a broken file fails the reload, status shows file and line, and nothing changes"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
-            with m.connect() as s:
-                pid = m.show("echod", "MainPID")
-                m.write(CONF, 'listen = "127.0.0.1:1001"\nworkers = many\n')
-                status, output = m.run("systemctl", "reload", "echod")
-                self.assertEqual(status, 1)
-                self.assertIn("Job for echod.service failed", output)
-                shown = m.systemctl("status", "echod")
-                self.assertIn(f'{CONF}:2: workers = "many" is not allowed', shown)
-                self.assertIn("Active: active (running)", shown)
-                self.assertEqual(m.show("echod", "MainPID"), pid)
-                self.assertEqual(harness.echo(s, b"still there?"), b"still there?")
-                self.assertEchoes(m)
-                self.assertRefuses(m, port=1001)
+        with machine.serving("echod") as (m, s):
+            pid = m.show("echod", "MainPID")
+            m.write(CONF, 'listen = "127.0.0.1:1001"\nworkers = many\n')
+            status, output = m.run("systemctl", "reload", "echod")
+            self.assertEqual(status, 1)
+            self.assertIn("Job for echod.service failed", output)
+            shown = m.systemctl("status", "echod")
+            self.assertIn(f'{CONF}:2: workers = "many" is not allowed', shown)
+            self.assertIn("Active: active (running)", shown)
+            self.assertEqual(m.show("echod", "MainPID"), pid)
+            self.assertEqual(harness.echo(s, b"still there?"), b"still there?")
+            self.assertEchoes(m)
+            self.assertRefuses(m, port=1001)
             m.write(CONF, "")
             m.systemctl("reload", "echod")
 
     def test_refused_address(self):
         """an address that cannot be had refuses the reload: status and journal say so"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
+        with machine.serving("echod") as (m, _):
             m.write(CONF, 'listen += "192.0.2.1:7"\n')
             m.systemctl("reload", "echod")
             status = m.systemctl("status", "echod")
@@ -161,8 +153,7 @@ class Reload(machine.Test):
 
     def test_concurrent(self):
         """of reloads at the same time each succeeds, and the last file is in force [F47]"""
-        with Machine() as m:
-            m.systemctl("start", "echod")
+        with machine.serving("echod") as (m, _):
             reloads = []
             for port in range(1001, 1011):
                 m.write(CONF, f'listen += "127.0.0.1:{port}"\n')

@@ -54,8 +54,7 @@ class Life(machine.Test):
 
     def test_crash(self):
         """after a crash connections are not refused: they wait until it is started again [F50]"""
-        with Machine() as m:
-            m.systemctl("start", "echod-sealed")
+        with machine.serving("echod-sealed") as (m, _):
             for _ in range(3):
                 m.signal("echod-sealed", "KILL")
                 self.assertEchoes(m)
@@ -63,8 +62,7 @@ class Life(machine.Test):
 
     def test_reload(self):
         """a reload takes over a good file, a broken one fails it, and the listeners stay the same"""
-        with Machine() as m:
-            m.systemctl("start", "echod-sealed")
+        with machine.serving("echod-sealed") as (m, _):
             m.write(CONF, 'listen = "127.0.0.1:1001"\nlog_level = debug\n')
             m.systemctl("reload", "echod-sealed")
             self.assertEchoes(m)
