@@ -61,13 +61,13 @@ void dial_note_error(struct links *l, const struct link *k, int error)
 	(void)atomic_compare_exchange_strong(&l->error, &none, error);
 }
 
-void dial_go_away(struct links *l, struct link *k, uint64_t lost)
+void dial_go_away(struct links *l, struct link *k, int64_t since, uint64_t lost)
 {
 	int64_t pause;
 
 	if (!k->lost_at) {
-		k->lost_at = l->now;
-		outages_begin(&l->plan->outages, l->now, lost);
+		k->lost_at = since;
+		outages_begin(&l->plan->outages, since, lost);
 	}
 	pause = PAUSE_NS + (l->now - k->lost_at) / 16;
 	k->began = l->now + (pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS);
@@ -81,7 +81,7 @@ static void give_up_connect(struct links *l, struct link *k, int error)
 {
 	dial_note_error(l, k, error);
 	if (l->plan->options->reconnect && !l->end) {
-		dial_go_away(l, k, 0);
+		dial_go_away(l, k, l->now, 0);
 		return;
 	}
 	counter_increment(&l->tally.connect_failures);

@@ -24,9 +24,11 @@ void dial_note_error(struct links *l, const struct link *k, int error);
 /* Closes the socket that it has. */
 void dial_close(struct links *l, struct link *k);
 
-/* It has no socket any more, and is over; or away with so many messages lost, to be tried again. */
+/* It has no socket any more, and is over. */
 void dial_over(struct links *l, struct link *k);
-void dial_go_away(struct links *l, struct link *k, uint64_t lost);
+
+/* The same, but it is tried again: not served since a time in ns, with so many messages lost. */
+void dial_go_away(struct links *l, struct link *k, int64_t since, uint64_t lost);
 
 /* It was away, and is served again. */
 void dial_come_back(struct links *l, struct link *k);

@@ -104,6 +104,7 @@ static void take_back(struct links *l, struct link *k, uint64_t n)
 /* Ends a connection that cannot go on; what is on its way is lost.  error: errno or 0. */
 static void break_off(struct links *l, struct link *k, counter *reason, int error)
 {
+	int64_t silent = stream_silent_since(&k->stream);
 	counter unsent = 0;
 	unsigned lost = stream_abandon(&k->stream, &l->tally.lost, &unsent);
 
@@ -114,7 +115,7 @@ static void break_off(struct links *l, struct link *k, counter *reason, int erro
 		dial_close(l, k);
 		take_back(l, k, counter_get(&unsent));
 		k->made++;
-		dial_go_away(l, k, lost);
+		dial_go_away(l, k, error == ETIMEDOUT && silent < l->now ? silent : l->now, lost);
 	} else {
 		counter_add(&l->tally.unsent, counter_get(&unsent));
 		end_link(l, k);
@@ -212,9 +213,12 @@ static void expire_talking(struct links *l, struct link *k)
 {
 	const struct options *o = options_of(l);
 
-	if (stream_expire(&k->stream, l->settled - o->timeout, &l->tally) > 0 && o->reconnect)
+	if (o->reconnect && stream_silent_since(&k->stream) < l->settled - o->timeout) {
 		break_off(l, k, NULL, ETIMEDOUT);
-	else if (is_stuck(l, k))
+		return;
+	}
+	stream_expire(&k->stream, l->settled - o->timeout, &l->tally);
+	if (is_stuck(l, k))
 		break_off(l, k, NULL, 0);
 	else
 		advance(l, k);
