@@ -225,27 +225,11 @@ static int parse_echoc(void *result, int argc, char **argv)
 	return options_parse(result, argc, argv);
 }
 
-/* The options of echoc. */
-enum kind {
-	FAMILY,
-	FLAG,
-	NUMBER,
-	OBJECTIVE,
-	PERCENTILES,
-	RATE,
-	SHOW_HELP,
-	SHOW_VERSION,
-	SIZES,
-	SOURCES,
-	TEXT,
-	TIME,
-	UNSIGNED,
-};
-
+/* The options of echoc, and how options.c reads them. */
 static const struct row {
 	const char *name;
 	unsigned commands;
-	enum kind kind;
+	const char *kind;
 	size_t member;
 	uint64_t least, most;
 } rows[] = {
@@ -257,9 +241,14 @@ static const struct row {
 #define SOON(commands) (commands)
 #define COMMAND(...)
 #define OPTION(letter, name, commands, kind, member, least, most, ...) \
-	{ name, commands, kind, offsetof(struct options, member), least, most },
+	{ name, commands, #kind, offsetof(struct options, member), least, most },
 #include "echoc/options.def"
 };
+
+static bool is(const struct row *row, const char *kind)
+{
+	return strcmp(row->kind, kind) == 0;
+}
 
 /* So that it is the same when it is read, multiplied and cut again. */
 static double seconds(int64_t ns)
@@ -307,28 +296,27 @@ static void add_option(struct words *w, const struct row *row, const struct opti
 {
 	const void *at = (const char *)o + row->member;
 	const struct objective *find = at;
-	const char *text = row->kind == TEXT ? *(const char *const *)at : NULL;
 
-	if ((row->kind == FAMILY && *(const int *)at == (int)row->least) ||
-	    (row->kind == FLAG && *(const bool *)at))
+	if ((is(row, "FAMILY") && *(const int *)at == (int)row->least) ||
+	    (is(row, "FLAG") && *(const bool *)at))
 		add(w, "--%s", row->name);
-	else if (row->kind == NUMBER)
+	else if (is(row, "NUMBER"))
 		add_number(w, row, *(const uint64_t *)at);
-	else if (row->kind == UNSIGNED)
+	else if (is(row, "UNSIGNED"))
 		add_number(w, row, *(const unsigned *)at);
-	else if (row->kind == OBJECTIVE && find->time > 0)
+	else if (is(row, "OBJECTIVE") && find->time > 0)
 		add(w, "--%s=p%.17g=%.17g", row->name, find->percent, seconds(find->time));
-	else if (row->kind == PERCENTILES)
+	else if (is(row, "PERCENTILES"))
 		add_percentiles(w, o);
-	else if (row->kind == RATE)
+	else if (is(row, "RATE"))
 		add(w, "--%s=%.17g", row->name, *(const double *)at);
-	else if (row->kind == SIZES)
+	else if (is(row, "SIZES"))
 		add(w, "--%s=%zu-%zu", row->name, o->min_size, o->max_size);
-	else if (row->kind == SOURCES)
+	else if (is(row, "SOURCES"))
 		add_sources(w, o);
-	else if (text)
-		add(w, "--%s=%s", row->name, text);
-	else if (row->kind == TIME && *(const int64_t *)at > 0)
+	else if (is(row, "TEXT") && *(const char *const *)at)
+		add(w, "--%s=%s", row->name, *(const char *const *)at);
+	else if (is(row, "TIME") && *(const int64_t *)at > 0)
 		add(w, "--%s=%.17g", row->name, seconds(*(const int64_t *)at));
 }
 

@@ -280,28 +280,24 @@ TEST(limiter, settings_change)
 	check_exactly("192.0.2.1", 1, FULL_SOURCE);
 }
 
-/* A higher rate is in force at once, also for a source that has used up its burst. */
-TEST(limiter, rate_is_raised)
+/* A source that has used up a burst waits for one interval of the new rate, as of now. */
+static void check_rate_change(int rate, int burst)
 {
 	limiter.settings.rate = 1;
 	limiter.settings.burst = 100;
+	now += 1000 * SECOND;
 	check_exactly("192.0.2.1", 100, TOO_FAST);
-	limiter.settings.rate = 100;
+	limiter.settings.rate = rate;
+	limiter.settings.burst = burst;
 	check("192.0.2.1", TOO_FAST);
-	now += SECOND / 100;
+	now += SECOND / rate;
 	check_exactly("192.0.2.1", 1, TOO_FAST);
 }
 
-/* So is a smaller burst: no source waits longer than one interval. */
-TEST(limiter, burst_is_lowered)
+TEST(limiter, rate_changes)
 {
-	limiter.settings.rate = 1;
-	limiter.settings.burst = 100;
-	check_exactly("192.0.2.1", 100, TOO_FAST);
-	limiter.settings.burst = 1;
-	check("192.0.2.1", TOO_FAST);
-	now += SECOND;
-	check_exactly("192.0.2.1", 1, TOO_FAST);
+	check_rate_change(100, 100);
+	check_rate_change(1, 1);
 }
 
 #define SOURCES 100000
