@@ -62,15 +62,15 @@ static const struct row rows[] = {
 __attribute__((format(printf, 2, 3))) static int complain(enum command command, const char *fmt,
 							  ...)
 {
-	const struct command_row *c = &commands[command];
+	const char *name = command == COMMAND_TALK ? "" : commands[command].name;
 	va_list ap;
 
 	fputs("echoc: ", stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\nUsage: echoc %s [OPTION]... %s  (echoc %s --help tells more)\n", c->name,
-		c->operands, c->name);
+	fprintf(stderr, "\nUsage: echoc %s [OPTION]... %s  (echoc %s%s--help tells more)\n",
+		*name ? name : "[COMMAND]", commands[command].operands, name, *name ? " " : "");
 	return EXIT_OTHER;
 }
 

@@ -134,7 +134,7 @@ class Usage(Client):
                            (["ping", t, "x"], "unexpected argument: x")):
             r = self.run_client(*args)
             self.assertEqual((r.status, r.out, r.err.splitlines()[0]), (2, "", f"echoc: {line}"))
-            self.assertRegex(r.err, r"\A.*\nUsage: echoc (talk|ping|load) .*\n\Z")
+            self.assertRegex(r.err, r"\A.*\nUsage: echoc (\[COMMAND\]|ping|load) .*\n\Z")
 
     def test_version(self):
         """--version says what it should, with status 0"""
