@@ -100,12 +100,9 @@ static void take_signal(struct dialog *d)
 
 static void hear(struct dialog *d)
 {
-	char data[1024]; /* four times as many, if escaped */
-	size_t n;
+	char data[4096];
+	size_t n = wire_receive(d->wire, data, sizeof(data));
 
-	if (!signals_await_room(d->signals, STDOUT_FILENO))
-		return;
-	n = wire_receive(d->wire, data, sizeof(data));
 	if (n == 0)
 		return;
 	if (!d->prompting) {
@@ -118,9 +115,10 @@ static void hear(struct dialog *d)
 	draw_prompt(d);
 }
 
-/* Says that something typed will not be sent, with a sound. */
+/* Says that something typed will not be sent, with a sound, and forgets it. */
 static void refuse(struct dialog *d)
 {
+	memset(&d->key, 0, sizeof(d->key));
 	screen_new_line(&d->screen);
 	puts("\aNot sent: a NUL, or what is no character here.  In a pipe every byte is sent.");
 	draw_prompt(d);
@@ -136,15 +134,12 @@ static int read_key(struct dialog *d, wchar_t *c)
 	if (read(STDIN_FILENO, &byte, 1) != 1)
 		return -1;
 	n = mbrtowc(c, &byte, 1, &d->key);
-	if (n == (size_t)-1 && begun) { /* forget what was begun, and begin with this byte */
+	if (n == (size_t)-1 && begun) { /* this byte may begin another one */
 		refuse(d);
-		memset(&d->key, 0, sizeof(d->key));
 		n = mbrtowc(c, &byte, 1, &d->key);
 	}
-	if (n == 0 || n == (size_t)-1) {
+	if (n == 0 || n == (size_t)-1)
 		refuse(d);
-		memset(&d->key, 0, sizeof(d->key));
-	}
 	return n == 1;
 }
 
@@ -170,7 +165,7 @@ static int get_key(EditLine *editor, wchar_t *c)
 			errno = EINTR;
 			return -1;
 		}
-		if (fds[2].revents && signals_await_room(d->signals, STDOUT_FILENO))
+		if (fds[2].revents)
 			r = read_key(d, c);
 	}
 	return r < 0 ? 0 : r;

@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NUMERIC "numeric addresses without a port, such as 127.0.0.2 or ::1,fe80::1%%eth0"
@@ -74,35 +73,30 @@ __attribute__((format(printf, 2, 3))) static int complain(enum command command, 
 	return EXIT_OTHER;
 }
 
-static int add_source(struct options *o, const struct argument *a)
-{
-	struct address address;
-	char with_port[ADDRESS_TEXT];
-
-	if (o->n_sources == OPTIONS_SOURCES)
-		return argument_refuse(a, "%d addresses", OPTIONS_SOURCES);
-	snprintf(with_port, sizeof(with_port), strchr(a->text, ':') ? "[%s]:0" : "%s:0", a->text);
-	if (address_parse(&address, with_port) < 0)
-		return argument_refuse(a, NUMERIC);
-	if (address_resolve(&address, &o->sources[o->n_sources]) < 0)
-		return argument_refuse(a, "an address of an interface that is there");
-	o->n_sources++;
-	return 0;
-}
-
+/* Addresses with commas between them. */
 static int add_sources(struct options *o, const struct argument *a)
 {
-	char *copy, *rest;
-	struct argument one = *a;
-	int r = 0;
+	const char *text = a->text;
+	size_t n;
 
-	copy = rest = strdup(a->text);
-	if (!copy)
-		return argument_refuse(a, "with more memory");
-	while (r == 0 && (one.text = strsep(&rest, ",")))
-		r = add_source(o, &one);
-	free(copy);
-	return r;
+	for (;; text += n + 1) {
+		char one[ADDRESS_TEXT], with_port[ADDRESS_TEXT + 4];
+		struct argument part = { a->option, one };
+		struct address address;
+
+		n = strcspn(text, ",");
+		snprintf(one, sizeof(one), "%.*s", (int)n, text);
+		snprintf(with_port, sizeof(with_port), strchr(one, ':') ? "[%s]:0" : "%s:0", one);
+		if (o->n_sources == OPTIONS_SOURCES)
+			return argument_refuse(&part, "%d addresses", OPTIONS_SOURCES);
+		if (address_parse(&address, with_port) < 0)
+			return argument_refuse(&part, NUMERIC);
+		if (address_resolve(&address, &o->sources[o->n_sources]) < 0)
+			return argument_refuse(&part, "an address of an interface that is there");
+		o->n_sources++;
+		if (!text[n])
+			return 0;
+	}
 }
 
 static int set_text(const char **value, const struct argument *a)
