@@ -17,15 +17,9 @@
 /* What the machine lacks now is no fault of the file, and may be there at another try. */
 static int status_of(int error)
 {
-	switch (error) {
-	case -EIO:
-	case -EMFILE:
-	case -ENFILE:
-	case -ENOMEM:
-		return EX_OSERR;
-	default:
-		return EX_CONFIG;
-	}
+	bool lacks = error == -EIO || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+
+	return lacks ? EX_OSERR : EX_CONFIG;
 }
 
 static int act(const struct cmdline *cmdline)

@@ -13,12 +13,13 @@ struct unit {
 };
 
 /* clang-format off */
-static const struct unit times[] = {
-	{ "w", 604800 }, { "d", 86400 }, { "h", 3600 }, { "m", 60 }, { "s", 1 }, { 0 },
-};
-
-static const struct unit sizes[] = {
-	{ "Tt", INT64_C(1) << 40 }, { "Gg", 1 << 30 }, { "Mm", 1 << 20 }, { "Kk", 1 << 10 }, { 0 },
+static const struct unit units_of[][6] = {
+	[QUANTITY_NUMBER] = { { 0 } },
+	[QUANTITY_TIME] = {
+		{ "w", 604800 }, { "d", 86400 }, { "h", 3600 }, { "m", 60 }, { "s", 1 }, { 0 } },
+	[QUANTITY_SIZE] = {
+		{ "Tt", INT64_C(1) << 40 }, { "Gg", 1 << 30 }, { "Mm", 1 << 20 }, { "Kk", 1 << 10 }, { 0 } },
+	[QUANTITY_PERCENTAGE] = { { "%", 1 }, { 0 } },
 };
 /* clang-format on */
 
@@ -52,68 +53,32 @@ static int take_part(const char **at, const struct unit **units, int64_t *sum)
 	return 0;
 }
 
-int quantity_parse_number(const char *text, int64_t *number)
+int quantity_parse(enum quantity kind, const char *text, int64_t *value)
 {
-	return take_digits(&text, number) < 0 || *text ? -EINVAL : 0;
-}
+	bool percentage = kind == QUANTITY_PERCENTAGE;
+	const struct unit *units = units_of[kind];
+	const char *end = text;
 
-static int parse(const char *text, const struct unit *units, bool many, int64_t *sum)
-{
-	if (quantity_parse_number(text, sum) == 0)
+	if (!percentage && take_digits(&end, value) == 0 && !*end)
 		return 0;
-	*sum = 0;
+	*value = 0;
 	do {
-		if (take_part(&text, &units, sum) < 0)
+		if (take_part(&text, &units, value) < 0)
 			return -EINVAL;
-	} while (many && *text);
-	return *text ? -EINVAL : 0;
+	} while (kind == QUANTITY_TIME && *text);
+	return *text || (percentage && (*value < 1 || *value > 100)) ? -EINVAL : 0;
 }
 
-int quantity_parse_time(const char *text, int64_t *seconds)
+const char *quantity_format(enum quantity kind, int64_t value, char buffer[static QUANTITY_TEXT])
 {
-	return parse(text, times, true, seconds);
-}
+	const struct unit *unit = units_of[kind];
 
-int quantity_parse_size(const char *text, int64_t *bytes)
-{
-	return parse(text, sizes, false, bytes);
-}
-
-int quantity_parse_percentage(const char *text, int64_t *percent)
-{
-	if (take_digits(&text, percent) < 0 || strcmp(text, "%") != 0)
-		return -EINVAL;
-	return *percent < 1 || *percent > 100 ? -EINVAL : 0;
-}
-
-static const char *format(int64_t value, const struct unit *units, char *buffer)
-{
-	while (units->letters && value % units->factor != 0)
-		units++;
-	if (value == 0 || !units->letters)
-		return quantity_format_number(value, buffer);
-	snprintf(buffer, QUANTITY_TEXT, "%" PRId64 "%c", value / units->factor, *units->letters);
-	return buffer;
-}
-
-const char *quantity_format_number(int64_t number, char buffer[static QUANTITY_TEXT])
-{
-	snprintf(buffer, QUANTITY_TEXT, "%" PRId64, number);
-	return buffer;
-}
-
-const char *quantity_format_time(int64_t seconds, char buffer[static QUANTITY_TEXT])
-{
-	return format(seconds, times, buffer);
-}
-
-const char *quantity_format_size(int64_t bytes, char buffer[static QUANTITY_TEXT])
-{
-	return format(bytes, sizes, buffer);
-}
-
-const char *quantity_format_percentage(int64_t percent, char buffer[static QUANTITY_TEXT])
-{
-	snprintf(buffer, QUANTITY_TEXT, "%" PRId64 "%%", percent);
+	while (unit->letters && value % unit->factor != 0)
+		unit++;
+	if (value == 0 || !unit->letters)
+		snprintf(buffer, QUANTITY_TEXT, "%" PRId64, value);
+	else
+		snprintf(buffer, QUANTITY_TEXT, "%" PRId64 "%c", value / unit->factor,
+			 *unit->letters);
 	return buffer;
 }

@@ -204,7 +204,7 @@ static int parse_file(cfg_t *cfg, const struct conf_source *source)
 
 	if (!source->path)
 		return 0;
-	problems_in_file(loading.problems, source->path);
+	problems_in(loading.problems, source->path, false);
 	r = textfile_read(source->path, text, loading.problems);
 	if (r == -ENOENT && source->may_be_missing)
 		return 0;
@@ -219,7 +219,7 @@ static int parse_override(cfg_t *cfg, const char *override)
 	char *copy = strdup(override);
 	int r;
 
-	problems_in_override(loading.problems, override);
+	problems_in(loading.problems, override, true);
 	r = copy ? parse_text(cfg, copy) : fail_without_memory();
 	free(copy);
 	return r;

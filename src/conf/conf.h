@@ -5,7 +5,7 @@
  * The way of a value: textfile.h reads the file, preflight.h cuts it into
  * statements and refuses what is no setting, libconfuse reads the others one by
  * one, and its callbacks look each value up in the table of option.h and put it
- * into struct conf (settings.h).  main gives that to the supervisor, which gives
+ * into struct conf (option.h).  main gives that to the supervisor, which gives
  * listen/ and reactor/ their parts; workers read it through the reactor.
  *
  * This folder alone includes libconfuse, and of the daemon base/ only.
@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "conf/option.h"
 #include "conf/problems.h"
-#include "conf/settings.h"
 
 /* Where a configuration comes from.  The strings must outlive it. */
 struct conf_source {

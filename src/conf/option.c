@@ -2,6 +2,7 @@
 #include "conf/option.h"
 
 #include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,9 @@
 
 #define YEAR 31536000
 #define MEBI (1 << 20)
+
+/* Longer names are not looked at for what was meant. */
+#define NAME_MAX_SIZE 40
 
 enum { LIVE, FIXED }; /* a reload changes it, or only a restart */
 
@@ -56,6 +60,49 @@ const struct conf_option *option_find(const char *name, size_t size)
 	return NULL;
 }
 
+static char folded(char c)
+{
+	return c == '-' ? '_' : (char)tolower((unsigned char)c);
+}
+
+/* The least number of bytes that are to be changed, put in or left out (Levenshtein). */
+static unsigned distance(const char *a, size_t n, const char *b)
+{
+	unsigned row[NAME_MAX_SIZE + 1];
+
+	for (unsigned i = 0; i <= n; i++)
+		row[i] = i;
+	for (; *b; b++) {
+		unsigned diagonal = row[0]++;
+
+		for (size_t i = 1; i <= n; i++) {
+			unsigned other = diagonal + (folded(a[i - 1]) != *b);
+
+			diagonal = row[i];
+			row[i] = 1 + (row[i] < row[i - 1] ? row[i] : row[i - 1]);
+			if (other < row[i])
+				row[i] = other;
+		}
+	}
+	return row[n];
+}
+
+const char *option_nearest(const char *name, size_t size)
+{
+	unsigned least = 2 + (unsigned)size / 6;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < OPTION_COUNT && size <= NAME_MAX_SIZE; i++) {
+		unsigned d = distance(name, size, option_table[i].name);
+
+		if (d < least) {
+			least = d;
+			found = option_table[i].name;
+		}
+	}
+	return found;
+}
+
 static int parse_level(const char *text, int64_t *value)
 {
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
@@ -66,40 +113,36 @@ static int parse_level(const char *text, int64_t *value)
 	return -EINVAL;
 }
 
+/* The kinds that are quantities: how they are written, and what a message says of them. */
+static const struct {
+	enum quantity quantity;
+	const char *noun, *examples;
+} quantities[] = {
+	[OPTION_NUMBER] = { QUANTITY_NUMBER, "number", "" },
+	[OPTION_TIME] = { QUANTITY_TIME, "time", ", such as 45 or 10m" },
+	[OPTION_SIZE] = { QUANTITY_SIZE, "size", ", such as 65536 or 64K" },
+	[OPTION_SHARE] = { QUANTITY_NUMBER, "share", ", such as 500, or from 1% to 100%" },
+};
+
 int option_parse(const struct conf_option *o, const char *text, int64_t *value)
 {
-	int r;
-
-	switch (o->kind) {
-	case OPTION_BOOLEAN:
+	if (o->kind == OPTION_BOOLEAN) {
 		*value = cfg_parse_boolean(text);
 		return *value < 0 ? -EINVAL : 0;
-	case OPTION_LEVEL:
-		return parse_level(text, value);
-	case OPTION_TIME:
-		r = quantity_parse_time(text, value);
-		break;
-	case OPTION_SIZE:
-		r = quantity_parse_size(text, value);
-		break;
-	default:
-		r = quantity_parse_number(text, value);
 	}
-	if (r < 0 && o->kind == OPTION_SHARE && quantity_parse_percentage(text, value) == 0) {
+	if (o->kind == OPTION_LEVEL)
+		return parse_level(text, value);
+	if (o->kind == OPTION_SHARE && quantity_parse(QUANTITY_PERCENTAGE, text, value) == 0) {
 		*value = -*value;
 		return 0;
 	}
-	return r < 0 || *value < o->min || *value > o->max ? -EINVAL : 0;
+	if (quantity_parse(quantities[o->kind].quantity, text, value) < 0)
+		return -EINVAL;
+	return *value < o->min || *value > o->max ? -EINVAL : 0;
 }
 
 void option_allowed(const struct conf_option *o, char *text, size_t size)
 {
-	static const char *const what[][2] = {
-		[OPTION_NUMBER] = { "number", "" },
-		[OPTION_TIME] = { "time", ", such as 45 or 10m" },
-		[OPTION_SIZE] = { "size", ", such as 65536 or 64K" },
-		[OPTION_SHARE] = { "share", ", such as 500, or from 1% to 100%" },
-	};
 	char min[QUANTITY_TEXT], max[QUANTITY_TEXT];
 
 	if (o->kind == OPTION_BOOLEAN)
@@ -107,27 +150,21 @@ void option_allowed(const struct conf_option *o, char *text, size_t size)
 	else if (o->kind == OPTION_LEVEL)
 		snprintf(text, size, "only error, warning, info or debug");
 	else
-		snprintf(text, size, "only a %s from %s to %s%s", what[o->kind][0],
+		snprintf(text, size, "only a %s from %s to %s%s", quantities[o->kind].noun,
 			 option_format(o, o->min, min), option_format(o, o->max, max),
-			 what[o->kind][1]);
+			 quantities[o->kind].examples);
 }
 
 const char *option_format(const struct conf_option *o, int64_t value,
 			  char buffer[static QUANTITY_TEXT])
 {
-	switch (o->kind) {
-	case OPTION_BOOLEAN:
+	if (o->kind == OPTION_BOOLEAN)
 		return value ? "true" : "false";
-	case OPTION_LEVEL:
+	if (o->kind == OPTION_LEVEL)
 		return levels[value];
-	case OPTION_TIME:
-		return quantity_format_time(value, buffer);
-	case OPTION_SIZE:
-		return quantity_format_size(value, buffer);
-	default:
-		return value < 0 ? quantity_format_percentage(-value, buffer) :
-				   quantity_format_number(value, buffer);
-	}
+	if (value < 0)
+		return quantity_format(QUANTITY_PERCENTAGE, -value, buffer);
+	return quantity_format(quantities[o->kind].quantity, value, buffer);
 }
 
 int64_t option_get(const struct conf_option *o, const struct conf *conf)

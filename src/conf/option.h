@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * option: the one table of what can be configured, see settings.h.
+ * option: the values that a configuration consists of, and the one table of them.
  *
  * Parsing, checking, printing and reloading follow it; a test holds the
  * manual and the sample file against it.  Constant: any thread.
@@ -12,8 +12,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/quantity.h"
-#include "conf/settings.h"
+
+#define CONF_LISTEN_MAX 64
+
+/* Times are in seconds, sizes in bytes; 0 means "none" or "automatic". */
+struct conf {
+	bool has_file; /* it was read from a file, which may not be missing again */
+	struct address listen[CONF_LISTEN_MAX];
+	size_t n_listen;
+	int64_t workers;
+	int64_t backlog;
+	int64_t max_connections;
+	int64_t max_connections_per_source; /* below 0: a percentage of max_connections */
+	int64_t connection_rate_per_source;
+	int64_t connection_burst_per_source;
+	int64_t idle_timeout;
+	int64_t stall_timeout;
+	int64_t shutdown_timeout;
+	int64_t buffer_size;
+	int64_t pending_memory;
+	int64_t receive_buffer;
+	int64_t send_buffer;
+	int64_t tcp_nodelay;
+	int64_t tcp_keepalive;
+	int64_t hand_over;
+	int64_t system_call_filter;
+	int64_t log_level;
+};
 
 /* Times are in seconds, sizes in bytes; quantity.h says how they are written. */
 enum option_kind {
@@ -40,6 +67,9 @@ extern const struct conf_option option_table[OPTION_COUNT];
 
 /* The row of that name, which ends after so many bytes; or NULL. */
 const struct conf_option *option_find(const char *name, size_t size);
+
+/* The name of the option that was probably meant by a name that is none; or NULL. */
+const char *option_nearest(const char *name, size_t size);
 
 /* Reads the text of a scalar.  0, or -EINVAL if it is not allowed. */
 int option_parse(const struct conf_option *o, const char *text, int64_t *value);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/preflight.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "conf/option.h"
 
@@ -15,6 +15,11 @@
 /* How much of a name, and of a variable, is shown. */
 #define NAME_SHOWN 40
 #define VARIABLE_SHOWN 60
+
+static bool is_quote(char c)
+{
+	return c == '"' || c == '\'';
+}
 
 static int count_lines(const char *text, const char *end)
 {
@@ -63,7 +68,7 @@ int preflight_blank_comments(char *text)
 		const char *end = skip_comment(at, text);
 
 		if (end == at) {
-			at += *at == '"' || *at == '\'' ? quoted_size(at) : 1;
+			at += is_quote(*at) ? quoted_size(at) : 1;
 			continue;
 		}
 		if (!end) {
@@ -77,12 +82,13 @@ int preflight_blank_comments(char *text)
 	return unclosed;
 }
 
-/* What is on both sides of the operator. */
+/* What is on both sides of the sign. */
 struct parts {
 	const char *name;
-	size_t size;	      /* of the name; 0: there is none */
-	const char *operator; /* the first byte behind the name and blanks */
-	const char *value;    /* behind "=" or "+=" and blanks; NULL: neither is on the line */
+	size_t size;			  /* of the name; 0: there is none */
+	const struct conf_option *option; /* of that name, or NULL */
+	const char *sign;		  /* the first byte behind the name and blanks */
+	const char *value; /* behind "=" or "+=" and blanks; NULL: neither is on the line */
 };
 
 static struct parts take_apart(const char *text)
@@ -91,9 +97,10 @@ static struct parts take_apart(const char *text)
 	const char *equals;
 
 	p.size = strspn(p.name, NAME_BYTES);
-	p.operator= p.name + p.size + strspn(p.name + p.size, BLANKS);
-	equals = p.operator+(*p.operator== '+');
-	if (p.size > 0 && *equals == '=' && count_lines(p.name, p.operator) == 0)
+	p.option = option_find(p.name, p.size);
+	p.sign = p.name + p.size + strspn(p.name + p.size, BLANKS);
+	equals = p.sign + (*p.sign == '+');
+	if (p.size > 0 && *equals == '=' && count_lines(p.name, p.sign) == 0)
 		p.value = equals + 1 + strspn(equals + 1, BLANKS);
 	return p;
 }
@@ -115,60 +122,16 @@ size_t preflight_size(const char *text)
 		if (fresh && begins_statement(at)) /* although a brace is open */
 			break;
 		depth += (*at == '{') - (*at == '}');
-		if (*at == '"' || *at == '\'')
+		if (is_quote(*at))
 			at += quoted_size(at) - 1;
 	}
 	return (size_t)(at - text);
 }
 
-static char folded(char c)
-{
-	return c == '-' ? '_' : (char)tolower((unsigned char)c);
-}
-
-/* The least number of bytes that are to be changed, put in or left out (Levenshtein). */
-static unsigned distance(const char *a, size_t n, const char *b)
-{
-	unsigned row[NAME_SHOWN + 1];
-
-	for (unsigned i = 0; i <= n; i++)
-		row[i] = i;
-	for (; *b; b++) {
-		unsigned diagonal = row[0]++;
-
-		for (size_t i = 1; i <= n; i++) {
-			unsigned other = diagonal + (folded(a[i - 1]) != *b);
-
-			diagonal = row[i];
-			row[i] = 1 + (row[i] < row[i - 1] ? row[i] : row[i - 1]);
-			if (other < row[i])
-				row[i] = other;
-		}
-	}
-	return row[n];
-}
-
-/* The option that was probably meant, or NULL. */
-static const char *nearest(const char *name, size_t size)
-{
-	unsigned least = 2 + (unsigned)size / 6;
-	const char *found = NULL;
-
-	for (size_t i = 0; i < OPTION_COUNT && size <= NAME_SHOWN; i++) {
-		unsigned d = distance(name, size, option_table[i].name);
-
-		if (d < least) {
-			least = d;
-			found = option_table[i].name;
-		}
-	}
-	return found;
-}
-
 static int refuse_unknown(const struct parts *p, struct problems *problems)
 {
-	int shown = p->size > NAME_SHOWN ? NAME_SHOWN : (int)p->size;
-	const char *meant = nearest(p->name, p->size);
+	int shown = (int)MIN(p->size, NAME_SHOWN);
+	const char *meant = option_nearest(p->name, p->size);
 	char all[400] = "";
 
 	if (p->size == strlen("include") && memcmp(p->name, "include", p->size) == 0)
@@ -183,31 +146,42 @@ static int refuse_unknown(const struct parts *p, struct problems *problems)
 	return problems_add(problems, "no such option \"%.*s\"; there are %s", shown, p->name, all);
 }
 
-/* There is no assignment: perhaps the syntax of another program. */
-static int refuse_form(const struct parts *p, struct problems *problems)
+static bool is_list(const struct parts *p)
 {
-	const struct conf_option *o = option_find(p->name, p->size);
+	return p->option->kind == OPTION_ADDRESSES;
+}
 
-	if (*p->name == '[')
-		return problems_add(problems, "there are no sections, only settings: NAME = VALUE");
-	if (*p->name == '"' || *p->name == '\'')
-		return problems_add(problems, "a name has no quotes: NAME = VALUE");
+/* What is wrong, if anything is that "NAME = VALUE" says: perhaps the syntax of another program. */
+static const char *fault_of_form(const struct parts *p)
+{
 	if (p->size == 0)
-		return problems_add(problems, "expected a setting: NAME = VALUE");
-	if (!o)
-		return refuse_unknown(p, problems);
-	return problems_add(problems, "expected \"=\" %s: %s = VALUE",
-			    *p->operator== ':' ? "in place of \":\"" : "after the name", o->name);
+		return *p->name == '['	  ? "there are no sections, only settings" :
+		       is_quote(*p->name) ? "a name has no quotes" :
+					    "expected a setting";
+	if (!p->option)
+		return NULL;
+	if (!p->value)
+		return *p->sign == ':' ? "expected \"=\" in place of \":\"" :
+					 "expected \"=\" after the name";
+	if (!*p->value)
+		return "expected a value";
+	if (*p->value == '=')
+		return "expected one \"=\"";
+	if (is_list(p))
+		return NULL;
+	return *p->sign == '+'	? "\"+=\" is only for a list" :
+	       *p->value == '{' ? "braces are only for a list" :
+				  NULL;
 }
 
 /* Behind a value. */
 static const char *skip_value(const char *at)
 {
-	if (*at == '"' || *at == '\'')
+	if (is_quote(*at))
 		return at + quoted_size(at);
 	if (*at == '{' || (at[0] == '$' && at[1] == '{')) {
 		while (*at && *at != '}')
-			at += *at == '"' || *at == '\'' ? quoted_size(at) : 1;
+			at += is_quote(*at) ? quoted_size(at) : 1;
 		return at + (*at == '}');
 	}
 	return at + strcspn(at, BLANKS "\"'{}(),=+");
@@ -221,66 +195,57 @@ static bool fit_together(const struct conf_option *o, const char *value, int n, 
 	int size = snprintf(text, sizeof(text), "%.*s%.*s", n, value, (int)strcspn(rest, BLANKS),
 			    rest);
 
-	return o->kind != OPTION_ADDRESSES && size < (int)sizeof(text) &&
-	       option_parse(o, text, &ignored) == 0;
+	return size < (int)sizeof(text) && option_parse(o, text, &ignored) == 0;
 }
 
 /* There is more on the line than a value. */
-static int refuse_rest(const struct conf_option *o, const char *value, const char *end,
-		       const char *rest, struct problems *problems)
+static int refuse_rest(const struct parts *p, const char *end, const char *rest,
+		       struct problems *problems)
 {
-	int size = (int)(end - value), n = (int)strcspn(rest, BLANKS);
+	int size = (int)(end - p->value), n = (int)strcspn(rest, BLANKS);
 
 	if (begins_statement(rest))
 		return problems_add(problems, "unexpected \"%.*s\", a setting ends with its line",
 				    n, rest);
-	if (fit_together(o, value, size, rest))
-		return problems_add(problems, "leave out the blank: %s = %.*s%.*s", o->name, size,
-				    value, n, rest);
-	if (o->kind == OPTION_ADDRESSES && *value != '{')
-		return problems_add(problems,
-				    "a list of several values is in braces: %s = {VALUE, VALUE}",
-				    o->name);
+	if (!is_list(p) && fit_together(p->option, p->value, size, rest))
+		return problems_add(problems, "leave out the blank: %s = %.*s%.*s", p->option->name,
+				    size, p->value, n, rest);
+	if (is_list(p) && *p->value != '{')
+		return problems_add(problems, "a list of several values is in braces: "
+					      "listen = {VALUE, VALUE}");
 	return problems_add(problems, "unexpected \"%.*s\" %s", n, rest,
 			    size > 0 ? "after the value" : "in place of a value");
 }
 
-/* Whether the value has the form for the kind of the option: a scalar, or a list. */
-static int check_kind(const struct conf_option *o, const struct parts *p, const char *end,
-		      struct problems *problems)
+/* What is wrong with a value that ends there, if it is no value for this option. */
+static const char *fault_of_value(const struct parts *p, const char *end)
 {
-	if (o->kind != OPTION_ADDRESSES && *p->operator== '+')
-		return problems_add(problems, "\"+=\" is only for a list: %s = VALUE", o->name);
-	if (o->kind != OPTION_ADDRESSES && *p->value == '{')
-		return problems_add(problems, "braces are only for a list: %s = VALUE", o->name);
+	size_t size = strlen(p->value);
+
+	while (strchr(BLANKS, p->value[size - 1]))
+		size--;
+	if (p->value[size - 1] == ';')
+		return "leave out the \";\", a setting ends with its line";
+	if (begins_statement(p->value))
+		return "expected a value, a setting ends with its line";
 	if (*p->value == '{' && end[-1] != '}')
-		return problems_add(problems, "the list that begins here has no \"}\"");
-	if (o->kind == OPTION_ADDRESSES && *p->value == '*')
-		return problems_add(problems,
-				    "all addresses are %s = {\"0.0.0.0:PORT\", \"[::]:PORT\"}",
-				    o->name);
-	return 0;
+		return "the list that begins here has no \"}\"";
+	if (is_list(p) && *p->value == '*')
+		return "all addresses are listen = {\"0.0.0.0:PORT\", \"[::]:PORT\"}";
+	if (end > p->value && end[-1] == '$' && *end == '{')
+		return "a value that contains \"${\" needs double quotes";
+	return NULL;
 }
 
-/* Whether what stands behind the operator is one value for this option. */
-static int check_value(const struct conf_option *o, const struct parts *p,
-		       struct problems *problems)
+/* Whether what stands behind the sign is one value for this option. */
+static int check_value(const struct parts *p, struct problems *problems)
 {
-	const char *name = o->name, *value = p->value, *end = skip_value(value);
-	const char *rest = end + strspn(end, BLANKS);
+	const char *end = skip_value(p->value), *rest = end + strspn(end, BLANKS);
+	const char *fault = fault_of_value(p, end);
 
-	if (!*value)
-		return problems_add(problems, "%s has no value: %s = VALUE", name, name);
-	if (begins_statement(value))
-		return problems_add(problems, "%s has no value, a setting ends with its line",
-				    name);
-	if (*value == '=')
-		return problems_add(problems, "expected one \"=\": %s = VALUE", name);
-	if (check_kind(o, p, end, problems) < 0)
-		return -EINVAL;
-	if (end > value && end[-1] == '$' && *end == '{')
-		return problems_add(problems, "a value that contains \"${\" needs double quotes");
-	return *rest ? refuse_rest(o, value, end, rest, problems) : 0;
+	if (fault)
+		return problems_add(problems, "%s", fault);
+	return *rest ? refuse_rest(p, end, rest, problems) : 0;
 }
 
 static const char not_set[] = "this variable is not set in the environment: ";
@@ -314,14 +279,6 @@ static const char *fault_of(const char *at, char quote)
 	return fault;
 }
 
-static int refuse_byte(const char *fault, const char *at, struct problems *problems)
-{
-	size_t shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
-
-	return problems_add(problems, "%s%.*s", fault,
-			    (int)(shown > VARIABLE_SHOWN ? VARIABLE_SHOWN : shown), at);
-}
-
 /* Looks for bytes that libconfuse would pass over, or take otherwise than a person. */
 static int check_bytes(const char *text, struct problems *problems)
 {
@@ -331,8 +288,11 @@ static int check_bytes(const char *text, struct problems *problems)
 		const char *fault = fault_of(at, quote);
 
 		if (fault) {
+			size_t shown = fault == not_set ? strcspn(at, "}") + 1 : 0;
+
 			problems->line += count_lines(text, at);
-			return refuse_byte(fault, at, problems);
+			return problems_add(problems, "%s%.*s", fault,
+					    (int)MIN(shown, VARIABLE_SHOWN), at);
 		}
 		if (!*at)
 			return 0;
@@ -340,7 +300,7 @@ static int check_bytes(const char *text, struct problems *problems)
 			at++;
 		else if (*at == quote)
 			quote = '\0';
-		else if (!quote && (*at == '"' || *at == '\''))
+		else if (!quote && is_quote(*at))
 			quote = *at;
 	}
 }
@@ -348,19 +308,15 @@ static int check_bytes(const char *text, struct problems *problems)
 int preflight_check(const char *statement, struct problems *problems)
 {
 	struct parts p = take_apart(statement);
-	const struct conf_option *o = option_find(p.name, p.size);
-	const char *last = statement + strlen(statement);
+	const char *fault = fault_of_form(&p);
 	int r;
 
-	while (last > statement && strchr(BLANKS, last[-1]))
-		last--;
-	if (!p.value)
-		r = refuse_form(&p, problems);
-	else if (!o)
+	if (fault)
+		r = problems_add(problems, "%s: %s = VALUE", fault,
+				 p.option ? p.option->name : "NAME");
+	else if (!p.option)
 		r = refuse_unknown(&p, problems);
-	else if (last[-1] == ';')
-		r = problems_add(problems, "leave out the \";\", a setting ends with its line");
 	else
-		r = check_value(o, &p, problems);
+		r = check_value(&p, problems);
 	return r < 0 ? r : check_bytes(statement, problems);
 }

@@ -11,35 +11,27 @@
 /* How much of a path or an override is shown. */
 #define PLACE_MAX 200
 
-void problems_init(struct problems *p)
+void problems_in(struct problems *p, const char *place, bool is_override)
 {
-	p->n = 0;
-	problems_in_file(p, "configuration");
-}
+	size_t n = strlen(place);
 
-void problems_in_file(struct problems *p, const char *path)
-{
-	size_t n = strlen(path);
-
-	p->place = path + (n > PLACE_MAX ? n - PLACE_MAX : 0);
-	p->is_override = false;
+	p->place = place + (!is_override && n > PLACE_MAX ? n - PLACE_MAX : 0);
+	p->is_override = is_override;
 	p->line = 0;
 }
 
-void problems_in_override(struct problems *p, const char *text)
+void problems_init(struct problems *p)
 {
-	p->place = text;
-	p->is_override = true;
+	p->n = 0;
+	problems_in(p, "configuration", false);
 }
 
 /* Returns how many bytes were written. */
 static int put_place(const struct problems *p, char *text, size_t size)
 {
-	if (p->is_override)
-		return snprintf(text, size, "-o %.*s: ", PLACE_MAX, p->place);
-	if (p->line > 0)
+	if (p->line > 0 && !p->is_override)
 		return snprintf(text, size, "%s:%d: ", p->place, p->line);
-	return snprintf(text, size, "%s: ", p->place);
+	return snprintf(text, size, "%s%.*s: ", p->is_override ? "-o " : "", PLACE_MAX, p->place);
 }
 
 int problems_add(struct problems *p, const char *fmt, ...)

@@ -21,9 +21,8 @@ struct problems {
 
 void problems_init(struct problems *p);
 
-/* The next problems are in that file, or in that -o; the text must live until then. */
-void problems_in_file(struct problems *p, const char *path);
-void problems_in_override(struct problems *p, const char *text);
+/* The next problems are in the file of that path, or in that -o; the text must live until then. */
+void problems_in(struct problems *p, const char *place, bool is_override);
 
 /* Adds one.  Returns -EINVAL. */
 int problems_add(struct problems *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -131,8 +131,8 @@ static bool parse_sizes(const char *text, int64_t *min, int64_t *max)
 	char first[QUANTITY_TEXT];
 
 	snprintf(first, sizeof(first), "%.*s", (int)(dash - text), text);
-	return quantity_parse_size(first, min) == 0 &&
-	       quantity_parse_size(*dash ? dash + 1 : first, max) == 0 && *min >= 1 &&
+	return quantity_parse(QUANTITY_SIZE, first, min) == 0 &&
+	       quantity_parse(QUANTITY_SIZE, *dash ? dash + 1 : first, max) == 0 && *min >= 1 &&
 	       *max >= *min && *max <= SIZE_LIMIT;
 }
 

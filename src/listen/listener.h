@@ -12,7 +12,7 @@
 #define ECHOD_LISTENER_H
 
 #include "base/address.h"
-#include "conf/settings.h"
+#include "conf/option.h"
 
 struct listener {
 	struct address address; /* as configured: the port may be 0, the zone a name */

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #include "base/counters.h"
-#include "conf/settings.h"
+#include "conf/option.h"
 #include "reactor/connections.h"
 #include "reactor/limiter.h"
 #include "reactor/loop.h"

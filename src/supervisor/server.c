@@ -135,7 +135,7 @@ static int load_again(struct server *s, struct conf *next, struct problems *prob
 
 	problems_init(problems);
 	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
-		problems_in_file(problems, "acceptor");
+		problems_in(problems, "acceptor", false);
 		problems_add(problems, "it does not answer");
 		return -EBUSY;
 	}

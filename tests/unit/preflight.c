@@ -142,7 +142,7 @@ TEST(preflight, statements)
 		strcpy(statement, statements[i].statement);
 		snprintf(place, sizeof(place), "f:%d: ", statements[i].line);
 		problems_init(&problems);
-		problems_in_file(&problems, "f");
+		problems_in(&problems, "f", false);
 		problems.line = 1;
 		cr_expect_eq(preflight_check(statement, &problems), *words ? -EINVAL : 0, "%s",
 			     statement);
