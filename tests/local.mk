@@ -42,7 +42,7 @@ unit_tests = \
 	tests/unit/option \
 	tests/unit/poller \
 	tests/unit/preflight \
-	tests/unit/watchdog \
+	tests/unit/watch \
 	tests/unit/refusal_log \
 	tests/unit/server \
 	tests/unit/state \

@@ -4,10 +4,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
+	       "both families have the port in one place");
 
 /*
  * Cuts "HOST:PORT" or "[HOST]:PORT" in two, in place.  The family follows
@@ -117,13 +121,12 @@ int address_parse(struct address *address, const char *text)
 const char *address_unfit(const struct address *address)
 {
 	const struct in6_addr *v6 = &address->v6.sin6_addr;
+	bool is_v4 = address->any.sa_family == AF_INET;
 
-	if (address->any.sa_family == AF_INET)
-		return IN_MULTICAST(ntohl(address->v4.sin_addr.s_addr)) ?
-			       "it is a multicast address, and TCP has none" :
-			       NULL;
-	if (IN6_IS_ADDR_MULTICAST(v6))
+	if (is_v4 ? IN_MULTICAST(ntohl(address->v4.sin_addr.s_addr)) : IN6_IS_ADDR_MULTICAST(v6))
 		return "it is a multicast address, and TCP has none";
+	if (is_v4)
+		return NULL;
 	if (IN6_IS_ADDR_V4MAPPED(v6))
 		return "an IPv4 address is written as \"192.0.2.1:7\"";
 	if (is_link_local(address) && !*address->zone)
@@ -165,8 +168,7 @@ char *address_format(const struct address *address, char buffer[static ADDRESS_T
 
 unsigned address_port(const struct address *address)
 {
-	return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port :
-							  address->v4.sin_port);
+	return ntohs(address->v4.sin_port); /* and sin6_port, see above */
 }
 
 bool address_is_loopback(const struct address *address)
@@ -181,10 +183,7 @@ bool address_is_loopback(const struct address *address)
 
 void address_set_port(struct address *address, unsigned port)
 {
-	in_port_t *p =
-		address->any.sa_family == AF_INET6 ? &address->v6.sin6_port : &address->v4.sin_port;
-
-	*p = htons((uint16_t)port);
+	address->v4.sin_port = htons((uint16_t)port);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

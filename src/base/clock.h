@@ -7,6 +7,7 @@
 #ifndef ECHOD_CLOCK_H
 #define ECHOD_CLOCK_H
 
+#include <limits.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -21,6 +22,14 @@ static inline int64_t clock_ns(void)
 static inline int64_t clock_ms(void)
 {
 	return clock_ns() / 1000000;
+}
+
+/* The ms from now to that time, as poll(2) takes them: none if it is past; INT64_MAX is never. */
+static inline int clock_timeout(int64_t due_ms, int64_t now_ms)
+{
+	if (due_ms == INT64_MAX)
+		return -1;
+	return due_ms <= now_ms ? 0 : (int)(due_ms - now_ms < INT_MAX ? due_ms - now_ms : INT_MAX);
 }
 
 /* A wait of that many ns, none if they are negative, as seconds of any size hold it. */

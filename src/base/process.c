@@ -175,22 +175,21 @@ static void apply_quota(const char *group, unsigned *cpus)
 	fclose(in);
 }
 
-/* Reads the name of our group, "" for the root.  False if there is none. */
-static bool own_group(char *group, size_t size)
+/* Reads the name of our group, which ends at the result; NULL if there is none. */
+static char *own_group(char *group, size_t size)
 {
 	FILE *in = fopen("/proc/self/cgroup", "re");
 	bool found = false;
 
 	if (!in)
-		return false;
+		return NULL;
 	while (!found && fgets(group, (int)size, in))
 		found = strncmp(group, "0::/", 4) == 0; /* the line of version 2 */
 	fclose(in);
 	if (!found)
-		return false;
-	group[strcspn(group, "\n")] = '\0';
+		return NULL;
 	memmove(group, group + 3, strlen(group + 3) + 1);
-	return true;
+	return group + strcspn(group, "\n");
 }
 
 unsigned process_cpus(void)
@@ -202,10 +201,7 @@ unsigned process_cpus(void)
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
 		return 1; /* more CPUs than the set holds: workers must be configured */
 	cpus = (unsigned)CPU_COUNT(&set);
-	if (!own_group(group, sizeof(group)))
-		return cpus;
-	apply_quota(group, &cpus);
-	while ((slash = strrchr(group, '/'))) {
+	for (slash = own_group(group, sizeof(group)); slash; slash = strrchr(group, '/')) {
 		*slash = '\0';
 		apply_quota(group, &cpus);
 	}

@@ -23,19 +23,9 @@ uint32_t tcp_arrived(int fd)
 	return ask(fd, SIOCINQ);
 }
 
-static void set_linger(int fd, int on)
+void tcp_reset_on_close(int fd, bool reset)
 {
-	struct linger linger = { .l_onoff = on, .l_linger = 0 };
+	struct linger linger = { .l_onoff = reset, .l_linger = 0 };
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-void tcp_reset_on_close(int fd)
-{
-	set_linger(fd, 1);
-}
-
-void tcp_finish_on_close(int fd)
-{
-	set_linger(fd, 0);
 }

@@ -8,6 +8,7 @@
 #ifndef ECHOD_TCP_H
 #define ECHOD_TCP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bytes that the kernel has taken from us and the peer's has not acknowledged, or 0; see tcp(7). */
@@ -16,10 +17,8 @@ uint32_t tcp_unacknowledged(int fd);
 /* Bytes that have arrived and were not received, or 0. */
 uint32_t tcp_arrived(int fd);
 
-/* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole. */
-void tcp_reset_on_close(int fd);
-
-/* Takes that back. */
-void tcp_finish_on_close(int fd);
+/* Has close(2) end it with a reset, not with a FIN that would claim the echo to be whole; or not.
+ */
+void tcp_reset_on_close(int fd, bool reset);
 
 #endif

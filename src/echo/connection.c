@@ -44,25 +44,25 @@
 /* A receive that is large: so much costs less by way of the pipe than copied twice. */
 #define LARGE ((ssize_t)PIPE_LEAST)
 
-/* Sends until all is sent or EAGAIN.  Returns how much went, or -errno. */
-static ssize_t send_out(struct connection *c, int fd, const unsigned char *data, size_t size)
+/* Sends data, or what is in the pipe.  0 or -errno, EAGAIN too; `echoed` says how much went. */
+static int send_out(struct connection *c, int fd, const unsigned char *data, struct pipe *pipe,
+		    size_t size)
 {
 	size_t sent = 0;
 
 	while (sent < size) {
-		ssize_t n = send(fd, data + sent, size - sent, MSG_NOSIGNAL);
+		ssize_t n = data ? send(fd, data + sent, size - sent, MSG_NOSIGNAL) :
+				   pipe_send(pipe, fd, size - sent);
 
 		if (n >= 0) {
 			sent += (size_t)n;
 			c->echoed += (size_t)n;
 			PROBE_SEND(fd, n);
-		} else if (errno == EAGAIN) {
-			break;
 		} else if (errno != EINTR) {
 			return -errno;
 		}
 	}
-	return (ssize_t)sent;
+	return 0;
 }
 
 /* Makes a pending buffer for what could not be sent. */
@@ -87,12 +87,14 @@ static int keep(struct connection *c, struct echo *echo, const unsigned char *da
 	return r;
 }
 
-void connection_forget(struct connection *c, struct echo *echo)
+size_t connection_forget(struct connection *c, struct echo *echo)
 {
-	if (c->pending)
-		echo->held -= c->pending->size;
+	size_t size = c->pending ? c->pending->size : 0;
+
+	echo->held -= size;
 	free(c->pending);
 	c->pending = NULL;
+	return size;
 }
 
 void connection_clear(struct connection *c, struct echo *echo)
@@ -140,17 +142,17 @@ int connection_restore(struct connection *c, const struct saved *saved, struct e
 static int flush(struct connection *c, int fd, struct echo *echo)
 {
 	struct pending *p = c->pending;
-	ssize_t sent = send_out(c, fd, p->data + p->sent, p->size - p->sent);
+	uint64_t before = c->echoed;
+	int r = send_out(c, fd, p->data + p->sent, NULL, p->size - p->sent);
 
-	if (sent < 0)
-		return (int)sent;
-	p->sent += (size_t)sent;
-	if (p->sent < p->size) {
+	p->sent += (size_t)(c->echoed - before);
+	if (r == -EAGAIN) {
 		PROBE_PENDING(fd, p->size - p->sent, false);
 		return TURN_STALLED;
 	}
-	connection_forget(c, echo);
-	return TURN_IDLE;
+	if (r == 0)
+		connection_forget(c, echo);
+	return r < 0 ? r : TURN_IDLE;
 }
 
 /* Takes bytes out of the receive queue that were peeked at, and are echoed. */
@@ -184,17 +186,19 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	ssize_t got = recv(fd, echo->buffer, echo->size, peek ? MSG_PEEK : 0);
 	uint64_t before = c->echoed;
 	ssize_t sent;
-	int r = 0;
+	int r;
 
 	if (got <= 0)
 		return nothing_received(got);
 	PROBE_RECV(fd, got, peek);
-	sent = send_out(c, fd, echo->buffer, (size_t)got);
+	r = send_out(c, fd, echo->buffer, NULL, (size_t)got);
+	sent = (ssize_t)(c->echoed - before);
 	/* Also before an error, which may come after a part has been sent. */
-	counter_add(&echo->received, peek ? c->echoed - before : (uint64_t)got);
-	if (sent < 0)
-		return (int)sent;
+	counter_add(&echo->received, (uint64_t)(peek ? sent : got));
+	if (r < 0 && r != -EAGAIN)
+		return r;
 	c->streams = got >= LARGE;
+	r = 0;
 	if (peek)
 		r = drop(fd, echo, (size_t)sent);
 	else if (sent < got)
@@ -236,23 +240,13 @@ static int take_back(struct connection *c, struct echo *echo, size_t size)
 /* Sends what is in the pipe, and leaves it empty.  Returns as a turn. */
 static int send_piped(struct connection *c, int fd, struct echo *echo, size_t size)
 {
-	int r;
+	uint64_t before = c->echoed;
+	int r = send_out(c, fd, NULL, &echo->pipe, size);
 
-	while (size > 0) {
-		ssize_t n = pipe_send(&echo->pipe, fd, size);
-
-		if (n > 0) {
-			size -= (size_t)n;
-			c->echoed += (size_t)n;
-			PROBE_SEND(fd, n);
-		} else if (n < 0 && errno != EINTR) {
-			break;
-		}
-	}
-	if (size == 0)
+	if (r == 0)
 		return TURN_MORE;
-	if (errno != EAGAIN && !echo->pipe.refused) {
-		r = -errno;
+	size -= (size_t)(c->echoed - before);
+	if (r != -EAGAIN && !echo->pipe.refused) {
 		discard(echo, size);
 		return r;
 	}

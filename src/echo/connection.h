@@ -19,7 +19,6 @@
 
 #include "base/counters.h"
 #include "echo/pipe.h"
-#include "echo/saved.h"
 
 struct source;
 
@@ -55,6 +54,21 @@ struct connection {
 };
 
 _Static_assert(sizeof(struct connection) == 64, "one cache line");
+
+/*
+ * What a successor of this process must know of a connection, as it stands in the file
+ * that is handed over; restart/state.h says how it may change.
+ */
+struct saved {
+	int64_t since;		 /* ms of the clock: its last progress */
+	uint64_t echoed;	 /* bytes */
+	uint64_t pending;	 /* bytes, which are stored apart */
+	uint32_t unacknowledged; /* of what was echoed, so much the peer had not at `since` */
+	uint16_t worker;
+	uint16_t stalled; /* 0, or 1, or, if its end is not acknowledged, reason to close + 2 */
+};
+
+_Static_assert(sizeof(struct saved) == 32, "no padding, and as version 2 had it");
 
 /* What the connections of one worker share.  Only that worker touches it, but for the counter. */
 struct echo {
@@ -96,8 +110,8 @@ void connection_save(const struct connection *c, struct saved *saved);
 /* Fills an empty record, all but the pending bytes, for which it has room then.  0 or -ENOMEM. */
 int connection_restore(struct connection *c, const struct saved *saved, struct echo *echo);
 
-/* Frees the pending bytes, if any, and gives their budget back. */
-void connection_forget(struct connection *c, struct echo *echo);
+/* Frees the pending bytes, if any, and gives their budget back.  Returns how many they were. */
+size_t connection_forget(struct connection *c, struct echo *echo);
 
 /* Empties the record of a connection that is over, all but its owner. */
 void connection_clear(struct connection *c, struct echo *echo);

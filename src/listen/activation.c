@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "listen/activation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -54,9 +55,11 @@ static const char *add_stored(struct activation *a, int fd, const char *name)
 
 static const char *add_carrier(struct activation *a, int fd, const char *name)
 {
-	int i = fdstore_number(name, FDSTORE_CARRIER);
+	char ours[sizeof(FDSTORE_CARRIER) + 12];
+	int i = atoi(name + strlen(FDSTORE_CARRIER));
 
-	if (i < 0 || i >= ACTIVATION_CARRIERS || a->carriers[i] >= 0)
+	snprintf(ours, sizeof(ours), "%s%d", FDSTORE_CARRIER, i); /* not with "01" or "1x" */
+	if (i < 0 || i >= ACTIVATION_CARRIERS || strcmp(name, ours) != 0 || a->carriers[i] >= 0)
 		return "it is not one of ours";
 	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 0) <= 0)
 		return "it is not what carries connections";

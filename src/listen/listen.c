@@ -4,13 +4,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "systemd/fdstore.h"
 #include "systemd/notify.h"
 
-static void log_bind_failure(const struct address *address, int error)
+/* From the failure of a listener to the next try, at first and at most. */
+#define DELAY_MS 1000
+#define DELAY_MAX_MS 60000
+
+/* left_out: there are others, and this kernel has no IPv6. */
+static void log_bind_failure(const struct address *address, int error, bool left_out)
 {
 	static const char advice[] =
 		"; port %u is below 1024 and needs the capability CAP_NET_BIND_SERVICE";
@@ -20,17 +27,13 @@ static void log_bind_failure(const struct address *address, int error)
 	if (error == -EACCES && port > 0 && port < 1024)
 		snprintf(more, sizeof(more), advice, port);
 	address_format(address, text);
-	log_event(EVENT_BIND_FAILED, FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD_ERRNO(-error)),
-		  "cannot listen on %s: %s%s", text, strerrordesc_np(-error), more);
-}
-
-static void log_no_ipv6(const struct address *address)
-{
-	char text[ADDRESS_TEXT];
-
-	address_format(address, text);
-	log_event(EVENT_NO_IPV6, FIELDS(FIELD("ECHOD_ADDRESS", text)),
-		  "not listening on %s: this kernel has no IPv6", text);
+	if (left_out)
+		log_event(EVENT_NO_IPV6, FIELDS(FIELD("ECHOD_ADDRESS", text)),
+			  "not listening on %s: this kernel has no IPv6", text);
+	else
+		log_event(EVENT_BIND_FAILED,
+			  FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD_ERRNO(-error)),
+			  "cannot listen on %s: %s%s", text, strerrordesc_np(-error), more);
 }
 
 /* Says where we listen, and whether the kernel lets the queue be as long as configured. */
@@ -44,6 +47,25 @@ static void log_listener(const struct listener *listener, const struct conf *con
 	address_format(&listener->bound, text);
 	log_event(EVENT_LISTENING, FIELDS(FIELD("ECHOD_ADDRESS", text)), "listening on %s%s%s",
 		  text, how, more);
+}
+
+static void log_failure(const struct listener *listener, const char *why, const char *what_now)
+{
+	char text[ADDRESS_TEXT];
+
+	address_format(&listener->bound, text);
+	log_event(EVENT_LISTENER_FAILED,
+		  FIELDS(FIELD("ECHOD_ADDRESS", text), FIELD("ECHOD_ERROR", why)),
+		  "the listener on %s failed: %s; %s", text, why, what_now);
+}
+
+/* True, and it is logged, if the listener has ended since the last look. */
+static bool log_end(const struct listener *listener, const char *what_now)
+{
+	if (listener->fd < 0 || listener_is_alive(listener))
+		return false;
+	log_failure(listener, "it was shut down by another process", what_now);
+	return true;
 }
 
 /* The one for this address as configured, or NULL. */
@@ -93,57 +115,76 @@ static int add(struct listeners *set, const struct listeners *old, const struct 
 	const struct listener *was = find(old, address);
 	int r = 0;
 
+	if (was)
+		log_end(was, "opening it again");
 	if (was && is_good(was)) {
 		*new = *was;
 	} else {
 		r = listener_open(new, address, address_port(was ? &was->bound : address), conf);
-		new->is_new = true;
+		new->opened = was ? ", again" : "";
 	}
 	if (r < 0 && was) {
+		log_bind_failure(address, r, false);
 		*new = *was;
 		new->fd = -1;
 		r = 0;
 	}
-	if (r == 0)
-		set->n++;
+	set->n += r == 0;
 	return r;
 }
 
 static int open_all(struct listeners *set, const struct listeners *old, const struct conf *conf)
 {
-	memset(set, 0, sizeof(*set));
+	*set = *old;
+	set->n = 0;
 	for (size_t i = 0; i < conf->n_listen; i++) {
 		const struct address *address = &conf->listen[i];
 		bool others = set->n > 0 || i + 1 < conf->n_listen;
 		int r = add(set, old, address, conf);
+		bool left_out = r == -EAFNOSUPPORT && address->any.sa_family == AF_INET6 && others;
 
-		if (r == -EAFNOSUPPORT && address->any.sa_family == AF_INET6 && others) {
-			log_no_ipv6(address);
-		} else if (r < 0) {
-			log_bind_failure(address, r);
-			for (size_t j = 0; j < set->n; j++)
-				if (set->at[j].is_new)
-					close(set->at[j].fd);
-			return r;
-		}
+		if (r < 0)
+			log_bind_failure(address, r, left_out);
+		if (r == 0 || left_out)
+			continue;
+		for (size_t j = 0; j < set->n; j++)
+			if (set->at[j].opened)
+				close(set->at[j].fd);
+		return r;
 	}
 	return 0;
 }
 
-/* New ones have their options, and are logged; old ones get them, and are logged with how. */
+/* Something has failed: to be tried again the later, the more often that was in vain. */
+static void schedule(struct listeners *set)
+{
+	int64_t now = clock_ms();
+
+	if (now > set->failed + 2 * set->delay)
+		set->delay = DELAY_MS;
+	else
+		set->delay = MIN(2 * set->delay, DELAY_MAX_MS);
+	set->failed = now;
+	set->due = now + set->delay;
+}
+
+/* New ones have their options, and are logged; old ones get them, and are logged if `how`. */
 static void put_in_force(struct listeners *set, const struct conf *conf, const char *how)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		struct listener *l = &set->at[i];
-		int r = l->is_new || !listener_is_alive(l) ? 0 : listener_configure(l, conf);
+		int r = l->opened || !listener_is_alive(l) ? 0 : listener_configure(l, conf);
 
 		if (r < 0)
 			log_warning("cannot set the options of a listener: %s",
 				    strerrordesc_np(-r));
-		if (l->fd >= 0 && (l->is_new || how))
-			log_listener(l, conf, l->is_new ? "" : how);
-		l->is_new = false;
+		if (l->fd >= 0 && (l->opened || how))
+			log_listener(l, conf, l->opened ? l->opened : how);
+		l->opened = NULL;
 	}
+	set->due = INT64_MAX;
+	if (contains(set, -1))
+		schedule(set);
 }
 
 /*
@@ -261,25 +302,30 @@ void listen_adopt(struct listeners *set, const struct conf *conf, const struct l
 	store(set, conf, dropped);
 }
 
-void listen_lose(struct listeners *set, size_t i, const struct conf *conf)
+bool listen_repair(struct listeners *set, const struct conf *conf, int fd, int error)
 {
-	set->at[i].fd = -1;
-	store(set, conf, true);
-}
+	static struct listeners next; /* static: main's stack may be small, see thread.c */
 
-int listen_recover(struct listeners *set, size_t i, const struct conf *conf)
-{
-	struct listener *listener = &set->at[i], new;
-	int r = listener_open(&new, &listener->address, address_port(&listener->bound), conf);
-
-	if (r < 0) {
-		log_bind_failure(&listener->address, r);
-		return r;
+	for (size_t i = 0; i < set->n && error; i++)
+		if (set->at[i].fd == fd && listener_is_alive(&set->at[i])) {
+			log_failure(&set->at[i], strerrordesc_np(error),
+				    "clients wait in its queue, trying again soon");
+			schedule(set);
+			return false;
+		}
+	if (set->passed) {
+		for (size_t i = 0; i < set->n; i++)
+			if (log_end(&set->at[i], "restart the socket unit that passed it"))
+				set->at[i].fd = -1;
+		set->due = INT64_MAX;
+		return true;
 	}
-	*listener = new;
-	store(set, conf, false);
-	log_listener(listener, conf, ", again");
-	return 0;
+	next = *set;
+	next.n = 0;
+	for (size_t i = 0; i < set->n; i++)
+		(void)add(&next, set, &set->at[i].address, conf);
+	listen_adopt(set, conf, &next);
+	return true;
 }
 
 const char *listen_remark(const struct listeners *set)

@@ -43,14 +43,16 @@ int listen_prepare(const struct listeners *set, const struct conf *conf, struct 
 void listen_adopt(struct listeners *set, const struct conf *conf, const struct listeners *next);
 
 /*
- * The i-th listener has failed.  It stays in the set with an fd of -1, and
- * listen_recover() can open it again if it was not passed.  The descriptor is
- * still the acceptor's to close.  Logs nothing.
+ * The listener with this descriptor has failed with this errno of accept(2); or 0, to try
+ * again.  If it has not ended, it is left as it is, and the result is false.  Else any that
+ * was shut down, by another process that has it or by "ss -K", is replaced, with its port,
+ * or, if that fails or it was passed, stays in the set with an fd of -1.  The acceptor is
+ * to be given the set then; the old descriptors are its to close.
+ *
+ * set->due says when to try again: after a second, then after twice as long each time, up
+ * to a minute.  The other listeners are served meanwhile.
  */
-void listen_lose(struct listeners *set, size_t i, const struct conf *conf);
-
-/* Opens the i-th, whose fd is -1, again.  0 or -errno, logged. */
-int listen_recover(struct listeners *set, size_t i, const struct conf *conf);
+bool listen_repair(struct listeners *set, const struct conf *conf, int fd, int error);
 
 /* What the status of the service must say of the listeners, or NULL. */
 const char *listen_remark(const struct listeners *set);

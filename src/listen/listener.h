@@ -18,13 +18,15 @@ struct listener {
 	struct address address; /* as configured: the port may be 0, the zone a name */
 	struct address bound;	/* where it is, with its port; a zone is a number only */
 	int fd;			/* -1: it failed */
-	bool is_new;		/* for listen.c: opened, and not in force yet */
+	const char *opened;	/* for listen.c: to be logged when it is in force; or NULL */
 };
 
 struct listeners {
 	struct listener at[CONF_LISTEN_MAX];
 	size_t n;
-	bool passed; /* by a socket unit, which alone can open them again */
+	bool passed;	       /* by a socket unit, which alone can open them again */
+	int64_t due;	       /* ms: listen_repair() is; INT64_MAX: nothing has failed */
+	int64_t failed, delay; /* for listen.c, ms: of the last failure, and until it is due then */
 };
 
 /*

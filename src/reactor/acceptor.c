@@ -39,18 +39,6 @@
 
 #define PAUSE_MS 100
 
-int acceptor_init(struct acceptor *a, const struct acceptor_config *config)
-{
-	memset(a, 0, sizeof(*a));
-	a->config = *config;
-	return loop_init(&a->loop, "acceptor", config->main_fd, config->trace);
-}
-
-void acceptor_deinit(struct acceptor *a)
-{
-	loop_deinit(&a->loop);
-}
-
 static bool contains(const struct acceptor_set *set, int fd)
 {
 	for (size_t i = 0; i < set->n; i++)
@@ -66,17 +54,16 @@ static bool contains(const struct acceptor_set *set, int fd)
 static void refuse(struct acceptor *a, int fd, const struct address *peer, enum refusal reason)
 {
 	counter_increment(&a->refused[reason]); /* before the client knows */
-	tcp_reset_on_close(fd);
+	tcp_reset_on_close(fd, true);
 	close(fd);
-	refusal_log_add(&a->refusal_log, reason, peer);
-	refusal_log_write(&a->refusal_log, a->refused, clock_ns());
+	refusal_log_add(&a->refusal_log, reason, peer, a->refused, clock_ms());
 }
 
 /* Gives an admitted socket to the next worker.  0 or -errno. */
 static int dispatch(struct acceptor *a, int fd, struct source *source)
 {
-	struct connection *c = connections_at(a->config.connections, (uint32_t)fd);
-	struct worker *w = &a->config.workers[a->next];
+	struct connection *c = connections_at(&a->shared->connections, (uint32_t)fd);
+	struct worker *w = &a->shared->workers[a->next];
 	int r;
 
 	/*
@@ -85,10 +72,10 @@ static int dispatch(struct acceptor *a, int fd, struct source *source)
 	 */
 	assert(atomic_load_explicit(&c->owner, memory_order_acquire) == 0);
 	c->source = source;
-	PROBE_ACCEPT(fd, w->config.number);
+	PROBE_ACCEPT(fd, w->number);
 	r = worker_adopt(w, fd); /* from here on the record is the worker's */
 	if (r == 0)
-		a->next = (a->next + 1) % a->config.n_workers;
+		a->next = (a->next + 1) % a->shared->n_workers;
 	return r;
 }
 
@@ -98,11 +85,11 @@ static void admit(struct acceptor *a, int fd, const struct address *peer)
 	char text[ADDRESS_TEXT];
 	int r;
 
-	if ((uint32_t)fd >= a->config.connections->size) {
+	if ((uint32_t)fd >= a->shared->connections.size) {
 		refuse(a, fd, peer, REFUSED_RESOURCES);
 		return;
 	}
-	r = limiter_admit(a->config.limiter, peer, clock_ns(), &source);
+	r = limiter_admit(&a->shared->limiter, peer, clock_ns(), &source);
 	if (r > 0) {
 		refuse(a, fd, peer, (enum refusal)(r - 1));
 		return;
@@ -110,7 +97,7 @@ static void admit(struct acceptor *a, int fd, const struct address *peer)
 	log_debug("acceptor: %s is descriptor %d, for worker/%u", address_format(peer, text), fd,
 		  a->next);
 	if (dispatch(a, fd, source) < 0) {
-		limiter_release(a->config.limiter, source);
+		limiter_release(&a->shared->limiter, source);
 		refuse(a, fd, peer, REFUSED_RESOURCES);
 	}
 }
@@ -118,21 +105,15 @@ static void admit(struct acceptor *a, int fd, const struct address *peer)
 /* What accept(2) says may happen to the one connection that it took. */
 static bool concerns_one_connection(int error)
 {
-	switch (error) {
-	case ECONNABORTED:
-	case EINTR:
-	case EPROTO:
-	case ENOPROTOOPT:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENONET:
-	case ETIMEDOUT:
-		return true;
-	default:
-		return false;
-	}
+	static const int errors[] = {
+		ECONNABORTED, EINTR,	 EPROTO,       ENOPROTOOPT, ENETDOWN,
+		ENETUNREACH,  EHOSTDOWN, EHOSTUNREACH, ENONET,	    ETIMEDOUT
+	};
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (errors[i] == error)
+			return true;
+	return false;
 }
 
 /* Want of something that all listeners need. */
@@ -166,18 +147,17 @@ static void give_up(struct acceptor *a, int listener, int error)
 {
 	poller_remove(&a->loop.poller, listener);
 	atomic_store(&a->failure, (uint64_t)(uint32_t)listener << 32 | (uint32_t)error);
-	(void)eventfd_write(a->config.failed_fd, 1);
-}
-
-bool acceptor_has_failed(const struct acceptor *a)
-{
-	return atomic_load(&a->failure) != 0;
+	(void)eventfd_write(a->shared->failed_fd, 1);
 }
 
 int acceptor_failure(struct acceptor *a, int *fd)
 {
-	uint64_t failure = atomic_exchange(&a->failure, 0);
+	eventfd_t ignored;
+	uint64_t failure;
 
+	(void)eventfd_read(a->shared->failed_fd,
+			   &ignored); /* before: what fails now is told again */
+	failure = atomic_exchange(&a->failure, 0);
 	*fd = (int)(failure >> 32);
 	return (int)(uint32_t)failure;
 }
@@ -185,11 +165,11 @@ int acceptor_failure(struct acceptor *a, int *fd)
 /* At most once in a while. */
 static void log_pause(struct acceptor *a, int error)
 {
-	int64_t now = clock_ns();
+	int64_t now = clock_ms();
 
 	if (now < a->next_pause_line)
 		return;
-	a->next_pause_line = now + REFUSAL_LOG_INTERVAL_NS;
+	a->next_pause_line = now + REFUSAL_LOG_INTERVAL_MS;
 	log_event(EVENT_PAUSED,
 		  FIELDS(FIELD_NUMBER("ECHOD_PAUSES", counter_get(&a->pauses)), FIELD_ERRNO(error)),
 		  "cannot accept: %s; new connections wait, trying again every %d ms",
@@ -236,7 +216,7 @@ static void take_set(struct acceptor *a)
 	struct acceptor_set old = a->set;
 
 	a->set = a->wanted;
-	atomic_store_explicit(&a->pending, false, memory_order_release);
+	a->pending = false;
 	loop_wake_main(&a->loop); /* it may wait for this */
 	a->unwatched = true;
 	for (size_t i = 0; i < old.n; i++)
@@ -247,12 +227,11 @@ static void take_set(struct acceptor *a)
 /* Does what main wants.  Returns false if that is the end. */
 static bool obey(struct acceptor *a)
 {
-	enum loop_command command =
-		loop_commanded(&a->loop); /* before a set, which may be the last */
+	enum loop_command command = a->loop.command; /* before a set, which may be the last */
 
 	if (command == FREEZE) /* a set that is pending is void: others have its listeners too */
 		return false;
-	if (!acceptor_is_settled(a))
+	if (a->pending)
 		take_set(a);
 	for (size_t i = 0; command == DRAIN && i < a->set.n; i++)
 		retire(a, a->set.fds[i]);
@@ -263,12 +242,12 @@ static bool obey(struct acceptor *a)
 static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];
-	int timeout = a->unwatched ? 0 : refusal_log_wait(&a->refusal_log, clock_ns());
-	int n = loop_wait(&a->loop, events, CONF_LISTEN_MAX + 1, timeout);
+	int64_t due = a->unwatched ? 0 : refusal_log_due(&a->refusal_log);
+	int n = loop_wait(&a->loop, events, CONF_LISTEN_MAX + 1, clock_timeout(due, clock_ms()));
 	bool woken = false;
 	int trouble = 0;
 
-	refusal_log_write(&a->refusal_log, a->refused, clock_ns());
+	refusal_log_write(&a->refusal_log, a->refused, clock_ms());
 	for (int i = 0; i < n; i++) {
 		int r;
 
@@ -300,20 +279,17 @@ static void run(void *arg)
 		;
 }
 
-int acceptor_start(struct acceptor *a)
+int acceptor_init(struct acceptor *a, struct shared *shared)
 {
-	return loop_start(&a->loop, run, a);
+	memset(a, 0, sizeof(*a));
+	a->shared = shared;
+	return loop_init(&a->loop, "acceptor", shared->main_fd, shared->trace, run, a);
 }
 
 void acceptor_listen(struct acceptor *a, const struct acceptor_set *set)
 {
-	assert(acceptor_is_settled(a)); /* a listener that was only in that set would be lost */
+	assert(!a->pending); /* a listener that was only in that set would be lost */
 	a->wanted = *set;
-	atomic_store_explicit(&a->pending, true, memory_order_release);
+	a->pending = true;
 	poller_wake(&a->loop.poller);
-}
-
-bool acceptor_is_settled(const struct acceptor *a)
-{
-	return !atomic_load_explicit(&a->pending, memory_order_acquire);
 }

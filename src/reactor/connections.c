@@ -15,8 +15,8 @@
 #include "reactor/connections.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 
 #include "base/clock.h"
 #include "base/tcp.h"
@@ -161,11 +161,6 @@ static int64_t due(const struct members *m, const struct list *list, int64_t tim
 int connections_wait(const struct members *m, int64_t idle_ms, int64_t stall_ms)
 {
 	int64_t idle = due(m, &m->idle, idle_ms), stalled = due(m, &m->stalled, stall_ms);
-	int64_t next = idle < stalled ? idle : stalled;
 
-	if (m->ready.head || next <= m->now)
-		return 0;
-	if (next == INT64_MAX)
-		return -1;
-	return next - m->now > INT_MAX ? INT_MAX : (int)(next - m->now);
+	return m->ready.head ? 0 : clock_timeout(MIN(idle, stalled), m->now);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * connections: the records of all connections, indexed by file descriptor; the
- * lists and queues in which a worker keeps its own; and which of them are overdue.
+ * lists in which a worker keeps its own; and which of them are overdue.
  *
  * The records are one anonymous mapping, as large as descriptors can get; the
  * kernel gives memory to the pages that are touched, so memory follows the
- * connections and not the limit.  Lists and queues link the records themselves,
+ * connections and not the limit.  Lists link the records themselves,
  * by index: nothing is allocated, and each operation is O(1).  Index 0 is never
  * a connection (it is standard input), so 0 says "none" in links.
  *
  * Any thread may look up a record; connection.h says which may use it.  A list
- * or queue and its members belong to one worker.
+ * and its members belong to one worker.
  */
 #ifndef ECHOD_CONNECTIONS_H
 #define ECHOD_CONNECTIONS_H
@@ -25,13 +25,7 @@ struct connections {
 	uint32_t size; /* descriptors below this one have a record */
 };
 
-/* Linked in both directions. */
 struct list {
-	uint32_t head, tail; /* 0: empty */
-};
-
-/* First in, first out; each connection is in it once. */
-struct queue {
 	uint32_t head, tail; /* head 0: empty */
 };
 
@@ -41,8 +35,8 @@ struct queue {
  */
 struct members {
 	const struct connections *all;
-	struct queue ready; /* to have a turn now */
-	struct list idle, stalled;
+	struct list ready;	   /* to have a turn now: first in, first out, each once */
+	struct list idle, stalled; /* linked in both directions */
 
 	/* times in ms of the clock, see connections_settle() */
 	int64_t now;	  /* read once a round, after the wait */

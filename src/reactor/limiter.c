@@ -47,18 +47,11 @@ struct source {
 	UT_hash_handle hh;
 };
 
-static int64_t setting(const _Atomic int64_t *value)
-{
-	return atomic_load_explicit(value, memory_order_relaxed);
-}
-
 int limiter_init(struct limiter *limiter, size_t capacity)
 {
 	memset(limiter, 0, sizeof(*limiter));
 	limiter->capacity = capacity;
-	if (getrandom(&limiter->salt, sizeof(limiter->salt), 0) < 0)
-		return -errno;
-	return 0;
+	return getrandom(&limiter->salt, sizeof(limiter->salt), 0) < 0 ? -errno : 0;
 }
 
 static void source_free(struct limiter *limiter, struct source *s)
@@ -153,13 +146,12 @@ static struct source *source_new(struct limiter *limiter, const struct key *key,
 /* 0 or refusal + 1; takes a token if there is one. */
 static int take_token(struct limiter *limiter, struct source *s, int64_t now)
 {
-	int64_t rate = setting(&limiter->settings.rate);
-	int64_t interval, empty;
+	int64_t rate = limiter->settings.rate, interval, empty;
 
 	if (rate == 0)
 		return 0;
 	interval = 1000000000 / rate;
-	empty = now + interval * setting(&limiter->settings.burst); /* no tokens left */
+	empty = now + interval * limiter->settings.burst; /* no tokens left */
 	if (s->due < now)
 		s->due = now;
 	if (s->due > empty) /* from before the rate or the burst changed */
@@ -170,79 +162,58 @@ static int take_token(struct limiter *limiter, struct source *s, int64_t now)
 	return 0;
 }
 
-/* The source, new if need be; NULL without memory. */
-static struct source *source_get(struct limiter *limiter, const struct key *key, int64_t now)
-{
-	struct source *s;
-
-	HASH_FIND(hh, limiter->sources, key, sizeof(*key), s);
-	return s ? s : source_new(limiter, key, now);
-}
-
-/* How many the peer's source may have open, 0: any number. */
-static int64_t limit_of(const struct limiter *limiter, const struct address *peer)
-{
-	const struct limiter_settings *s = &limiter->settings;
-
-	if (atomic_load_explicit(&s->exempts_loopback, memory_order_relaxed) &&
-	    address_is_loopback(peer))
-		return 0;
-	return setting(&s->per_source);
-}
-
-static int admit_source(struct limiter *limiter, const struct address *peer, int64_t per_source,
-			int64_t now, struct source **source)
+/* The peer's source, new if need be; NULL without memory. */
+static struct source *source_get(struct limiter *limiter, const struct address *peer, int64_t now)
 {
 	struct key key = key_of(limiter, peer);
-	struct source *s = source_get(limiter, &key, now);
-	int r;
+	struct source *s;
 
-	if (!s)
-		return REFUSED_RESOURCES + 1;
-	if (per_source && atomic_load_explicit(&s->open, memory_order_relaxed) >= per_source)
-		return REFUSED_MAX_CONNECTIONS_PER_SOURCE + 1;
-	r = take_token(limiter, s, now);
-	if (r != 0)
-		return r;
-	atomic_fetch_add_explicit(&s->open, 1, memory_order_relaxed);
-	*source = s;
-	return 0;
+	HASH_FIND(hh, limiter->sources, &key, sizeof(key), s);
+	return s ? s : source_new(limiter, &key, now);
 }
 
-static bool keeps_sources(const struct limiter *limiter)
+static void open_one(struct limiter *limiter, struct source *s)
 {
-	return setting(&limiter->settings.per_source) || setting(&limiter->settings.rate);
+	if (s)
+		atomic_fetch_add_explicit(&s->open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
 }
 
 int limiter_admit(struct limiter *limiter, const struct address *peer, int64_t now,
 		  struct source **source)
 {
-	int64_t max = setting(&limiter->settings.max_connections);
-	int64_t per_source = limit_of(limiter, peer);
+	const struct limiter_settings *set = &limiter->settings;
+	int64_t max = set->max_connections, per_source = set->per_source;
+	struct source *s = NULL;
 	int r = 0;
 
 	*source = NULL;
-	if (max && atomic_load_explicit(&limiter->open, memory_order_relaxed) >= max)
+	if (max && limiter->open >= max)
 		return REFUSED_MAX_CONNECTIONS + 1;
-	if (per_source || setting(&limiter->settings.rate))
-		r = admit_source(limiter, peer, per_source, now, source);
-	if (r == 0)
-		atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
+	if (set->exempts_loopback && address_is_loopback(peer))
+		per_source = 0;
+	if (per_source || set->rate) {
+		s = source_get(limiter, peer, now);
+		if (!s)
+			return REFUSED_RESOURCES + 1;
+		if (per_source && s->open >= per_source)
+			return REFUSED_MAX_CONNECTIONS_PER_SOURCE + 1;
+		r = take_token(limiter, s, now);
+	}
+	if (r == 0) {
+		*source = s;
+		open_one(limiter, s);
+	}
 	return r;
 }
 
 void limiter_count(struct limiter *limiter, const struct address *peer, int64_t now,
 		   struct source **source)
 {
-	*source = NULL;
-	if (peer && keeps_sources(limiter)) {
-		struct key key = key_of(limiter, peer);
+	bool keeps_sources = limiter->settings.per_source || limiter->settings.rate;
 
-		*source = source_get(limiter, &key, now);
-	}
-	if (*source)
-		atomic_fetch_add_explicit(&(*source)->open, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&limiter->open, 1, memory_order_relaxed);
+	*source = peer && keeps_sources ? source_get(limiter, peer, now) : NULL;
+	open_one(limiter, *source);
 }
 
 void limiter_release(struct limiter *limiter, struct source *source)

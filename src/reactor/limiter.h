@@ -40,7 +40,7 @@ struct limiter {
 	_Atomic long open;	/* connections admitted and not released */
 	struct source *sources; /* the acceptor's: a hash table (uthash) */
 	size_t capacity;	/* of sources */
-	uint64_t salt;		/* so that nobody can choose sources that collide */
+	uint64_t salt;		/* so that no client can choose sources that collide */
 };
 
 /* capacity: how many sources to remember at most, more than connections. */

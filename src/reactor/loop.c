@@ -2,46 +2,37 @@
 #include "reactor/loop.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/thread.h"
 
-int loop_init(struct loop *l, const char *name, int main_fd, bool trace)
+int loop_init(struct loop *l, const char *name, int main_fd, bool trace, void (*run)(void *arg),
+	      void *arg)
 {
-	memset(l, 0, sizeof(*l));
+	*l = (struct loop){ .main_fd = main_fd, .run = run, .arg = arg };
 	snprintf(l->name, sizeof(l->name), "%s", name);
-	l->main_fd = main_fd;
 	return poller_init(&l->poller, l->name, trace);
 }
 
-void loop_deinit(struct loop *l)
-{
-	poller_deinit(&l->poller);
-}
-
-static void *run(void *arg)
+static void *live(void *arg)
 {
 	struct loop *l = arg;
 
 	pthread_setname_np(pthread_self(), l->name);
 	confine_enter(CALLS_OF_IO, l->name);
 	l->run(l->arg);
-	atomic_store_explicit(&l->ended, true, memory_order_release);
+	l->ended = true;
 	loop_wake_main(l);
 	poller_unwatch_all(&l->poller); /* it takes its time, which others need not wait for */
 	return NULL;
 }
 
-int loop_start(struct loop *l, void (*run_it)(void *arg), void *arg)
+int loop_start(struct loop *l)
 {
-	int r;
+	int r = thread_start(&l->thread, live, l);
 
-	l->run = run_it;
-	l->arg = arg;
-	r = thread_start(&l->thread, run, l);
 	l->started = r == 0;
 	return r;
 }
@@ -55,34 +46,19 @@ void loop_join(struct loop *l)
 
 void loop_command(struct loop *l, enum loop_command command)
 {
-	if (atomic_exchange(&l->command, (int)command) != (int)command)
+	if (atomic_exchange(&l->command, command) != command)
 		poller_wake(&l->poller);
-}
-
-enum loop_command loop_commanded(const struct loop *l)
-{
-	return (enum loop_command)atomic_load(&l->command);
 }
 
 void loop_ask(struct loop *l)
 {
-	atomic_store_explicit(&l->asked, clock_ms(), memory_order_relaxed);
+	l->asked = clock_ms();
 	poller_wake(&l->poller);
-}
-
-int64_t loop_asked(const struct loop *l)
-{
-	return atomic_load_explicit(&l->asked, memory_order_relaxed);
-}
-
-bool loop_has_ended(const struct loop *l)
-{
-	return atomic_load_explicit(&l->ended, memory_order_acquire);
 }
 
 bool loop_is_running(const struct loop *l)
 {
-	return l->started && !loop_has_ended(l);
+	return l->started && !l->ended;
 }
 
 void loop_wake_main(const struct loop *l)
@@ -92,7 +68,7 @@ void loop_wake_main(const struct loop *l)
 
 int loop_wait(struct loop *l, struct epoll_event *events, int max, int timeout_ms)
 {
-	if (loop_asked(l))
-		atomic_store_explicit(&l->asked, 0, memory_order_relaxed);
+	if (l->asked)
+		l->asked = 0;
 	return poller_wait(&l->poller, events, max, timeout_ms);
 }

@@ -33,23 +33,23 @@ struct loop {
 	void *arg;
 	bool started; /* main's: there is a thread to be joined */
 
-	_Atomic int command;   /* main writes */
+	_Atomic enum loop_command command; /* main writes: the command that holds */
 	_Atomic int64_t asked; /* ms: when main asked for the heartbeat that is due; 0: none is */
 	_Atomic bool ended;    /* the thread's last word: what it owned is anyone's to read */
 };
 
-/* 0 or -errno; after an error there is nothing to undo.  trace: see trace.h. */
-int loop_init(struct loop *l, const char *name, int main_fd, bool trace);
-
-/* The thread does not run.  May be called twice. */
-void loop_deinit(struct loop *l);
+/*
+ * Prepares a thread that will call run(arg); trace: see trace.h.  0 or -errno; after an
+ * error there is nothing to undo.  poller_deinit() of its poller is the reverse.
+ */
+int loop_init(struct loop *l, const char *name, int main_fd, bool trace, void (*run)(void *arg),
+	      void *arg);
 
 /*
- * Starts the thread, which installs the filter of system calls, calls run(arg),
- * and ends when that returns.  Signals should be blocked: it inherits the mask.
- * 0 or -errno.
+ * Starts the thread, which installs the filter of system calls, runs, and ends when that
+ * returns.  Signals should be blocked: it inherits the mask.  0 or -errno.
  */
-int loop_start(struct loop *l, void (*run)(void *arg), void *arg);
+int loop_start(struct loop *l);
 
 /* Waits for the thread to end, if it was started. */
 void loop_join(struct loop *l);
@@ -60,15 +60,10 @@ void loop_command(struct loop *l, enum loop_command command);
 /* Asks for a heartbeat: a thread that sleeps wakes up. */
 void loop_ask(struct loop *l);
 
-/* Any thread: when it was asked for a heartbeat that is still due, in ms of the clock; or 0. */
-int64_t loop_asked(const struct loop *l);
-
-/* Any thread: true if it has ended; if it was started and has not. */
-bool loop_has_ended(const struct loop *l);
+/* Any thread: true if it was started and has not ended. */
 bool loop_is_running(const struct loop *l);
 
-/* The thread: the command that holds; wakes main; waits as poller_wait(), which is a heartbeat. */
-enum loop_command loop_commanded(const struct loop *l);
+/* The thread: wakes main; waits as poller_wait(), which is a heartbeat. */
 void loop_wake_main(const struct loop *l);
 int loop_wait(struct loop *l, struct epoll_event *events, int max, int timeout_ms);
 

@@ -19,83 +19,59 @@
 #define HALT_MS 4000
 #define HALT_STUCK_MS 200
 
-static int init_workers(struct reactor *r, unsigned n, size_t buffer_size, bool trace)
+static int init_workers(struct shared *s, unsigned n)
 {
-	struct worker_config config = {
-		.buffer_size = buffer_size,
-		.connections = &r->connections,
-		.limiter = &r->limiter,
-		.started = &r->started,
-		.main_fd = r->main_fd,
-		.trace = trace,
-	};
+	int e = 0;
 
-	r->workers = aligned_alloc(_Alignof(struct worker), n * sizeof(*r->workers));
-	if (!r->workers)
+	s->workers = aligned_alloc(_Alignof(struct worker), n * sizeof(*s->workers));
+	if (!s->workers)
 		return -ENOMEM;
-	for (; r->n_workers < n; r->n_workers++) {
-		int e;
-
-		config.number = r->n_workers;
-		e = worker_init(&r->workers[r->n_workers], &config);
-		if (e < 0)
-			return e;
+	while (s->n_workers < n && e == 0) {
+		e = worker_init(&s->workers[s->n_workers], s, s->n_workers);
+		s->n_workers += e == 0;
 	}
-	return 0;
-}
-
-static int init_acceptor(struct reactor *r, bool trace)
-{
-	struct acceptor_config config = {
-		.main_fd = r->main_fd,
-		.failed_fd = r->failed_fd,
-		.workers = r->workers,
-		.n_workers = r->n_workers,
-		.connections = &r->connections,
-		.limiter = &r->limiter,
-		.trace = trace,
-	};
-
-	return acceptor_init(&r->acceptor, &config);
+	return e;
 }
 
 int reactor_init(struct reactor *r, const struct conf *conf, uint32_t descriptors, bool trace)
 {
+	struct shared *s = &r->shared;
 	int e;
 
 	memset(r, 0, sizeof(*r));
-	sem_init(&r->started, 0, 0);
-	r->main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->main_fd < 0)
+	s->buffer_size = (size_t)conf->buffer_size;
+	s->trace = trace;
+	sem_init(&s->started, 0, 0);
+	s->main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->main_fd < 0 || s->failed_fd < 0)
 		return -errno;
-	r->failed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->failed_fd < 0)
-		return -errno;
-	e = connections_init(&r->connections, descriptors);
+	e = connections_init(&s->connections, descriptors);
 	if (e == 0) /* twice as many sources as can have connections, see limiter.c */
-		e = limiter_init(&r->limiter, 2 * (size_t)descriptors);
+		e = limiter_init(&s->limiter, 2 * (size_t)descriptors);
 	if (e == 0)
-		e = init_workers(r, conf->workers ? (unsigned)conf->workers : process_cpus(),
-				 (size_t)conf->buffer_size, trace);
+		e = init_workers(s, conf->workers ? (unsigned)conf->workers : process_cpus());
 	if (e == 0)
-		e = init_acceptor(r, trace);
+		e = acceptor_init(&r->acceptor, s);
 	return e;
 }
 
 void reactor_deinit(struct reactor *r)
 {
-	if (r->acceptor.config.workers)
-		acceptor_deinit(&r->acceptor);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		worker_deinit(&r->workers[i]);
-	free(r->workers);
-	limiter_deinit(&r->limiter);
-	connections_deinit(&r->connections);
-	if (r->main_fd > 0)
-		close(r->main_fd);
-	if (r->failed_fd > 0)
-		close(r->failed_fd);
-	sem_destroy(&r->started);
+	struct shared *s = &r->shared;
+
+	if (r->acceptor.shared)
+		poller_deinit(&r->acceptor.loop.poller);
+	for (unsigned i = 0; i < s->n_workers; i++)
+		worker_deinit(&s->workers[i]);
+	free(s->workers);
+	limiter_deinit(&s->limiter);
+	connections_deinit(&s->connections);
+	if (s->main_fd > 0)
+		close(s->main_fd);
+	if (s->failed_fd > 0)
+		close(s->failed_fd);
+	sem_destroy(&s->started);
 }
 
 /* The effective limit: a share of all connections is at least one of them. */
@@ -111,49 +87,43 @@ static int64_t per_source(const struct conf *conf, int64_t max_connections)
 
 void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections)
 {
-	struct limiter_settings *limits = &r->limiter.settings;
+	struct limiter_settings *limits = &r->shared.limiter.settings;
 
 	atomic_store(&limits->max_connections, max_connections);
 	atomic_store(&limits->per_source, per_source(conf, max_connections));
 	atomic_store(&limits->exempts_loopback, conf->max_connections_per_source < 0);
 	atomic_store(&limits->rate, conf->connection_rate_per_source);
 	atomic_store(&limits->burst, conf->connection_burst_per_source);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		worker_set(&r->workers[i], conf);
+	for (unsigned i = 0; i < r->shared.n_workers; i++)
+		worker_set(&r->shared.workers[i], conf);
 }
 
-static void take_note(int fd)
+static void take_note(const struct reactor *r)
 {
 	eventfd_t ignored;
 
-	(void)eventfd_read(fd, &ignored);
+	(void)eventfd_read(r->shared.main_fd, &ignored);
 }
 
 /* Waits until a thread has news, for some ms at most. */
 static void wait_for_news(struct reactor *r, int64_t timeout_ms)
 {
-	struct pollfd p = { .fd = r->main_fd, .events = POLLIN };
+	struct pollfd p = { .fd = r->shared.main_fd, .events = POLLIN };
 
 	(void)poll(&p, 1, (int)timeout_ms);
-	take_note(r->main_fd);
-}
-
-bool reactor_has_failed(const struct reactor *r)
-{
-	take_note(r->failed_fd); /* before the look: what fails since then is told again */
-	return acceptor_has_failed(&r->acceptor);
+	take_note(r);
 }
 
 /* The acceptor's, then the workers'. */
-static const struct loop *loop_at(const struct reactor *r, unsigned i)
+static struct loop *loop_at(struct reactor *r, unsigned i)
 {
-	return i == 0 ? &r->acceptor.loop : &r->workers[i - 1].loop;
+	return i == 0 ? &r->acceptor.loop : &r->shared.workers[i - 1].loop;
 }
 
 static void command_workers(struct reactor *r, enum loop_command command)
 {
-	for (unsigned i = 0; i < r->n_workers; i++)
-		loop_command(&r->workers[i].loop, command);
+	for (unsigned i = 0; i < r->shared.n_workers; i++)
+		loop_command(&r->shared.workers[i].loop, command);
 }
 
 int reactor_start(struct reactor *r)
@@ -161,14 +131,14 @@ int reactor_start(struct reactor *r)
 	unsigned n = 0;
 	int e = 0;
 
-	while (n < r->n_workers && e == 0) {
-		e = worker_start(&r->workers[n]);
+	while (n < r->shared.n_workers && e == 0) {
+		e = loop_start(&r->shared.workers[n].loop);
 		n += e == 0;
 	}
 	while (n > 0)
-		n -= sem_wait(&r->started) == 0; /* else it was a debugger's interruption */
+		n -= sem_wait(&r->shared.started) == 0; /* else it was a debugger's interruption */
 	if (e == 0)
-		e = acceptor_start(&r->acceptor);
+		e = loop_start(&r->acceptor.loop);
 	if (e < 0) { /* no draining: clients of a predecessor would have to be waited for */
 		command_workers(r, ABORT);
 		reactor_join(r);
@@ -180,24 +150,23 @@ uint64_t reactor_open(const struct reactor *r)
 {
 	uint64_t n = 0;
 
-	for (unsigned i = 0; i < r->n_workers; i++)
-		n += worker_open(&r->workers[i]);
+	for (unsigned i = 0; i < r->shared.n_workers; i++)
+		n += worker_open(&r->shared.workers[i]);
 	return n;
 }
 
 void reactor_ask(struct reactor *r)
 {
-	loop_ask(&r->acceptor.loop);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		loop_ask(&r->workers[i].loop);
+	for (unsigned i = 0; i <= r->shared.n_workers; i++)
+		loop_ask(loop_at(r, i));
 }
 
-const char *reactor_unanswered(const struct reactor *r, unsigned *i)
+const char *reactor_unanswered(struct reactor *r, unsigned *i)
 {
-	while (*i <= r->n_workers) {
+	while (*i <= r->shared.n_workers) {
 		const struct loop *l = loop_at(r, (*i)++);
 
-		if (loop_asked(l))
+		if (l->asked)
 			return l->name;
 	}
 	return NULL;
@@ -207,20 +176,20 @@ bool reactor_settle(struct reactor *r)
 {
 	int64_t left, deadline = clock_ms() + HALT_MS;
 
-	while (!acceptor_is_settled(&r->acceptor) && (left = deadline - clock_ms()) > 0)
+	while (r->acceptor.pending && (left = deadline - clock_ms()) > 0)
 		wait_for_news(r, left);
-	return acceptor_is_settled(&r->acceptor);
+	return !r->acceptor.pending;
 }
 
 bool reactor_stop(struct reactor *r, bool hurried)
 {
-	take_note(r->main_fd);
+	take_note(r);
 	loop_command(&r->acceptor.loop, DRAIN);
 	if (loop_is_running(&r->acceptor.loop))
 		return false;
 	command_workers(r, hurried ? ABORT : DRAIN);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		if (loop_is_running(&r->workers[i].loop))
+	for (unsigned i = 0; i < r->shared.n_workers; i++)
+		if (loop_is_running(&r->shared.workers[i].loop))
 			return false;
 	return true;
 }
@@ -228,7 +197,7 @@ bool reactor_stop(struct reactor *r, bool hurried)
 /* A thread that was asked only now may be busy, or wait for a CPU. */
 static bool is_stuck(const struct loop *l)
 {
-	int64_t asked = loop_asked(l);
+	int64_t asked = l->asked;
 
 	return asked && clock_ms() - asked > HALT_MS;
 }
@@ -260,20 +229,19 @@ unsigned reactor_freeze(struct reactor *r)
 	loop_command(&r->acceptor.loop, FREEZE);
 	n = wait_for_end(r, 0, 0);
 	command_workers(r, FREEZE); /* not before: they would miss what it still dispatches */
-	return n + wait_for_end(r, 1, r->n_workers);
+	return n + wait_for_end(r, 1, r->shared.n_workers);
 }
 
 void reactor_reset_all(const struct reactor *r)
 {
-	for (uint32_t fd = 0; fd < r->connections.size; fd++)
-		if (atomic_load_explicit(&connections_at(&r->connections, fd)->owner,
+	for (uint32_t fd = 0; fd < r->shared.connections.size; fd++)
+		if (atomic_load_explicit(&connections_at(&r->shared.connections, fd)->owner,
 					 memory_order_acquire))
-			tcp_reset_on_close((int)fd);
+			tcp_reset_on_close((int)fd, true);
 }
 
 void reactor_join(struct reactor *r)
 {
-	loop_join(&r->acceptor.loop);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		loop_join(&r->workers[i].loop);
+	for (unsigned i = 0; i <= r->shared.n_workers; i++)
+		loop_join(loop_at(r, i));
 }

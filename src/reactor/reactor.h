@@ -14,23 +14,11 @@
 #ifndef ECHOD_REACTOR_H
 #define ECHOD_REACTOR_H
 
-#include <semaphore.h>
-#include <stdint.h>
-
 #include "reactor/acceptor.h"
-#include "reactor/connections.h"
-#include "reactor/limiter.h"
-#include "reactor/worker.h"
 
 struct reactor {
-	struct connections connections;
-	struct limiter limiter;
+	struct shared shared;
 	struct acceptor acceptor;
-	struct worker *workers;
-	unsigned n_workers; /* that are initialized */
-	sem_t started;	    /* posted by each worker when it serves */
-	int main_fd;	    /* readable when a thread has ended, or a set was taken over */
-	int failed_fd;	    /* readable when a listener has failed: see reactor_has_failed() */
 };
 
 /*
@@ -51,12 +39,6 @@ void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connect
  */
 int reactor_start(struct reactor *r);
 
-/*
- * True if acceptor_failure() has one to tell.  Has an eventfd of its own: main reads it
- * while it serves, and another thread that freezes the reactor waits for main_fd.
- */
-bool reactor_has_failed(const struct reactor *r);
-
 /* Connections that are open now. */
 uint64_t reactor_open(const struct reactor *r);
 
@@ -64,7 +46,7 @@ uint64_t reactor_open(const struct reactor *r);
 void reactor_ask(struct reactor *r);
 
 /* The name of a thread that has not answered yet, the first from *i on; or NULL. */
-const char *reactor_unanswered(const struct reactor *r, unsigned *i);
+const char *reactor_unanswered(struct reactor *r, unsigned *i);
 
 /* Waits until the acceptor has its listeners, so that it can get others.  False if it is stuck. */
 bool reactor_settle(struct reactor *r);

@@ -19,12 +19,6 @@ static uint64_t sum(const struct refusal_log *r)
 	return n;
 }
 
-void refusal_log_add(struct refusal_log *r, enum refusal reason, const struct address *client)
-{
-	r->untold[reason]++;
-	r->last = *client;
-}
-
 /* One refusal needs no number of its own. */
 static void put_reasons(char *text, const struct refusal_log *r, const counter totals[REFUSALS],
 			uint64_t n)
@@ -70,18 +64,22 @@ static void tell(const struct refusal_log *r, const counter totals[REFUSALS], ui
 
 void refusal_log_write(struct refusal_log *r, const counter totals[REFUSALS], int64_t now)
 {
-	uint64_t n = sum(r);
-
-	if (n == 0 || now < r->next)
+	if (now < refusal_log_due(r))
 		return;
-	tell(r, totals, n);
+	tell(r, totals, sum(r));
 	memset(r->untold, 0, sizeof(r->untold));
-	r->next = now + REFUSAL_LOG_INTERVAL_NS;
+	r->next = now + REFUSAL_LOG_INTERVAL_MS;
 }
 
-int refusal_log_wait(const struct refusal_log *r, int64_t now)
+void refusal_log_add(struct refusal_log *r, enum refusal reason, const struct address *client,
+		     const counter totals[REFUSALS], int64_t now)
 {
-	if (sum(r) == 0)
-		return -1;
-	return now < r->next ? (int)((r->next - now + 999999) / 1000000) : 0;
+	r->untold[reason]++;
+	r->last = *client;
+	refusal_log_write(r, totals, now);
+}
+
+int64_t refusal_log_due(const struct refusal_log *r)
+{
+	return sum(r) > 0 ? r->next : INT64_MAX;
 }

@@ -48,31 +48,9 @@
 /* Connections that a timeout may end in one round, some 15 us each. */
 #define EXPIRED 64
 
-int worker_init(struct worker *w, const struct worker_config *config)
-{
-	char name[sizeof(w->loop.name)];
-	int r;
-
-	memset(w, 0, sizeof(*w));
-	w->config = *config;
-	w->members.all = config->connections;
-	snprintf(name, sizeof(name), "worker/%u", config->number);
-	r = loop_init(&w->loop, name, config->main_fd, config->trace);
-	if (r < 0)
-		return r;
-	w->echo.size = config->buffer_size;
-	w->echo.buffer = malloc(config->buffer_size);
-	if (!w->echo.buffer) {
-		loop_deinit(&w->loop);
-		return -ENOMEM;
-	}
-	pipe_init(&w->echo.pipe);
-	return 0;
-}
-
 void worker_deinit(struct worker *w)
 {
-	loop_deinit(&w->loop);
+	poller_deinit(&w->loop.poller);
 	pipe_deinit(&w->echo.pipe);
 	free(w->echo.buffer);
 	w->echo.buffer = NULL;
@@ -90,12 +68,12 @@ void worker_set(struct worker *w, const struct conf *conf)
 
 static struct connection *at(const struct worker *w, uint32_t fd)
 {
-	return connections_at(w->config.connections, fd);
+	return connections_at(w->members.all, fd);
 }
 
 static int fd_of(const struct worker *w, const struct connection *c)
 {
-	return (int)connections_index(w->config.connections, c);
+	return (int)connections_index(w->members.all, c);
 }
 
 uint64_t worker_open(const struct worker *w)
@@ -110,7 +88,7 @@ uint64_t worker_open(const struct worker *w)
 
 static void own(const struct worker *w, struct connection *c)
 {
-	uint16_t owner = (uint16_t)(w->config.number + 1);
+	uint16_t owner = (uint16_t)(w->number + 1);
 
 	atomic_store_explicit(&c->owner, owner, memory_order_relaxed);
 }
@@ -142,7 +120,7 @@ static void adopt(struct worker *w, struct connection *c, int64_t since)
 	if (is_draining(w))
 		c->owed = tcp_arrived(fd_of(w, c));
 	connections_add(&w->members, c, since);
-	PROBE_ADOPT(fd_of(w, c), w->config.number);
+	PROBE_ADOPT(fd_of(w, c), w->number);
 }
 
 /* The first event comes only if the socket is readable or writable; its timeout runs at once. */
@@ -206,12 +184,12 @@ static void end(struct worker *w, struct connection *c, enum closing reason, int
 		  error ? strerrordesc_np(error) : closing_names[reason],
 		  (unsigned long long)c->echoed);
 	if (!is_whole(c, reason))
-		tcp_reset_on_close(fd); /* also so that no orphan keeps what nobody reads */
+		tcp_reset_on_close(fd, true); /* so that no orphan keeps unread bytes, too */
 	PROBE_CLOSE(fd, reason, error, c->echoed);
 	connections_remove(&w->members, c);
 	connection_clear(c, &w->echo);
 	atomic_store_explicit(&c->owner, 0, memory_order_release);
-	limiter_release(w->config.limiter, source);
+	limiter_release(&w->shared->limiter, source);
 	counter_increment(&w->closed[reason]);
 	close(fd);
 }
@@ -314,7 +292,7 @@ static void end_all(struct worker *w, const struct list *list)
 
 static void obey(struct worker *w)
 {
-	enum loop_command command = loop_commanded(&w->loop);
+	enum loop_command command = w->loop.command;
 
 	w->echo.budget = atomic_load(&w->pending_memory);
 	if (command == DRAIN && w->obeyed == RUN) {
@@ -353,7 +331,7 @@ static void watch_all(struct worker *w, const struct list *list)
 
 		next = c->younger;
 		if (c->pending)
-			tcp_finish_on_close((int)i);
+			tcp_reset_on_close((int)i, false);
 		if (r < 0)
 			end(w, c, CLOSED_BY_ERROR, -r);
 	}
@@ -367,7 +345,7 @@ static void run(void *arg)
 	w->members.now = clock_ms();
 	watch_all(w, &w->members.idle);
 	watch_all(w, &w->members.stalled);
-	sem_post(w->config.started);
+	sem_post(&w->shared->started);
 	obey(w);
 	while (!is_done(w))
 		pass_round(w, events,
@@ -375,7 +353,24 @@ static void run(void *arg)
 				     connections_wait(&w->members, w->idle_ms, w->stall_ms)));
 }
 
-int worker_start(struct worker *w)
+int worker_init(struct worker *w, struct shared *shared, unsigned number)
 {
-	return loop_start(&w->loop, run, w);
+	char name[sizeof(w->loop.name)];
+	int r;
+
+	memset(w, 0, sizeof(*w));
+	w->shared = shared;
+	w->number = number;
+	w->members.all = &shared->connections;
+	snprintf(name, sizeof(name), "worker/%u", number);
+	w->echo.size = shared->buffer_size;
+	w->echo.buffer = malloc(w->echo.size);
+	if (!w->echo.buffer)
+		return -ENOMEM;
+	r = loop_init(&w->loop, name, shared->main_fd, shared->trace, run, w);
+	if (r < 0)
+		free(w->echo.buffer);
+	else
+		pipe_init(&w->echo.pipe);
+	return r;
 }

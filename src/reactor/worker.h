@@ -2,7 +2,7 @@
 /*
  * worker: a thread that echoes, with an epoll instance of its own.
  *
- * Life: worker_init(), perhaps worker_resume(), worker_start(), a command by
+ * Life: worker_init(), perhaps worker_resume(), loop_start(), a command by
  * loop.h, worker_deinit(), all by main.  Until the first command the acceptor
  * dispatches connections to it with worker_adopt(); once the acceptor has ended,
  * DRAIN has it echo what has arrived, send FIN to every client, and end when all
@@ -25,19 +25,22 @@
  * stalled. */
 #define WORKER_SLOW_RATE 500
 
-/* How a worker is set up; the pointers must outlive it. */
-struct worker_config {
-	unsigned number;
+/* What the threads of the reactor have in common; constant but for what is said of a member. */
+struct shared {
+	struct connections connections;
+	struct limiter limiter;
+	struct worker *workers;
+	unsigned n_workers; /* that are initialized */
 	size_t buffer_size;
-	const struct connections *connections;
-	struct limiter *limiter;
-	sem_t *started; /* posted when the thread serves all that it has */
-	int main_fd;	/* an eventfd that wakes main when the thread has ended */
-	bool trace;	/* see trace.h */
+	sem_t started; /* posted by each worker when it serves all that it has */
+	int main_fd;   /* an eventfd: a thread has ended, or the acceptor has its listeners */
+	int failed_fd; /* and one for acceptor_failure() */
+	bool trace;    /* see trace.h */
 };
 
 struct worker {
-	_Alignas(64) struct worker_config config; /* constant */
+	_Alignas(64) struct shared *shared; /* constant */
+	unsigned number;		    /* constant */
 	struct loop loop;
 	counter accepted; /* the acceptor writes, anyone reads: connections dispatched to it */
 
@@ -55,14 +58,11 @@ struct worker {
 	enum loop_command obeyed; /* the command that it follows */
 };
 
-/* 0 or -errno; after an error there is nothing to undo. */
-int worker_init(struct worker *w, const struct worker_config *config);
+/* shared must outlive it.  0 or -errno; after an error there is nothing to undo. */
+int worker_init(struct worker *w, struct shared *shared, unsigned number);
 
 /* Closes and frees what worker_init() made.  The thread is not running. */
 void worker_deinit(struct worker *w);
-
-/* 0 or -errno.  Signals should be blocked: the thread inherits the mask. */
-int worker_start(struct worker *w);
 
 /* main: new settings, in force at once.  Also before the start. */
 void worker_set(struct worker *w, const struct conf *conf);

@@ -29,13 +29,16 @@
 /* How often freed memory is given back, so that at most one part of so many is kept. */
 #define TRIMS 16
 
-static int compare(const void *a, const void *b, void *all)
+static struct connection *at(const struct reactor *r, int fd)
 {
-	const int *x = a, *y = b;
-	int64_t since_x = connections_at(all, (uint32_t)*x)->since;
-	int64_t since_y = connections_at(all, (uint32_t)*y)->since;
+	return connections_at(&r->shared.connections, (uint32_t)fd);
+}
 
-	return (since_x > since_y) - (since_x < since_y);
+static int compare(const void *a, const void *b, void *reactor)
+{
+	int64_t x = at(reactor, *(const int *)a)->since, y = at(reactor, *(const int *)b)->since;
+
+	return (x > y) - (x < y);
 }
 
 /*
@@ -47,39 +50,36 @@ static int compare(const void *a, const void *b, void *all)
  * is whole.  The kernel sends a reset if it has bytes that were not received, but
  * of pending ones it does not know.
  */
-static uint32_t collect(const struct reactor *r, int *fds, uint64_t open)
+static uint32_t collect(struct reactor *r, int *fds, uint64_t open)
 {
 	uint32_t n = 0;
 	int64_t now = clock_ms();
 
-	for (uint32_t fd = 0; fd < r->connections.size && open > 0; fd++) {
-		struct connection *c = connections_at(&r->connections, fd);
+	for (uint32_t fd = 0; fd < r->shared.connections.size && open > 0; fd++) {
+		struct connection *c = at(r, (int)fd);
 		uint32_t owner = atomic_load_explicit(&c->owner, memory_order_acquire);
-		bool halted = owner > 0 && loop_has_ended(&r->workers[owner - 1].loop);
+		bool halted = owner > 0 && r->shared.workers[owner - 1].loop.ended;
 
 		if (owner == 0)
 			continue;
 		open--;
 		if (!halted || c->pending)
-			tcp_reset_on_close((int)fd);
+			tcp_reset_on_close((int)fd, true);
 		if (halted) {
 			c->since = c->adopted ? c->since : now;
 			fds[n++] = (int)fd;
 		}
 	}
-	qsort_r(fds, n, sizeof(*fds), compare, (void *)(uintptr_t)&r->connections);
+	qsort_r(fds, n, sizeof(*fds), compare, r);
 	return n;
 }
 
 /* Frees the pending bytes, if any.  Returns how many they were. */
 static size_t free_pending(struct reactor *r, int fd)
 {
-	struct connection *c = connections_at(&r->connections, (uint32_t)fd);
-	uint32_t owner = atomic_load_explicit(&c->owner, memory_order_relaxed);
-	size_t size = c->pending ? c->pending->size : 0;
+	uint32_t owner = atomic_load_explicit(&at(r, fd)->owner, memory_order_relaxed);
 
-	connection_forget(c, &r->workers[owner - 1].echo);
-	return size;
+	return connection_forget(at(r, fd), &r->shared.workers[owner - 1].echo);
 }
 
 /*
@@ -92,12 +92,10 @@ static void write_pending(FILE *out, struct reactor *r, const int *fds, uint32_t
 	size_t freed = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct pending *p =
-			connections_at(&r->connections, (uint32_t)fds[i])->pending;
+		const struct pending *p = at(r, fds[i])->pending;
 
-		if (!p)
-			continue;
-		fwrite(p->data + p->sent, p->size - p->sent, 1, out);
+		if (p)
+			fwrite(p->data + p->sent, p->size - p->sent, 1, out);
 		freed += free_pending(r, fds[i]);
 		if (freed > all / TRIMS) {
 			malloc_trim(0);
@@ -111,7 +109,7 @@ static int write_state(FILE *out, struct reactor *r, const int *fds, uint32_t n,
 {
 	struct state_header header = {
 		.n_connections = n,
-		.n_workers = r->n_workers,
+		.n_workers = r->shared.n_workers,
 		.frozen = frozen,
 	};
 	size_t pending = 0;
@@ -121,7 +119,7 @@ static int write_state(FILE *out, struct reactor *r, const int *fds, uint32_t n,
 	for (uint32_t i = 0; i < n; i++) {
 		struct saved saved;
 
-		connection_save(connections_at(&r->connections, (uint32_t)fds[i]), &saved);
+		connection_save(at(r, fds[i]), &saved);
 		state_write_record(out, &saved);
 		pending += (size_t)saved.pending;
 	}

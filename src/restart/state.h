@@ -29,7 +29,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "echo/saved.h"
+#include "echo/connection.h"
 
 #define STATE_VERSION 3
 #define STATE_READABLE_SINCE 3

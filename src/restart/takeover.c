@@ -54,10 +54,10 @@ static bool prepare(int fd)
 
 static struct worker *worker_of(const struct taking *t, const struct saved *saved, uint32_t number)
 {
-	struct reactor *r = t->reactor;
-	bool same = t->state.n_workers == r->n_workers && saved->worker < r->n_workers;
+	struct shared *s = &t->reactor->shared;
+	bool same = t->state.n_workers == s->n_workers && saved->worker < s->n_workers;
 
-	return &r->workers[same ? saved->worker : number % r->n_workers];
+	return &s->workers[same ? saved->worker : number % s->n_workers];
 }
 
 /* Counts the connection for the limits; a peer that is gone has no address. */
@@ -66,18 +66,20 @@ static void count(const struct taking *t, struct connection *c, int fd)
 	struct address peer = { .size = sizeof(peer.v6) };
 	bool known = getpeername(fd, &peer.any, &peer.size) == 0;
 
-	limiter_count(&t->reactor->limiter, known ? &peer : NULL, t->now * 1000000, &c->source);
+	limiter_count(&t->reactor->shared.limiter, known ? &peer : NULL, t->now * 1000000,
+		      &c->source);
 }
 
 /* Restores one connection and gives it to its worker.  Or returns false, and nothing was done. */
 static bool restore(struct taking *t, const struct saved *saved, uint32_t number, int fd)
 {
+	const struct connections *all = &t->reactor->shared.connections;
 	struct worker *w = worker_of(t, saved, number);
 	struct connection *c;
 
-	if ((uint32_t)fd >= t->reactor->connections.size || !prepare(fd))
+	if ((uint32_t)fd >= all->size || !prepare(fd))
 		return false;
-	c = connections_at(&t->reactor->connections, (uint32_t)fd);
+	c = connections_at(all, (uint32_t)fd);
 	if (connection_restore(c, saved, &w->echo) < 0 ||
 	    (c->pending && state_read_pending(&t->state, c->pending->data) < 0)) {
 		connection_clear(c, &w->echo);
@@ -106,15 +108,8 @@ static void take_socket(void *context, uint32_t number, int fd)
 		}
 	}
 	t->result.lost++;
-	tcp_reset_on_close(fd); /* its echo may not be whole */
+	tcp_reset_on_close(fd, true); /* its echo may not be whole */
 	close(fd);
-}
-
-/* What is lost was accepted, and has ended by an error. */
-static void count_lost(struct reactor *r, uint32_t lost)
-{
-	counter_add(&r->workers[0].accepted, lost);
-	counter_add(&r->workers[0].closed[CLOSED_BY_ERROR], lost);
 }
 
 static void take_all(struct taking *t, struct activation *a)
@@ -138,11 +133,13 @@ struct takeover takeover_run(struct reactor *r, struct activation *a)
 {
 	struct taking t = { .reactor = r, .now = clock_ms() };
 	struct takeover *result = &t.result;
+	struct worker *first = r->shared.workers;
 
 	take_all(&t, a);
 	if (t.state.n_connections > result->carried + result->lost)
 		result->lost = t.state.n_connections - result->carried;
-	count_lost(r, result->lost);
+	counter_add(&first->accepted, result->lost); /* and it has ended by an error */
+	counter_add(&first->closed[CLOSED_BY_ERROR], result->lost);
 	result->frozen = t.state.frozen;
 	state_close(&t.state);
 	return *result;

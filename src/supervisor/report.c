@@ -36,8 +36,8 @@ static void put_all(struct report *r, const struct reactor *reactor)
 	const struct acceptor *acceptor = &reactor->acceptor;
 	uint64_t accepted = 0, received = 0, echoed = 0, closed[CLOSINGS] = { 0 };
 
-	for (unsigned i = 0; i < reactor->n_workers; i++) {
-		const struct worker *w = &reactor->workers[i];
+	for (unsigned i = 0; i < reactor->shared.n_workers; i++) {
+		const struct worker *w = &reactor->shared.workers[i];
 
 		accepted += counter_get(&w->accepted);
 		received += counter_get(&w->echo.received);
@@ -54,8 +54,8 @@ static void put_all(struct report *r, const struct reactor *reactor)
 	for (int i = 0; i < CLOSINGS; i++)
 		put(r, "ECHOD_closed_", closing_names[i], closed[i]);
 	put(r, "ECHOD_", "pauses", counter_get(&acceptor->pauses));
-	for (unsigned i = 0; i < reactor->n_workers; i++)
-		put_worker(r, &reactor->workers[i]);
+	for (unsigned i = 0; i < reactor->shared.n_workers; i++)
+		put_worker(r, &reactor->shared.workers[i]);
 }
 
 void report_counters(struct event event, const char *title, const struct reactor *reactor)

@@ -33,7 +33,6 @@
 #include "restart/handover.h"
 #include "restart/rescue.h"
 #include "restart/takeover.h"
-#include "supervisor/repair.h"
 #include "supervisor/report.h"
 #include "supervisor/watch.h"
 #include "systemd/notify.h"
@@ -47,6 +46,9 @@
 /* An epoll instance, an eventfd, a pipe's two ends, and one that it closes and counts no more. */
 #define DESCRIPTORS_OF_WORKER 5
 
+/* How long a repair waits for an acceptor that has not taken yet what it was given last. */
+#define REPAIR_SOON_MS 100
+
 /* For threads to close all.  On a starved machine a round can take seconds. */
 #define ABORT_MS 4000
 
@@ -56,7 +58,6 @@ struct server {
 	uint32_t descriptors; /* how many we may have */
 	int signal_fd;
 	struct listeners listeners;
-	struct repair repair;
 	struct reactor reactor;
 	struct watch watch;
 };
@@ -76,7 +77,7 @@ static int exit_status(int error)
 static int64_t max_connections(const struct server *s)
 {
 	int64_t room = (int64_t)s->descriptors - DESCRIPTORS_OWN -
-		       DESCRIPTORS_OF_WORKER * (int64_t)s->reactor.n_workers -
+		       DESCRIPTORS_OF_WORKER * (int64_t)s->reactor.shared.n_workers -
 		       (int64_t)s->listeners.n;
 
 	return s->conf.max_connections && s->conf.max_connections < room ? s->conf.max_connections :
@@ -125,23 +126,7 @@ static noreturn void exit_without_threads(void)
 
 static void say_ready(struct server *s, const char *remark)
 {
-	notify_ready(watchdog_status(&s->watch.watchdog, &s->reactor, remark));
-}
-
-/* Reads the configuration anew.  0, or -errno and problems. */
-static int load_again(struct server *s, struct conf *next, struct problems *problems)
-{
-	struct conf_source source = s->source;
-
-	problems_init(problems);
-	if (!reactor_settle(&s->reactor)) { /* it would make us wait when it gets listeners */
-		problems_in(problems, "acceptor", false);
-		problems_add(problems, "it does not answer");
-		return -EBUSY;
-	}
-	if (s->conf.has_file) /* the defaults are not meant if it is gone */
-		source.may_be_missing = false;
-	return conf_load(next, &source, problems);
+	notify_ready(watch_status(&s->watch, remark));
 }
 
 /* Repairs listeners that have failed, if that is due. */
@@ -149,64 +134,69 @@ static void repair(struct server *s)
 {
 	int fd = -1, error = acceptor_failure(&s->reactor.acceptor, &fd);
 
-	if (!error && clock_ms() < s->repair.next)
+	if (!error && clock_ms() < s->listeners.due)
 		return;
-	if (!acceptor_is_settled(&s->reactor.acceptor)) { /* it would make us wait */
-		s->repair.next = clock_ms() + REPAIR_SOON_MS;
-		return;
-	}
-	if (repair_run(&s->repair, &s->listeners, &s->conf, fd, error))
+	if (s->reactor.acceptor.pending) /* it would make us wait */
+		s->listeners.due = clock_ms() + REPAIR_SOON_MS;
+	else if (listen_repair(&s->listeners, &s->conf, fd, error))
 		set_listeners(s);
-	notify_status(
-		watchdog_status(&s->watch.watchdog, &s->reactor, listen_remark(&s->listeners)));
+	notify_status(watch_status(&s->watch, listen_remark(&s->listeners)));
 }
 
-/* The first problem is in the record of the reload, the others are in their own. */
-static void refuse_reload(struct server *s, const struct problems *problems)
+static bool refuse_reload(const char *why)
 {
-	log_event(EVENT_RELOAD_REFUSED, FIELDS(FIELD("ECHOD_ERROR", problems->text[0])),
-		  "reload refused, all stays as it was: %s", problems->text[0]);
-	problems_log(problems, 1);
-	say_ready(s, "the last reload was refused");
+	log_event(EVENT_RELOAD_REFUSED, FIELDS(FIELD("ECHOD_ERROR", why)),
+		  "reload refused, keeping the running configuration: %s", why);
+	return false;
 }
 
 static void log_kept(const char *option)
 {
 	log_event(EVENT_OPTION_KEPT, FIELDS(FIELD("ECHOD_OPTION", option)),
-		  "reload: %s stays as it is until a restart", option);
+		  "reload: %s takes effect at the next restart", option);
 }
 
-static void reload(struct server *s)
+/* Reads the configuration anew and puts it in force; or changes nothing, logs why, false. */
+static bool load_again(struct server *s)
 {
 	static struct conf next; /* static: main's stack may be small, see thread.c */
 	static struct problems problems;
 	static struct listeners listeners;
-	bool could_hand_over = may_hand_over(s);
+	struct conf_source source = s->source;
 
-	notify_reloading();
-	if (load_again(s, &next, &problems) < 0) {
-		refuse_reload(s, &problems);
-		return;
+	if (!reactor_settle(&s->reactor)) /* it would make us wait when it gets listeners */
+		return refuse_reload("acceptor: it does not answer");
+	if (s->conf.has_file) /* the defaults are not meant if it is gone */
+		source.may_be_missing = false;
+	if (conf_load(&next, &source, &problems) < 0) {
+		refuse_reload(problems.text[0]);
+		problems_log(&problems, 1); /* the others in records of their own */
+		return false;
 	}
 	conf_keep_fixed(&next, &s->conf, log_kept);
-	if (listen_prepare(&s->listeners, &next, &listeners) < 0) {
-		log_event(EVENT_RELOAD_REFUSED,
-			  FIELDS(FIELD("ECHOD_ERROR", "an address cannot be opened")),
-			  "reload refused, all stays as it was");
-		say_ready(s, "the last reload was refused");
-		return;
-	}
+	if (listen_prepare(&s->listeners, &next, &listeners) < 0)
+		return refuse_reload("an address cannot be opened");
 	s->conf = next;
 	listen_adopt(&s->listeners, &next, &listeners);
 	set_listeners(s); /* the acceptor closes those that are gone */
 	apply(s);
+	return true;
+}
+
+static void reload(struct server *s)
+{
+	bool could_hand_over = may_hand_over(s);
+
+	notify_reloading();
+	if (!load_again(s)) {
+		say_ready(s, "the last reload was refused");
+		return;
+	}
 	if (!may_hand_over(s))
-		watch_cancel(&s->watch);
+		job_cancel(&s->watch.job);
 	else if (!could_hand_over)
 		watch_ask_ahead(&s->watch);
 	log_event(EVENT_RELOADED, NULL, "reloaded");
-	if (listen_remark(&s->listeners))
-		s->repair.next = clock_ms();
 	say_ready(s, listen_remark(&s->listeners));
 }
 
@@ -232,7 +222,7 @@ static void serve(struct server *s)
 	int signal;
 
 	do {
-		signal = watch_signal(&s->watch, s->repair.next);
+		signal = watch_signal(&s->watch, s->listeners.due);
 		repair(s);
 		if (signal == SIGHUP)
 			reload(s);
@@ -241,7 +231,7 @@ static void serve(struct server *s)
 
 static void deinit(struct server *s)
 {
-	watch_cancel(&s->watch);
+	job_cancel(&s->watch.job);
 	reactor_deinit(&s->reactor);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
@@ -322,7 +312,6 @@ int server_start(const struct conf *conf, const struct server_options *options)
 	s->conf = *conf;
 	s->source = options->source;
 	s->signal_fd = -1;
-	s->repair.next = INT64_MAX;
 	log_set_level((enum log_level)conf->log_level);
 	process_check_privileges();
 	activation_sort(&activation);
@@ -338,9 +327,9 @@ int server_start(const struct conf *conf, const struct server_options *options)
 	}
 	set_listeners(s); /* they are the acceptor's now */
 	log_event(EVENT_READY,
-		  FIELDS(FIELD_NUMBER("ECHOD_WORKERS", s->reactor.n_workers),
+		  FIELDS(FIELD_NUMBER("ECHOD_WORKERS", s->reactor.shared.n_workers),
 			 FIELD_NUMBER("ECHOD_MAX_CONNECTIONS", max_connections(s))),
-		  "ready: %u workers, at most %" PRId64 " connections", s->reactor.n_workers,
+		  "ready: %u workers, at most %" PRId64 " connections", s->reactor.shared.n_workers,
 		  max_connections(s));
 	say_ready(s, NULL);
 	return 0;

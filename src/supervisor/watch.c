@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/watch.h"
 
-#include <limits.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,6 +12,69 @@
 #include "base/process.h"
 #include "supervisor/report.h"
 #include "systemd/notify.h"
+
+/* The status is sent no more often, and is looked at so often without a watchdog. */
+#define STATUS_INTERVAL_MS 5000
+
+void watch_start(struct watch *w, struct reactor *reactor, int signal_fd)
+{
+	int64_t timeout = notify_watchdog_ms();
+
+	*w = (struct watch){ .reactor = reactor, .signal_fd = signal_fd, .fed = timeout > 0 };
+	w->interval = !w->fed ? STATUS_INTERVAL_MS : timeout / 4 > 0 ? timeout / 4 : 1;
+	w->next = w->fed || notify_is_managed() ? clock_ms() + w->interval : INT64_MAX;
+	if (w->fed)
+		reactor_ask(reactor);
+}
+
+/* Returns false if a thread is stuck, and logs it once. */
+static bool all_answered(struct watch *w)
+{
+	unsigned i = 0;
+	const char *name = reactor_unanswered(w->reactor, &i);
+	bool all = !name;
+
+	for (; name && !w->complaining; name = reactor_unanswered(w->reactor, &i))
+		log_event(EVENT_THREAD_STUCK, FIELDS(FIELD("ECHOD_THREAD", name)),
+			  "watchdog: %s does not answer", name);
+	w->complaining = !all;
+	return all;
+}
+
+const char *watch_status(struct watch *w, const char *remark)
+{
+	uint64_t refused = 0;
+
+	for (int i = 0; i < REFUSALS; i++)
+		refused += counter_get(&w->reactor->acceptor.refused[i]);
+	w->remark = remark;
+	w->told = clock_ms();
+	snprintf(w->status, sizeof(w->status), "Connections: %" PRIu64 ", refused: %" PRIu64 "%s%s",
+		 reactor_open(w->reactor), refused, remark ? "; " : "", remark ? remark : "");
+	return w->status;
+}
+
+/* Does what is due now, perhaps nothing: sends the heartbeat, and the status if it has changed. */
+static void beat(struct watch *w)
+{
+	char before[sizeof(w->status)];
+	int64_t told = w->told;
+
+	if (clock_ms() < w->next)
+		return;
+	w->next = clock_ms() + w->interval;
+	if (w->fed && all_answered(w)) {
+		(void)notify_send("WATCHDOG=1", -1, false); /* without this one the next will do */
+		reactor_ask(w->reactor);
+	}
+	if (clock_ms() - told < STATUS_INTERVAL_MS)
+		return;
+	memcpy(before, w->status, sizeof(before));
+	if (strcmp(watch_status(w, w->remark), before) != 0)
+		notify_status(w->status);
+	else
+		w->told = told;
+}
 
 static bool ends(int signal)
 {
@@ -20,16 +84,6 @@ static bool ends(int signal)
 static int64_t sooner(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* The milliseconds until then, as poll(2) takes them. */
-static int until(int64_t due)
-{
-	int64_t left = due - clock_ms();
-
-	if (due == INT64_MAX)
-		return -1;
-	return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 /*
@@ -47,7 +101,7 @@ static int wait_for_signal(struct watch *w, int fd, int64_t due)
 
 	due = sooner(due, job_poll(&w->job, &p[2]));
 	due = sooner(due, notify_due());
-	if (poll(p, 3, until(due)) > 0)
+	if (poll(p, 3, clock_timeout(due, clock_ms())) > 0)
 		signal = process_next_signal(w->signal_fd);
 	notify_retry();
 	if (signal == SIGUSR1)
@@ -58,17 +112,10 @@ static int wait_for_signal(struct watch *w, int fd, int64_t due)
 /* The same while the threads serve. */
 static int attend(struct watch *w, int fd, int64_t due)
 {
-	int signal = wait_for_signal(w, fd, sooner(due, w->watchdog.next));
+	int signal = wait_for_signal(w, fd, sooner(due, w->next));
 
-	watchdog_beat(&w->watchdog, w->reactor);
+	beat(w);
 	return signal;
-}
-
-void watch_start(struct watch *w, struct reactor *reactor, int signal_fd)
-{
-	w->reactor = reactor;
-	w->signal_fd = signal_fd;
-	watchdog_start(&w->watchdog, reactor);
 }
 
 void watch_ask_ahead(struct watch *w)
@@ -103,18 +150,10 @@ static void hear_answer(struct watch *w)
 
 int watch_signal(struct watch *w, int64_t due)
 {
-	for (;;) {
-		int signal;
+	int signal = attend(w, w->reactor->shared.failed_fd, due);
 
-		if (reactor_has_failed(w->reactor))
-			return 0;
-		signal = attend(w, w->reactor->failed_fd, due);
-		hear_answer(w);
-		if (signal == SIGHUP || ends(signal))
-			return signal;
-		if (clock_ms() >= due)
-			return 0;
-	}
+	hear_answer(w);
+	return signal == SIGHUP || ends(signal) ? signal : 0;
 }
 
 bool watch_is_restart(struct watch *w, bool *hurried)
@@ -142,13 +181,8 @@ bool watch_end(struct watch *w, int64_t timeout_ms, bool hurried)
 	while (!reactor_stop(w->reactor, hurried)) {
 		if (clock_ms() >= deadline)
 			return false;
-		if (ends(wait_for_signal(w, w->reactor->main_fd, deadline)) && !hurried)
+		if (ends(wait_for_signal(w, w->reactor->shared.main_fd, deadline)) && !hurried)
 			return false;
 	}
 	return true;
-}
-
-void watch_cancel(struct watch *w)
-{
-	job_cancel(&w->job);
 }

@@ -2,7 +2,6 @@
 #include "systemd/fdstore.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "systemd/notify.h"
 
@@ -28,16 +27,4 @@ int fdstore_add(const char *kind, int number, int fd)
 void fdstore_remove(const char *kind, int number)
 {
 	(void)tell("FDSTOREREMOVE=1", kind, number, -1);
-}
-
-int fdstore_number(const char *name, const char *kind)
-{
-	size_t size = strlen(kind);
-	char digits[16];
-	int number;
-
-	if (strncmp(name, kind, size) != 0 || sscanf(name + size, "%9d", &number) != 1)
-		return -1;
-	snprintf(digits, sizeof(digits), "%d", number);
-	return strcmp(name + size, digits) == 0 ? number : -1; /* not "01" or "1x" */
 }

@@ -27,7 +27,4 @@ int fdstore_add(const char *kind, int number, int fd);
 /* Removes and closes what has this name; any name is a kind, without a number. */
 void fdstore_remove(const char *kind, int number);
 
-/* The number in a name of that kind, or -1. */
-int fdstore_number(const char *name, const char *kind);
-
 #endif

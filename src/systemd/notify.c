@@ -192,11 +192,9 @@ void notify_stopping(int64_t timeout_ms)
 
 void notify_failed(int error)
 {
-	char text[sizeof(status)];
-
 	snprintf(state, sizeof(state), "ERRNO=%d\n", -error);
-	snprintf(text, sizeof(text), "Cannot start: %s", strerrordesc_np(-error));
-	notify_status(text);
+	snprintf(status, sizeof(status), "Cannot start: %s", strerrordesc_np(-error));
+	send_state();
 }
 
 int64_t notify_watchdog_ms(void)
@@ -204,9 +202,4 @@ int64_t notify_watchdog_ms(void)
 	uint64_t usec = 0;
 
 	return sd_watchdog_enabled(0, &usec) > 0 ? (int64_t)(usec / 1000) : 0;
-}
-
-void notify_watchdog(void)
-{
-	(void)notify_send("WATCHDOG=1", -1, false); /* without this one the next will do */
 }

@@ -42,11 +42,8 @@ void notify_retry(void);
 /* When that is due, in ms of the clock; INT64_MAX: all was sent. */
 int64_t notify_due(void);
 
-/* The milliseconds in which a heartbeat is expected again and again; 0: none is.  Any thread. */
+/* The milliseconds in which WATCHDOG=1 is expected again and again; 0: it is not.  Any thread. */
 int64_t notify_watchdog_ms(void);
-
-/* WATCHDOG=1: the heartbeat. */
-void notify_watchdog(void);
 
 /*
  * Any thread: sends a text, a line for each assignment, with fd unless it is -1.

@@ -119,9 +119,9 @@ class Configuration(harness.Test):
             other = OTHER.get(name) or OTHER.get(value) or re.sub("[0-9]+", lambda n: str(int(n[0]) + 1), value)
             changed += f"{name} = {other}\n"
         with Echod(conf='listen = "127.0.0.1:0"\n', listen=None,
-                   expect=["reload: .* stays as it is until a restart"]) as d:
+                   expect=["reload: .* takes effect at the next restart"]) as d:
             d.reload(changed)
-            return re.findall(r"reload: (\w+) stays as it is until a restart", d.log())
+            return re.findall(r"reload: (\w+) takes effect at the next restart", d.log())
 
     def test_table(self):
         """the table of echod.conf(5), its entries and the sample have what the daemon has"""

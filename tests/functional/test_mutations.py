@@ -11,7 +11,7 @@ from harness import Echod
 RELOADS = int(os.environ.get("RELOADS", 50 if harness.SANITIZERS else 150))
 SEED = int(os.environ.get("SEED", 1))
 
-REFUSED = "reload refused, all stays as it was"
+REFUSED = "reload refused, keeping the running configuration"
 FURTHER = r"echod\.conf:\d+: |there are more errors"  # than the one that is told with it
 
 # What no file may change here: these lines must be seen, and no connection closed for silence.

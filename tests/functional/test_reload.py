@@ -12,7 +12,7 @@ import subprocess
 import harness
 from harness import Echod, free_port
 
-REFUSED = "reload refused, all stays as it was"
+REFUSED = "reload refused, keeping the running configuration"
 
 
 class Reload(harness.Test):
@@ -91,10 +91,10 @@ class Reload(harness.Test):
     def test_fixed_options(self):
         """what needs a restart is named, the rest of the file is in force, and -o still overrides it"""
         with Echod("-o", "max_connections=1", conf="workers = 2\n",
-                   expect=["reload: .* stays as it is until a restart", harness.REFUSED]) as d:
+                   expect=["reload: .* takes effect at the next restart", harness.REFUSED]) as d:
             d.reload("workers = 3\nbuffer_size = 8192\nmax_connections = 5\nlog_level = debug\n")
             for name in ("workers", "buffer_size"):
-                d.wait_log(f"reload: {name} stays as it is until a restart")
+                d.wait_log(f"reload: {name} takes effect at the next restart")
             self.assertNotIn("worker/2", d.threads().values())
             with d.connect():
                 d.wait_log("debug: ")

@@ -67,7 +67,7 @@ class Unread(harness.Test):
                            expect=["acceptor: it does not answer", "threads do not end"]) as d, \
                 harness.many(self.connect_until_stuck(d)) as clients:
             d.reload()
-            d.reload(what="reload refused, all stays as it was: acceptor: it does not answer")
+            d.reload(what="reload refused, keeping the running configuration: acceptor: it does not answer")
             d.signal(signal.SIGTERM)
             d.wait_log("stopping$")
             d.stop()

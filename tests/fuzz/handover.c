@@ -277,7 +277,7 @@ static void check_connection(const struct worker *w, uint32_t fd, const struct c
 	int protocol = 0, listening = 1;
 	socklen_t size = sizeof(int);
 
-	fuzz_check(c->owner == w->config.number + 1 && c->adopted && c->since <= clock_ms());
+	fuzz_check(c->owner == w->number + 1 && c->adopted && c->since <= clock_ms());
 	fuzz_check(!c->pending || c->stalled);
 	getsockopt((int)fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size);
 	getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
@@ -291,8 +291,8 @@ static void sum_list(struct sum *sum, const struct worker *w, const struct list 
 	int64_t since = INT64_MIN;
 	uint32_t i;
 
-	for (i = list->head; i; i = connections_at(w->config.connections, i)->younger) {
-		const struct connection *c = connections_at(w->config.connections, i);
+	for (i = list->head; i; i = connections_at(w->members.all, i)->younger) {
+		const struct connection *c = connections_at(w->members.all, i);
 		const struct pending *p = c->pending;
 
 		check_connection(w, i, c);
@@ -312,8 +312,8 @@ static struct sum sum_up(const struct reactor *r)
 {
 	struct sum sum = { 0 };
 
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		const struct worker *w = &r->workers[i];
+	for (unsigned i = 0; i < r->shared.n_workers; i++) {
+		const struct worker *w = &r->shared.workers[i];
 		uint64_t held = w->echo.held;
 
 		sum_list(&sum, w, &w->members.idle, &held);
@@ -321,7 +321,7 @@ static struct sum sum_up(const struct reactor *r)
 		fuzz_check(held == 0);
 	}
 	fuzz_check(reactor_open(r) == sum.n);
-	fuzz_check((uint64_t)r->limiter.open == sum.n);
+	fuzz_check((uint64_t)r->shared.limiter.open == sum.n);
 	return sum;
 }
 
@@ -341,20 +341,20 @@ static void start(struct reactor *r, unsigned choice)
 	if (reactor_init(r, &conf, DESCRIPTORS, false) < 0)
 		abort();
 	reactor_set(r, &conf, DESCRIPTORS);
-	for (unsigned i = 0; i < r->n_workers; i++)
-		r->workers[i].loop.ended = true;
+	for (unsigned i = 0; i < r->shared.n_workers; i++)
+		r->shared.workers[i].loop.ended = true;
 }
 
 /* Closes what a reactor has, without a word. */
 static void stop(struct reactor *r)
 {
-	for (uint32_t fd = 0; fd < r->connections.size; fd++) {
-		struct connection *c = connections_at(&r->connections, fd);
+	for (uint32_t fd = 0; fd < r->shared.connections.size; fd++) {
+		struct connection *c = connections_at(&r->shared.connections, fd);
 
 		if (c->owner == 0)
 			continue;
-		limiter_release(&r->limiter, c->source);
-		connection_clear(c, &r->workers[c->owner - 1].echo);
+		limiter_release(&r->shared.limiter, c->source);
+		connection_clear(c, &r->shared.workers[c->owner - 1].echo);
 		close((int)fd);
 	}
 	reactor_deinit(r);
@@ -396,8 +396,8 @@ static int count_descriptors(void)
 /* The clients have taken some more of what was pending. */
 static void advance(const struct reactor *r, unsigned choice)
 {
-	for (uint32_t fd = 0; fd < r->connections.size; fd++) {
-		struct pending *p = connections_at(&r->connections, fd)->pending;
+	for (uint32_t fd = 0; fd < r->shared.connections.size; fd++) {
+		struct pending *p = connections_at(&r->shared.connections, fd)->pending;
 
 		if (p)
 			p->sent = choice % p->size;

@@ -136,10 +136,10 @@ static uint32_t fuzz_arrived(int fd)
 	return tape_next(&tape) % 3 * 10;
 }
 
-static void fuzz_reset(int fd)
+static void fuzz_reset(int fd, bool reset)
 {
 	fuzz_check(is_socket(fd));
-	sockets[fd].reset = true;
+	sockets[fd].reset = reset;
 }
 
 static int fuzz_part(struct connection *c, int fd)
@@ -180,12 +180,11 @@ static int fuzz_close(int fd);
 #undef close
 
 static struct worker w;
-static struct connections connections;
-static struct limiter limiter;
+static struct shared shared;
 
 static struct connection *record(uint32_t index)
 {
-	return connections_at(&connections, index);
+	return connections_at(&shared.connections, index);
 }
 
 /* epoll tells of a socket once, however much has happened there. */
@@ -230,7 +229,7 @@ static void open_socket(int fd, bool resumed)
 	struct connection *c = record((uint32_t)fd);
 
 	sockets[fd].open = true;
-	limiter.open++;
+	shared.limiter.open++;
 	n_open++;
 	if (resumed) {
 		c->stalled = tape_next(&tape) % 2;
@@ -238,7 +237,7 @@ static void open_socket(int fd, bool resumed)
 		worker_resume(&w, fd);
 	} else if (worker_adopt(&w, fd) < 0) {
 		sockets[fd].open = false;
-		limiter.open--;
+		shared.limiter.open--;
 		n_open--;
 	}
 }
@@ -302,7 +301,7 @@ static void check(void)
 	check_turns();
 	for (uint32_t i = 1; i < RECORDS; i++)
 		fuzz_check(record(i)->adopted == !!(seen & 1u << i));
-	fuzz_check(worker_open(&w) == n_open && (unsigned)limiter.open == n_open);
+	fuzz_check(worker_open(&w) == n_open && (unsigned)shared.limiter.open == n_open);
 	fuzz_check(w.members.ready.head ? wait == 0 : timed == (wait >= 0));
 }
 
@@ -407,18 +406,18 @@ static void step(void)
 static void begin(const uint8_t *data, size_t size)
 {
 	tape = (struct tape){ data, data + size };
-	if (!connections.records && connections_init(&connections, RECORDS) < 0)
+	if (!shared.connections.records && connections_init(&shared.connections, RECORDS) < 0)
 		abort();
-	memset(connections.records, 0, RECORDS * sizeof(*connections.records));
+	memset(shared.connections.records, 0, RECORDS * sizeof(*shared.connections.records));
 	memset(sockets, 0, sizeof(sockets));
 	memset(&w, 0, sizeof(w));
-	memset(&limiter, 0, sizeof(limiter));
+	memset(&shared.limiter, 0, sizeof(shared.limiter));
 	n_open = 0;
 	n_ready = 0;
 	now = 0;
 	ending = false;
-	w.config.connections = w.members.all = &connections;
-	w.config.limiter = &limiter;
+	w.shared = &shared;
+	w.members.all = &shared.connections;
 	w.loop.poller.wake_fd = -1;
 	for (unsigned n = tape_next(&tape) % 6; n > 0; n--) {
 		now += tape_next(&tape);

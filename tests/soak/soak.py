@@ -73,7 +73,7 @@ GOOD = ["", "pending_memory = 0\n", "max_connections_per_source = 15000\n",
 BROKEN = ["idle_timeout = many\n", "listen = {\n", "no_such_option = 1\n", "max_connections = -1\n",
           "\0", 'stall_timeout = "\n', "listen = 127.0.0.1:99999\n"]
 REFUSED = "reload refused"
-EXPECT = [REFUSED, "reload: workers stays as it is until a restart", "cannot accept: Too many open files"]
+EXPECT = [REFUSED, "reload: workers takes effect at the next restart", "cannot accept: Too many open files"]
 
 stopping = threading.Event()
 

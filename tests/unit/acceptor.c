@@ -34,7 +34,7 @@ static void begin(void)
 	static const struct conf conf = { .workers = 1, .buffer_size = 4096 };
 
 	cr_assert_eq(reactor_init(&reactor, &conf, 1024, false), 0);
-	worker = reactor.workers;
+	worker = reactor.shared.workers;
 }
 
 static void end(void)
@@ -62,7 +62,7 @@ static void check_dispatched(void)
 
 	cr_assert_eq(epoll_wait(worker->loop.poller.epoll_fd, &event, 1, 10000), 1);
 	cr_assert(event.events & EPOLLOUT);
-	c = connections_at(&reactor.connections, (uint32_t)event.data.fd);
+	c = connections_at(&reactor.shared.connections, (uint32_t)event.data.fd);
 	cr_assert_neq(atomic_load(&c->owner), 0);
 	atomic_store(&c->owner, 0);
 	close(event.data.fd);
@@ -83,7 +83,7 @@ Test(acceptor, stop_right_after_listen)
 
 		begin();
 		client = open_with_client(&set);
-		cr_assert_eq(acceptor_start(acceptor), 0);
+		cr_assert_eq(loop_start(&acceptor->loop), 0);
 		acceptor_listen(acceptor, &set);
 		stop();
 		check_dispatched();
@@ -98,13 +98,13 @@ static void hear(void)
 {
 	eventfd_t ignored;
 
-	helper_wait(reactor.main_fd, POLLIN);
-	(void)eventfd_read(reactor.main_fd, &ignored);
+	helper_wait(reactor.shared.main_fd, POLLIN);
+	(void)eventfd_read(reactor.shared.main_fd, &ignored);
 }
 
 static void settle(void)
 {
-	while (!acceptor_is_settled(acceptor))
+	while (acceptor->pending)
 		hear();
 }
 
@@ -114,7 +114,7 @@ Test(acceptor, listener_that_is_replaced_at_once)
 	static const struct acceptor_set nothing;
 
 	begin();
-	cr_assert_eq(acceptor_start(acceptor), 0);
+	cr_assert_eq(loop_start(&acceptor->loop), 0);
 	for (int i = 0; i < 300; i++) {
 		struct acceptor_set set;
 		int client = open_with_client(&set);
@@ -151,7 +151,7 @@ Test(acceptor, errors_of_one_connection)
 		begin();
 		client = open_with_client(&set);
 		error_of_accept = rows[i].error;
-		cr_assert_eq(acceptor_start(acceptor), 0);
+		cr_assert_eq(loop_start(&acceptor->loop), 0);
 		acceptor_listen(acceptor, &set);
 		check_dispatched();
 		stop();
@@ -174,9 +174,9 @@ Test(acceptor, errors_of_one_listener)
 		begin();
 		client = open_with_client(&set);
 		error_of_accept = errors[i];
-		cr_assert_eq(acceptor_start(acceptor), 0);
+		cr_assert_eq(loop_start(&acceptor->loop), 0);
 		acceptor_listen(acceptor, &set);
-		helper_wait(reactor.failed_fd, POLLIN);
+		helper_wait(reactor.shared.failed_fd, POLLIN);
 		cr_assert_eq(acceptor_failure(acceptor, &failed), errors[i]);
 		cr_assert_eq(failed, set.fds[0]);
 		cr_assert_eq(acceptor_failure(acceptor, &failed), 0);
@@ -197,7 +197,7 @@ Test(acceptor, adoption_that_fails)
 	struct connection *c;
 
 	begin();
-	c = connections_at(&reactor.connections, (uint32_t)file);
+	c = connections_at(&reactor.shared.connections, (uint32_t)file);
 	cr_assert_eq(worker_adopt(worker, file), -EPERM);
 	cr_assert_eq(atomic_load(&c->owner), 0);
 	cr_assert_eq(counter_get(&worker->accepted), 0);
@@ -213,14 +213,14 @@ static void check_refused(void)
 	int client = open_with_client(&set);
 	char byte;
 
-	cr_assert_eq(acceptor_start(acceptor), 0);
+	cr_assert_eq(loop_start(&acceptor->loop), 0);
 	acceptor_listen(acceptor, &set);
 	helper_wait(client, POLLIN);
 	cr_assert_lt(recv(client, &byte, 1, 0), 0);
 	cr_assert_eq(errno, ECONNRESET);
 	cr_assert_eq(counter_get(&acceptor->refused[REFUSED_RESOURCES]), 1);
 	stop();
-	cr_assert_eq(atomic_load(&reactor.limiter.open), 0);
+	cr_assert_eq(atomic_load(&reactor.shared.limiter.open), 0);
 	close(client);
 }
 
@@ -230,10 +230,10 @@ Test(acceptor, descriptor_beyond_the_table)
 	uint32_t size;
 
 	begin();
-	size = reactor.connections.size;
-	reactor.connections.size = 3;
+	size = reactor.shared.connections.size;
+	reactor.shared.connections.size = 3;
 	check_refused();
-	reactor.connections.size = size;
+	reactor.shared.connections.size = size;
 	end();
 }
 

@@ -303,7 +303,7 @@ TEST(server, take_over)
 		cr_assert(failed || (t.lost == 0 && status == 0));
 		if (status == 0) {
 			while (!reactor_stop(&r, true))
-				helper_wait(r.main_fd, POLLIN);
+				helper_wait(r.shared.main_fd, POLLIN);
 			reactor_join(&r);
 		}
 		reactor_deinit(&r);

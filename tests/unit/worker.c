@@ -14,10 +14,8 @@
 
 #include "helper.h"
 
-static struct connections connections;
-static struct limiter limiter;
+static struct shared shared;
 static struct worker worker;
-static sem_t started;
 static int endless = -1; /* a descriptor on which there is always more, and always room */
 
 ssize_t __real_recv(int fd, void *data, size_t size, int flags);
@@ -49,24 +47,20 @@ uint32_t __wrap_tcp_unacknowledged(int fd)
 /* A worker, with no connections, whose thread does not run. */
 static void begin(void)
 {
-	struct worker_config config = { .buffer_size = 4096,
-					.connections = &connections,
-					.limiter = &limiter,
-					.started = &started };
-
-	config.main_fd = eventfd(0, EFD_CLOEXEC);
-	cr_assert_eq(sem_init(&started, 0, 0), 0);
-	cr_assert_eq(connections_init(&connections, 1024), 0);
-	cr_assert_eq(limiter_init(&limiter, 1024), 0);
-	cr_assert_eq(worker_init(&worker, &config), 0);
+	shared.buffer_size = 4096;
+	shared.main_fd = eventfd(0, EFD_CLOEXEC);
+	cr_assert_eq(sem_init(&shared.started, 0, 0), 0);
+	cr_assert_eq(connections_init(&shared.connections, 1024), 0);
+	cr_assert_eq(limiter_init(&shared.limiter, 1024), 0);
+	cr_assert_eq(worker_init(&worker, &shared, 0), 0);
 }
 
 static void finish(void)
 {
-	close(worker.config.main_fd);
+	close(shared.main_fd);
 	worker_deinit(&worker);
-	limiter_deinit(&limiter);
-	connections_deinit(&connections);
+	limiter_deinit(&shared.limiter);
+	connections_deinit(&shared.connections);
 }
 
 /* And one whose thread does. */
@@ -76,8 +70,8 @@ static void begin_running(void)
 
 	begin();
 	worker_set(&worker, &conf);
-	cr_assert_eq(worker_start(&worker), 0);
-	sem_wait(&started);
+	cr_assert_eq(loop_start(&worker.loop), 0);
+	sem_wait(&shared.started);
 }
 
 static void end_running(void)
@@ -178,7 +172,7 @@ static int meet(int *fd)
 	cr_assert_geq(*fd, FIRST);
 	close(accepted);
 	close(listener);
-	limiter.open++;
+	shared.limiter.open++;
 	happen(*fd, EPOLLOUT);
 	return client;
 }
@@ -205,7 +199,7 @@ TEST(turns, many_overdue)
 	expire(&worker);
 	cr_assert_eq(counter_get(&worker.closed[CLOSED_IDLE]), 200);
 	cr_assert_eq(wait_ms(), -1);
-	cr_assert_eq(limiter.open, 0);
+	cr_assert_eq(shared.limiter.open, 0);
 	for (int i = 0; i < 200; i++)
 		close(clients_of[i]);
 }

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/watchdog.h"
+#include "../../src/supervisor/watch.c"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/log.h"
 #include "helper.h"
 
 static struct conf conf = { .workers = 2, .buffer_size = 4096 };
 static struct reactor reactor;
-static struct watchdog watchdog;
+static struct watch watch;
 static int manager; /* what is told arrives there, and the log at stderr */
 
 static int open_manager(void)
@@ -32,7 +29,7 @@ static int open_manager(void)
 	return fd;
 }
 
-/* A reactor whose threads do not run, so none answers, under a manager with a watchdog. */
+/* A reactor whose threads do not run, so none answers, under a manager with a watch. */
 static void begin(void)
 {
 	unsetenv("JOURNAL_STREAM");
@@ -49,7 +46,7 @@ static void end(void)
 	close(manager);
 }
 
-TestSuite(watchdog, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
+TestSuite(watch, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
 /* The next thing that was told, or "". */
 static const char *told(void)
@@ -61,10 +58,10 @@ static const char *told(void)
 	return text;
 }
 
-static void beat(void)
+static void beat_now(void)
 {
-	watchdog.next = 0;
-	watchdog_beat(&watchdog, &reactor);
+	watch.next = 0;
+	beat(&watch);
 }
 
 /* All threads go round once, with nothing to do. */
@@ -73,92 +70,92 @@ static void answer(void)
 	struct epoll_event events[4];
 
 	loop_wait(&reactor.acceptor.loop, events, 4, 0);
-	for (unsigned i = 0; i < reactor.n_workers; i++)
-		loop_wait(&reactor.workers[i].loop, events, 4, 0);
+	for (unsigned i = 0; i < reactor.shared.n_workers; i++)
+		loop_wait(&reactor.shared.workers[i].loop, events, 4, 0);
 }
 
 /* The watchdog is fed four times in the time that it allows, and not before it is due. */
-TEST(watchdog, interval)
+TEST(watch, interval)
 {
-	watchdog_start(&watchdog, &reactor);
-	cr_assert(watchdog.fed);
-	cr_assert_eq(watchdog.interval, 1000);
+	watch_start(&watch, &reactor, -1);
+	cr_assert(watch.fed);
+	cr_assert_eq(watch.interval, 1000);
 	for (int i = 0; i < 2; i++) {
-		cr_assert_leq(watchdog.next, clock_ms() + 1000);
+		cr_assert_leq(watch.next, clock_ms() + 1000);
 		answer();
-		beat();
-		cr_assert_gt(watchdog.next, 0);
+		beat_now();
+		cr_assert_gt(watch.next, 0);
 		while (*told())
 			;
 	}
-	watchdog.next = INT64_MAX;
-	watchdog_beat(&watchdog, &reactor);
+	watch.next = INT64_MAX;
+	beat(&watch);
 	cr_assert_str_eq(told(), "");
 }
 
 /* Without a watchdog the status is looked at; without a manager nothing is. */
-TEST(watchdog, without_a_watchdog)
+TEST(watch, without_a_watchdog)
 {
 	unsetenv("WATCHDOG_USEC");
-	watchdog_start(&watchdog, &reactor);
-	cr_assert_not(watchdog.fed);
-	cr_assert_gt(watchdog.interval, 0);
-	beat();
+	watch_start(&watch, &reactor, -1);
+	cr_assert_not(watch.fed);
+	cr_assert_gt(watch.interval, 0);
+	beat_now();
 	cr_assert_eq(strstr(told(), "WATCHDOG"), NULL);
 	unsetenv("NOTIFY_SOCKET");
-	watchdog_start(&watchdog, &reactor);
-	cr_assert_eq(watchdog.next, INT64_MAX);
+	watch_start(&watch, &reactor, -1);
+	cr_assert_eq(watch.next, INT64_MAX);
 }
 
 /* Each thread is asked anew after each feeding: one that answered once proves nothing. */
-TEST(watchdog, asks_again)
+TEST(watch, asks_again)
 {
-	watchdog_start(&watchdog, &reactor);
-	watchdog.told = INT64_MAX; /* no status in between */
+	watch_start(&watch, &reactor, -1);
+	watch.told = INT64_MAX; /* no status in between */
 	for (int i = 0; i < 3; i++) {
-		beat();
+		beat_now();
 		cr_assert_str_eq(told(), "", "fed though none answered");
 		answer();
-		beat();
+		beat_now();
 		cr_assert_str_eq(told(), "WATCHDOG=1");
 	}
 }
 
 /* Each thread that is stuck is named, and once until all have answered. */
-TEST(watchdog, complains_once)
+TEST(watch, complains_once)
 {
 	const char *expected = "echod: error: watchdog: acceptor does not answer\n"
 			       "echod: error: watchdog: worker/0 does not answer\n"
 			       "echod: error: watchdog: worker/1 does not answer\n";
 
-	watchdog_start(&watchdog, &reactor);
+	watch_start(&watch, &reactor, -1);
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < 3; i++)
-			beat();
+			beat_now();
 		cr_assert_str_eq(helper_caught(), expected);
 		answer();
-		beat();
+		beat_now();
 	}
 }
 
 /* The status is told when it has changed, and not more often than each five seconds. */
-TEST(watchdog, status)
+TEST(watch, status)
 {
 	unsetenv("WATCHDOG_USEC");
-	watchdog_start(&watchdog, &reactor);
-	cr_assert_str_eq(watchdog_status(&watchdog, &reactor, NULL), "Connections: 0, refused: 0");
-	watchdog.told -= 5000;
-	beat();
+	watch_start(&watch, &reactor, -1);
+	cr_assert_str_eq(watch_status(&watch, NULL), "Connections: 0, refused: 0");
+	watch.told -= 5000;
+	beat_now();
 	cr_assert_str_eq(told(), "", "nothing has changed");
 	counter_increment(&reactor.acceptor.refused[REFUSED_RESOURCES]);
-	counter_add(&reactor.workers[1].accepted, 3);
-	beat();
+	counter_add(&reactor.shared.workers[1].accepted, 3);
+	beat_now();
 	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 1");
 	counter_increment(&reactor.acceptor.refused[REFUSED_MAX_CONNECTIONS]);
-	watchdog.told += 1000000; /* it was told just now, however slow this machine is */
-	beat();
+	watch.told += 1000000; /* it was told just now, however slow this machine is */
+	beat_now();
 	cr_assert_str_eq(told(), "", "too soon");
-	watchdog.told -= 1000000 + 5000;
-	beat();
+	watch.told -= 1000000 + 5000;
+	beat_now();
 	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 2");
 }
