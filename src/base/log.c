@@ -238,7 +238,7 @@ static void emit_lost(struct record *r)
 		return;
 	begin(r, EVENT_LINES_LOST, FIELDS(FIELD_NUMBER("ECHOD_LINES", lines)));
 	snprintf(r->line + r->prefix, sizeof(r->line) - r->prefix,
-		 "%lu log lines lost: nobody read them", lines);
+		 "%lu log lines lost: the reader of the log was too slow", lines);
 	if (!deliver(r))
 		atomic_fetch_add(&lost, lines);
 }

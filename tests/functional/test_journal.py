@@ -152,7 +152,8 @@ class Records(harness.Test):
             d.write_conf("workers = \"a\tb\"\n")
             d.signal(signal.SIGHUP)
             record = self.expect("reload_refused")
-            self.assertEqual(record["MESSAGE"], "reload refused, keeping the running configuration: " + record["ECHOD_ERROR"])
+            self.assertEqual(record["MESSAGE"],
+                             "reload refused, keeping the running configuration: " + record["ECHOD_ERROR"])
             self.assertIn("a?b", record["ECHOD_ERROR"])
             d.signal(signal.SIGTERM)
             self.expect("stopping")

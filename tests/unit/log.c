@@ -356,7 +356,7 @@ TEST(log, journal_hangs)
 	log_info("next");
 	snprintf(expected, sizeof(expected),
 		 "PRIORITY=4\n" ECHOD "MESSAGE_ID=%s\nECHOD_EVENT=lines_lost\nECHOD_LINES=2\n"
-		 "MESSAGE=2 log lines lost: nobody read them\n"
+		 "MESSAGE=2 log lines lost: the reader of the log was too slow\n"
 		 "PRIORITY=6\n" ECHOD "MESSAGE=next\n",
 		 EVENT_LINES_LOST.id);
 	check_journal(expected);
@@ -550,7 +550,8 @@ TEST(log, full)
 		cr_assert_lt(n, 10000, "it was never full");
 		say("next");
 		snprintf(expected, sizeof(expected),
-			 "echod: warning: %d log lines lost: nobody read them\nechod: next\n",
+			 "echod: warning: %d log lines lost: the reader of the log was too "
+			 "slow\nechod: next\n",
 			 10000 - n);
 		check_heard(in, expected);
 		say("next");
@@ -576,7 +577,8 @@ TEST(log, reader_is_gone)
 	say("lost");
 	again = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
 	log_info("next");
-	check_heard(again, "echod: warning: 2 log lines lost: nobody read them\nechod: next\n");
+	check_heard(again, "echod: warning: 2 log lines lost: the reader of the log was too "
+			   "slow\nechod: next\n");
 }
 
 /* Without any stderr logging does nothing. */
@@ -636,8 +638,10 @@ static void count_lines(size_t *size)
 		int name, number, end = 0;
 
 		*next = '\0';
-		if (sscanf(line, "echod: warning: %d log lines lost: nobody read them%n", &number,
-			   &end) == 1) {
+		if (sscanf(line,
+			   "echod: warning: %d log lines lost: the reader of the log was too "
+			   "slow%n",
+			   &number, &end) == 1) {
 			n_lost += number;
 		} else {
 			cr_assert_eq(sscanf(line, "echod: thread%1d %d%n", &name, &number, &end), 2,
