@@ -204,8 +204,7 @@ class Stop(harness.Test):
         """a second signal ends it at once, while clients neither read nor leave [P16]"""
         d = Echod(*options(workers=1, shutdown_timeout=3600, stall_timeout=0))
         with harness.many(d.connect(rcvbuf=4096) for _ in range(20)) as clients:
-            for s in clients:
-                harness.fill(s)
+            harness.together(len(clients), lambda i: harness.fill(clients[i]))
             threads = self.streams(d, 2)
             d.signal(signal.SIGTERM)
             d.wait_log("stopping$")
