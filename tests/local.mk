@@ -96,7 +96,7 @@ client_tests = \
 	tests/unit/ring \
 	tests/unit/stream \
 	tests/unit/target
-client_libs = $(helper) src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(PTHREAD_LIBS) \
+client_libs = $(helper) src/echoc/libechoc.a src/libechod.a $(JANSSON_LIBS) $(ZLIB_LIBS) $(PTHREAD_LIBS) \
 	$(CRITERION_LIBS) -lm
 tests_unit_client_SOURCES = tests/unit/client.c $(failing)
 tests_unit_client_LDADD = $(client_libs) $(LIBEDIT_LIBS) $(SECCOMP_LIBS)
@@ -174,6 +174,7 @@ functional_tests = \
 	tests/functional/test_numbers.py \
 	tests/functional/test_options.py \
 	tests/functional/test_reload.py \
+	tests/functional/test_report.py \
 	tests/functional/test_rescue.py \
 	tests/functional/test_shim.py \
 	tests/functional/test_signals.py \

@@ -28,7 +28,25 @@ static uint64_t upper_end(unsigned bucket)
 	unsigned shift = bucket < 2 * SUB ? 0 : bucket / SUB - 1;
 	uint64_t first = (uint64_t)(bucket - shift * SUB) << shift;
 
-	return first + (1ull << shift) - 1;
+	return bucket < HISTOGRAM_BUCKETS - 1 ? first + (1ull << shift) - 1 : UINT64_MAX;
+}
+
+/* What is known of a time: it is one of those that were recorded. */
+static uint64_t clip(const struct histogram *h, uint64_t v)
+{
+	uint64_t min = counter_get(&h->min), max = counter_get(&h->max);
+
+	return v < min ? min : v > max ? max : v;
+}
+
+static double sum_of(const struct histogram *h)
+{
+	return atomic_load_explicit(&h->sum, memory_order_relaxed);
+}
+
+static void add_sum(struct histogram *h, double ns)
+{
+	atomic_store_explicit(&h->sum, sum_of(h) + ns, memory_order_relaxed);
 }
 
 static void include(struct histogram *h, uint64_t min, uint64_t max)
@@ -45,7 +63,7 @@ void histogram_record(struct histogram *h, int64_t ns)
 
 	include(h, v, v);
 	counter_add(&h->counts[bucket_of(v)], 1);
-	counter_add(&h->sum, v);
+	add_sum(h, (double)v);
 	counter_add(&h->total, 1);
 }
 
@@ -56,21 +74,32 @@ void histogram_add(struct histogram *to, const struct histogram *from)
 	include(to, counter_get(&from->min), counter_get(&from->max));
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
 		counter_add(&to->counts[i], counter_get(&from->counts[i]));
-	counter_add(&to->sum, counter_get(&from->sum));
+	add_sum(to, sum_of(from));
 	counter_add(&to->total, counter_get(&from->total));
 }
 
 void histogram_subtract(struct histogram *h, const struct histogram *earlier)
 {
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+	uint64_t min = 0, max = 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		counter_add(&h->counts[i], -counter_get(&earlier->counts[i]));
-	counter_add(&h->sum, -counter_get(&earlier->sum));
+		if (counter_get(&h->counts[i]) == 0)
+			continue;
+		max = clip(h, upper_end(i));
+		min = any ? min : max;
+		any = true;
+	}
+	add_sum(h, -sum_of(earlier));
 	counter_add(&h->total, -counter_get(&earlier->total));
+	counter_set(&h->min, min);
+	counter_set(&h->max, max);
 }
 
 uint64_t histogram_quantile(const struct histogram *h, double p)
 {
-	uint64_t max = counter_get(&h->max), wanted, seen = 0;
+	uint64_t wanted, seen = 0;
 
 	wanted = (uint64_t)ceil(p * (double)counter_get(&h->total));
 	if (wanted == 0)
@@ -78,16 +107,21 @@ uint64_t histogram_quantile(const struct histogram *h, double p)
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += counter_get(&h->counts[i]);
 		if (seen >= wanted)
-			return upper_end(i) < max ? upper_end(i) : max;
+			return clip(h, upper_end(i));
 	}
-	return max;
+	return counter_get(&h->max);
+}
+
+uint64_t histogram_beyond(const struct histogram *h)
+{
+	return counter_get(&h->counts[HISTOGRAM_BUCKETS - 1]);
 }
 
 double histogram_mean(const struct histogram *h)
 {
 	uint64_t total = counter_get(&h->total);
 
-	return total ? (double)counter_get(&h->sum) / (double)total : 0;
+	return total ? sum_of(h) / (double)total : 0;
 }
 
 double histogram_deviation(const struct histogram *h)
@@ -96,7 +130,7 @@ double histogram_deviation(const struct histogram *h)
 	uint64_t total = counter_get(&h->total);
 
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-		double distance = (double)upper_end(i) - mean;
+		double distance = (double)clip(h, upper_end(i)) - mean;
 
 		squares += distance * distance * (double)counter_get(&h->counts[i]);
 	}

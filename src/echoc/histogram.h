@@ -3,8 +3,8 @@
  * histogram: how often each time was measured, in fixed memory.
  *
  * Log-linear: nanoseconds below 2,048 are exact; above, each power of two is
- * divided into 1,024 equal buckets, so a value is known to 0.1 %.  Values above
- * about 68 s are counted as that.
+ * divided into 1,024 equal buckets, so a value is known to 0.1 %.  Of what is
+ * longer than 18 minutes only the longest is known.
  *
  * One thread records, any may read at any time.
  */
@@ -17,13 +17,13 @@
 #include "base/counters.h"
 
 #define HISTOGRAM_SUB_BITS 10
-#define HISTOGRAM_MAX_BITS 36 /* 2^36 ns are 68.7 s */
+#define HISTOGRAM_MAX_BITS 40 /* 2^40 ns are 1,100 s */
 #define HISTOGRAM_BUCKETS ((HISTOGRAM_MAX_BITS - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS)
 
 struct histogram {
 	counter counts[HISTOGRAM_BUCKETS];
 	counter total;
-	counter sum; /* ns */
+	_Atomic double sum; /* ns; a counter would overflow, and a double is exact to 104 days */
 	counter min, max;
 };
 
@@ -33,14 +33,18 @@ void histogram_record(struct histogram *h, int64_t ns);
 /* Adds what `from` has to `to`, which nobody else writes. */
 void histogram_add(struct histogram *to, const struct histogram *from);
 
-/* Takes away from `h` what it had at an earlier time; min and max are of no use then. */
+/* Takes away from `h` what it had at an earlier time; min and max are then known to 0.1 %. */
 void histogram_subtract(struct histogram *h, const struct histogram *earlier);
 
 /*
  * The value in ns that a share p (0 to 1) of all does not exceed: the upper end
- * of its bucket, though not above the largest.  0 if nothing was recorded.
+ * of its bucket, though not above the longest; so among those that are beyond the
+ * range it is the longest.  0 if nothing was recorded.
  */
 uint64_t histogram_quantile(const struct histogram *h, double p);
+
+/* How many are beyond the range. */
+uint64_t histogram_beyond(const struct histogram *h);
 
 /* The arithmetic mean in ns, 0 if nothing was recorded. */
 double histogram_mean(const struct histogram *h);

@@ -23,20 +23,16 @@
 
 #define SECOND_NS 1000000000
 
-/* What has been added to a counter since the last line. */
-#define N(name) (unsigned long long)(counter_get(&t->name) - counter_get(&before->name))
-
 struct load {
 	struct plan plan;
 	struct loader *loaders;
 	unsigned n; /* that were initialized */
 	unsigned n_running;
 	int signal_fd;
-	FILE *histogram;
 	int64_t talk_end; /* ns: when no more messages were to be sent */
 	bool interrupted, gone;
-	struct tally sum, shown; /* of all loaders; as it was at the last line */
-	struct histogram second; /* latencies since then */
+	struct tally sum; /* of all loaders */
+	struct results results;
 };
 
 static void set_phase(struct load *load, enum phase phase)
@@ -68,36 +64,20 @@ static void sum_up(const struct load *load, struct tally *sum)
 		tally_add(sum, &load->loaders[i].links.tally);
 }
 
-/* A line of how it goes, with the rates and times of the last second. */
-static void show(struct load *load, double seconds)
+static double seconds(int64_t from, int64_t to)
 {
-	struct tally *t = &load->sum, *before = &load->shown;
-	unsigned open = 0;
-
-	sum_up(load, t);
-	memcpy(&load->second, &t->latency, sizeof(load->second));
-	histogram_subtract(&load->second, &before->latency);
-	for (unsigned i = 0; i < load->n; i++)
-		open += load->loaders[i].links.open;
-	fprintf(stderr,
-		"%4.0f s  %u connections  %llu/s offered  %llu/s achieved  "
-		"p50 %.1f us  p99 %.1f us  %llu corrupt\n",
-		seconds, open, N(messages_due), N(messages_verified),
-		(double)histogram_quantile(&load->second, 0.5) / 1e3,
-		(double)histogram_quantile(&load->second, 0.99) / 1e3,
-		(unsigned long long)counter_get(&t->corrupt));
-	memcpy(before, t, sizeof(*before));
+	return to > from ? (double)(to - from) / SECOND_NS : 0;
 }
 
-/* The same while the connections are being made. */
-static void show_connecting(struct load *load, int64_t now)
+/* Tells how it goes. */
+static void show(struct load *load, int64_t now)
 {
+	unsigned open = 0;
+
 	sum_up(load, &load->sum);
-	fprintf(stderr, "%4.0f s  %llu of %u connections made, %llu failed\n",
-		(double)(now - load->plan.connect_start) / SECOND_NS,
-		(unsigned long long)counter_get(&load->sum.connections),
-		load->plan.options->connections,
-		(unsigned long long)counter_get(&load->sum.connect_failures));
+	for (unsigned i = 0; i < load->n; i++)
+		open += load->loaders[i].links.open;
+	results_interval(&load->results, &load->sum, now, open);
 }
 
 /* Waits for a signal or a loader's word, until a time.  True if it was a signal. */
@@ -122,11 +102,6 @@ static bool wait_until(struct load *load, int64_t time)
 	return true;
 }
 
-static bool is_visible(const struct load *load)
-{
-	return !load->plan.options->quiet && isatty(STDERR_FILENO);
-}
-
 /* Until every connection was tried. */
 static void connect_all(struct load *load)
 {
@@ -136,8 +111,9 @@ static void connect_all(struct load *load)
 		wait_until(load, next);
 		if (clock_ns() < next)
 			continue;
-		if (is_visible(load))
-			show_connecting(load, next);
+		sum_up(load, &load->sum);
+		results_connecting(&load->results, &load->sum,
+				   seconds(load->plan.connect_start, next));
 		next += SECOND_NS;
 	}
 }
@@ -145,20 +121,21 @@ static void connect_all(struct load *load)
 static void talk(struct load *load)
 {
 	const struct options *o = load->plan.options;
-	bool visible = is_visible(load);
-	int64_t start, end, next;
+	int64_t interval = o->report_interval ? o->report_interval : SECOND_NS, end, next;
 
 	set_phase(load, PHASE_TALK);
-	start = load->plan.start;
-	end = o->duration ? start + o->warmup + o->duration : INT64_MAX;
-	next = start + SECOND_NS;
-	while (clock_ns() < end && count_flags(load, true) < load->n && !load->interrupted) {
+	load->results.run.start = load->plan.start + o->warmup;
+	end = o->duration ? load->results.run.start + o->duration : INT64_MAX;
+	next = load->results.run.start + interval;
+	while (clock_ns() < end && count_flags(load, true) < load->n && !load->interrupted &&
+	       !ferror(stdout)) {
 		wait_until(load, next < end ? next : end);
 		if (clock_ns() < next)
 			continue;
-		if (visible && signals_await_room(load->signal_fd, STDERR_FILENO))
-			show(load, (double)(next - start) / SECOND_NS);
-		next += SECOND_NS;
+		if (signals_await_room(load->signal_fd,
+				       o->json_stream ? STDOUT_FILENO : STDERR_FILENO))
+			show(load, next);
+		next += interval;
 	}
 }
 
@@ -248,57 +225,32 @@ static bool complain(const struct load *load)
 	return false;
 }
 
-static double seconds(int64_t from, int64_t to)
-{
-	return to > from ? (double)(to - from) / SECOND_NS : 0;
-}
-
 /* Prints the results.  The exit status. */
 static int conclude(struct load *load)
 {
 	const struct options *o = load->plan.options;
-	int64_t start = load->plan.start + o->warmup, answered;
-	struct results results = {
-		.target = load->plan.target->name,
-		.connections = o->connections,
-	};
-	int failed = 0;
+	struct run *run = &load->results.run;
+	int64_t answered;
 
 	if (!signals_close(load->signal_fd))
 		return EXIT_OTHER;
 	sum_up(load, &load->sum);
 	answered = (int64_t)counter_get(&load->sum.last_answer);
-	results.duration = seconds(start, load->talk_end);
-	results.answered = seconds(start, answered > load->talk_end ? answered : load->talk_end);
-	if (complain(load) && !o->json)
+	run->start = load->plan.start + o->warmup;
+	run->duration = seconds(run->start, load->talk_end);
+	run->answered = seconds(run->start, answered > load->talk_end ? answered : load->talk_end);
+	if (complain(load) && !o->json && !o->json_stream)
 		return EXIT_OTHER;
-	failed |= o->json ? results_print_json(&results, &load->sum) :
-			    results_print(&results, &load->sum);
-	if (load->histogram)
-		failed |= results_write_histogram(load->histogram, o->histogram, &load->sum);
-	load->histogram = NULL;
-	return failed ? EXIT_OTHER : tally_status(&load->sum);
+	return results_end(&load->results, &load->sum);
 }
 
 static void load_free(struct load *load)
 {
 	for (unsigned i = 0; i < load->n; i++)
 		loader_deinit(&load->loaders[i]);
-	if (load->histogram)
-		fclose(load->histogram);
+	(void)results_close(&load->results);
 	free(load->loaders);
 	free(load);
-}
-
-/* At once, for nobody wants to learn after an hour that it cannot be written.  True if it can. */
-static bool open_histogram(struct load *load, const char *path)
-{
-	if (!path)
-		return true;
-	load->histogram = fopen(path, "we");
-	if (!load->histogram)
-		fprintf(stderr, "echoc: %s: %s\n", path, strerror(errno));
-	return load->histogram;
 }
 
 /* Connects, talks and tells what came of it.  The exit status. */
@@ -329,7 +281,10 @@ int load_run(const struct options *options, const struct target *target)
 	load->plan.options = options;
 	load->plan.target = target;
 	outages_init(&load->plan.outages);
-	if (open_histogram(load, options->histogram))
+	load->results.run.options = options;
+	load->results.run.target = target->name;
+	load->results.run.outages = &load->plan.outages;
+	if (results_begin(&load->results) == 0)
 		status = run(load);
 	load_free(load);
 	return status;

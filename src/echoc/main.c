@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "base/process.h"
+#include "echoc/compare.h"
 #include "echoc/load.h"
 #include "echoc/options.h"
 #include "echoc/ping.h"
+#include "echoc/plot.h"
 #include "echoc/talk.h"
 #include "echoc/target.h"
 
@@ -44,6 +46,10 @@ static int run(const struct options *options)
 	struct target target;
 	const char *reason;
 
+	if (options->command == COMMAND_COMPARE)
+		return compare_run(options);
+	if (options->command == COMMAND_PLOT)
+		return plot_run(options);
 	if (target_resolve(&target, options->target, options->family, &reason) < 0) {
 		fprintf(stderr, "echoc: %s: %s\n", options->target, reason);
 		return EXIT_OTHER;

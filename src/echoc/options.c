@@ -234,7 +234,7 @@ static int print_help(enum command command, bool all)
 	if (all) {
 		print_all();
 	} else {
-		printf("Usage: echoc %s [OPTION]... %s  (T: 10s, 500ms; N, R: 500, 10K, 1M)\n",
+		printf("Usage: echoc %s [OPTION]... %s  (T: 10s, 500ms; N, R: 500, 1M)\n",
 		       commands[command].name, commands[command].operands);
 		print_options(command, false);
 	}

@@ -3,52 +3,99 @@
  * Like ping(8), with the payload of a stream: message n is planned at
  * start + n * interval and sent then even if an earlier one is not back, so a
  * server that stops shows in every message of that time.
+ *
+ * The connection is TALKING, or CONNECTING to one address after the other.  If it is
+ * lost, or cannot be made again, and --reconnect is given, it is AWAY for a moment
+ * before it is tried again; messages that become due in that time wait for it.
  */
 #include "echoc/ping.h"
 
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "echoc/figures.h"
 #include "echoc/options.h"
+#include "echoc/record.h"
 #include "echoc/results.h"
 #include "echoc/signals.h"
 #include "echoc/stream.h"
+#include "echoc/summary.h"
 #include "echoc/target.h"
 
 /* Messages on their way at once; more are sent when one is back or lost. */
 #define RING 1024
+
+#define SECOND_NS 1000000000
+#define PAUSE_NS 20000000 /* between two tries to connect again */
 
 struct ping {
 	const struct options *options;
 	const struct target *target;
 	char address[ADDRESS_TEXT];
 	int fd, signal_fd;
-	int64_t start, end;
+	enum { CONNECTING, AWAY, TALKING } state;
+	size_t tried;	   /* addresses of the target, since it was not TALKING */
+	uint64_t made;	   /* connections */
+	int64_t until;	   /* ns: the end of CONNECTING or AWAY */
+	int64_t began;	   /* ns: the try of an address */
+	int64_t lost_at;   /* ns: since when it is not TALKING; 0: it never was */
+	int64_t end, quit; /* ns: when to send no more, and when not to wait any more */
+	bool stopped;	   /* by a signal */
 	bool over;	   /* no more messages: all sent, the deadline, or a signal */
-	uint64_t sequence; /* of the next that comes back */
+	uint64_t sequence; /* of the last that came back */
 	struct stream stream;
 	struct stream_context context;
 	struct tally tally;
+	struct outages outages;
+	struct results results;
 };
+
+/* Whether a line for people can be printed now: after a signal there is none that could block. */
+static bool has_lines(const struct ping *p)
+{
+	const struct options *o = p->options;
+
+	return !o->quiet && !o->json && !o->json_stream && !p->stopped &&
+	       signals_await_room(p->signal_fd, STDOUT_FILENO);
+}
+
+/* The time of day, where it is asked for: before each line. */
+static void print_time(const struct ping *p)
+{
+	struct timespec now;
+
+	if (!p->options->time_stamps)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	printf("[%lld.%06ld] ", (long long)now.tv_sec, now.tv_nsec / 1000);
+}
+
+static void stop(struct ping *p)
+{
+	p->end = p->quit = 0;
+}
 
 static void observe(void *context, size_t size, int64_t latency, bool verified)
 {
 	struct ping *p = context;
 
 	p->sequence++;
-	if (!p->options->quiet && !p->options->json &&
+	if (p->options->json_stream && !p->stopped &&
 	    signals_await_room(p->signal_fd, STDOUT_FILENO))
+		record_reply(&p->results.run, p->sequence, size, latency, verified);
+	if (has_lines(p)) {
+		print_time(p);
 		printf("%zu bytes from %s: seq=%llu time=%.3f ms%s\n", size, p->address,
 		       (unsigned long long)p->sequence, (double)latency / 1e6,
 		       verified ? "" : " CORRUPT");
-	if (fflush(stdout) != 0) /* nobody reads it: to go on has no purpose */
-		p->end = 0;
+	}
+	if (fflush(stdout) != 0) /* it cannot be read: to go on has no purpose */
+		stop(p);
 }
 
 static uint64_t added(const struct ping *p)
@@ -59,9 +106,9 @@ static uint64_t added(const struct ping *p)
 /* When the next message is due; INT64_MAX if there is none. */
 static int64_t next_time(const struct ping *p)
 {
-	if (p->over || !stream_has_room(&p->stream))
+	if (p->over || p->state != TALKING || !stream_has_room(&p->stream))
 		return INT64_MAX;
-	return p->start + (int64_t)added(p) * p->options->interval;
+	return p->results.run.start + (int64_t)added(p) * p->options->interval;
 }
 
 static void add_messages(struct ping *p, int64_t now)
@@ -71,11 +118,120 @@ static void add_messages(struct ping *p, int64_t now)
 	for (int64_t when = next_time(p); when <= now; when = next_time(p)) {
 		size_t spread = o->max_size - o->min_size + 1;
 
+		if (o->outstanding && p->sequence < added(p) && has_lines(p)) {
+			print_time(p);
+			printf("no answer yet: seq=%llu\n", (unsigned long long)added(p));
+			(void)fflush(stdout); /* the next line shows an error */
+		}
 		stream_add(&p->stream, o->min_size + (size_t)(added(p) * 7919 % spread), when,
 			   true);
 		counter_increment(&p->tally.messages_due);
 		if (added(p) == o->count)
 			p->over = true;
+	}
+}
+
+/*
+ * Begins to connect to the next address at which that can be begun; after all of them
+ * there is a pause, or with the first connection the end.  0, or -errno of the last.
+ */
+static int try_next(struct ping *p, int error)
+{
+	const struct options *o = p->options;
+	const struct address *source = o->n_sources ? &o->sources[p->made % o->n_sources] : NULL;
+
+	p->began = clock_ns();
+	for (; p->tried < p->target->n; p->tried++) {
+		error = p->fd = target_begin(&p->target->addresses[p->tried], source);
+		if (p->fd < 0)
+			continue;
+		p->state = CONNECTING;
+		p->until = p->began + o->connect_timeout;
+		return 0;
+	}
+	p->state = AWAY;
+	p->tried = 0;
+	p->until = p->began + PAUSE_NS;
+	return p->made ? 0 : error;
+}
+
+/* The connection is made. */
+static void begin(struct ping *p)
+{
+	int64_t now = clock_ns();
+
+	p->state = TALKING;
+	counter_increment(&p->tally.connections);
+	histogram_record(&p->tally.connect, now - p->began);
+	address_format(&p->target->addresses[p->tried], p->address);
+	stream_begin(&p->stream, p->options->seed, p->made);
+	p->tried = 0;
+	if (p->made++ == 0) {
+		p->results.run.start = now;
+		p->end = p->quit = p->options->deadline ? now + p->options->deadline : INT64_MAX;
+		if (!p->options->json && !p->options->json_stream)
+			printf("PING %s (%s), %zu bytes of data\n", p->target->name, p->address,
+			       p->options->max_size);
+		return;
+	}
+	outages_end(&p->outages, p->lost_at, now, true);
+	if (has_lines(p)) {
+		print_time(p);
+		printf("connected to %s again after %s\n", p->address,
+		       figures_time((double)(now - p->lost_at)));
+	}
+}
+
+/* The connection has ended, as a stream's function says.  0, or what it is if that is the end. */
+static int lose(struct ping *p, int why)
+{
+	unsigned lost = stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
+	const char *text = why == STREAM_END ? "the server has closed the connection" :
+			   why == -EBADMSG   ? "it has sent what was not asked for" :
+					       target_error(-why);
+
+	p->sequence = added(p);
+	if (why == STREAM_END)
+		counter_increment(&p->tally.early_closes);
+	if (why < 0 && why != -EBADMSG) {
+		counter_increment(&p->tally.resets);
+		tally_error(&p->tally, -why);
+	}
+	fprintf(stderr, "echoc: %s: %s\n", p->target->name, text);
+	close(p->fd);
+	p->fd = -1;
+	if (!p->options->reconnect)
+		return why;
+	p->lost_at = clock_ns();
+	outages_begin(&p->outages, p->lost_at, lost);
+	p->state = AWAY;
+	p->until = p->lost_at;
+	return 0;
+}
+
+static void print_progress(const struct ping *p)
+{
+	const struct tally *t = &p->tally;
+
+	fprintf(stderr, "%s sent, %s received, %s corrupt, %s lost; p50 %s, max %s\n",
+		figures_count(counter_get(&t->messages_sent)),
+		figures_count(counter_get(&t->messages_verified)),
+		figures_count(counter_get(&t->corrupt)), figures_count(counter_get(&t->lost)),
+		figures_time((double)histogram_quantile(&t->latency, 0.5)),
+		figures_time((double)counter_get(&t->latency.max)));
+}
+
+static void obey(struct ping *p, int signal)
+{
+	if (signal == SIGQUIT || signal == SIGUSR1) {
+		print_progress(p);
+	} else if (signal != 0) {
+		int64_t now = clock_ns();
+
+		/* What is on its way may still come back; with a second signal it may not. */
+		p->quit = p->end <= now ? now : now + SECOND_NS;
+		p->end = now;
+		p->stopped = true;
 	}
 }
 
@@ -87,146 +243,149 @@ static int64_t earliest(int64_t a, int64_t b)
 /* Waits for the socket, a signal, or the next thing to do. */
 static void wait_for_something(struct ping *p)
 {
-	bool blocked = p->stream.written < p->stream.goal;
+	bool blocked = p->state == CONNECTING || p->stream.written < p->stream.goal;
 	struct pollfd fds[] = {
 		{ .fd = p->fd, .events = (short)(POLLIN | (blocked ? POLLOUT : 0)) },
 		{ .fd = p->signal_fd, .events = POLLIN },
 	};
 	int64_t oldest = stream_oldest(&p->stream);
-	int64_t next = earliest(next_time(p), p->end);
+	int64_t next = earliest(next_time(p), p->over ? p->quit : earliest(p->end, p->quit));
 	struct timespec timeout;
-	int signal;
 
-	if (oldest != INT64_MAX)
+	if (p->state != TALKING)
+		next = earliest(next, p->until);
+	else if (oldest != INT64_MAX)
 		next = earliest(next, oldest + p->options->timeout + 1);
 	timeout = clock_wait(next - clock_ns());
-	if (ppoll(fds, 2, &timeout, NULL) <= 0)
-		return;
-	signal = signals_next(p->signal_fd);
-	if (signal != 0 && signal != SIGUSR1)
-		p->end = 0;
+	if (ppoll(fds, 2, &timeout, NULL) > 0)
+		obey(p, signals_next(p->signal_fd));
 }
 
-/* Sends, waits and receives once.  0, or what ended the connection, as a stream's. */
-static int step(struct ping *p)
+/* Follows what becomes of a connect.  0, or -errno if it has failed for good. */
+static int step_connect(struct ping *p)
 {
-	int64_t now;
+	struct pollfd fd = { .fd = p->fd, .events = POLLOUT };
+	bool late = p->until <= clock_ns();
 	int r;
 
+	if (p->state == AWAY)
+		return late ? try_next(p, 0) : 0;
+	r = poll(&fd, 1, 0) == 1 ? target_finish(p->fd) : late ? -ETIMEDOUT : 1;
+	if (r == 0)
+		begin(p);
+	if (r >= 0)
+		return 0;
+	close(p->fd);
+	p->fd = -1;
+	p->tried++;
+	return try_next(p, r);
+}
+
+/* Sends, waits and receives once.  0; or what ended the connection, as a stream's, or -errno. */
+static int step(struct ping *p)
+{
+	int r = STREAM_WAIT;
+	int64_t now;
+
 	add_messages(p, clock_ns());
-	r = stream_send(&p->stream, p->fd, &p->context);
+	if (p->state == TALKING)
+		r = stream_send(&p->stream, p->fd, &p->context);
 	if (r < 0)
-		return r;
+		return lose(p, r);
 	wait_for_something(p);
-	r = stream_receive(&p->stream, p->fd, &p->context);
+	r = p->state == TALKING ? stream_receive(&p->stream, p->fd, &p->context) : step_connect(p);
+	if (p->state == TALKING && r != 0 && r != STREAM_WAIT)
+		r = lose(p, r);
 	now = clock_ns();
 	stream_expire(&p->stream, now - p->options->timeout, &p->tally);
 	if (!stream_has_room(&p->stream) && stream_is_quiet(&p->stream))
 		p->over = true; /* all that fit are lost: it will not come back */
-	if (now >= p->end) {
-		/* What has been sent this instant had no time to come back. */
+	if (now >= p->end)
 		p->over = true;
-		stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
-	}
+	if (now >= p->quit)
+		stream_abandon(&p->stream, &p->tally.in_flight, &p->tally.unsent);
 	return r == STREAM_WAIT ? 0 : r;
 }
 
-static void note_end(struct ping *p, int r)
+/* "rtt p50/p90 = 1.000/2.000 ms", of those that so many samples allow. */
+static void print_percentiles(const struct histogram *h, const struct options *o)
 {
-	if (r == 0)
-		return;
-	stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
-	if (r == STREAM_END) {
-		counter_increment(&p->tally.early_closes);
-		fprintf(stderr, "echoc: %s: the server has closed the connection\n",
-			p->target->name);
-	} else if (r != -EBADMSG) {
-		counter_increment(&p->tally.resets);
-		fprintf(stderr, "echoc: %s: %s\n", p->target->name, target_error(-r));
-	}
+	const char *before = "rtt ";
+	size_t n = 0;
+
+	for (; n < o->n_percentiles && run_knows(h, o->percentiles[n]); n++, before = "/")
+		printf("%sp%.10g", before, o->percentiles[n]);
+	before = " = ";
+	for (size_t i = 0; i < n; i++, before = "/")
+		printf("%s%.3f%s", before,
+		       (double)histogram_quantile(h, o->percentiles[i] / 100) / 1e6,
+		       i + 1 < n ? "" : " ms\n");
 }
 
 static void print_summary(const struct ping *p)
 {
 	const struct tally *t = &p->tally;
 	const struct histogram *h = &t->latency;
+	double due = (double)added(p);
 
-	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost\n", p->target->name,
+	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost", p->target->name,
 	       (unsigned long long)counter_get(&t->messages_sent),
 	       (unsigned long long)counter_get(&t->messages_verified),
 	       (unsigned long long)counter_get(&t->corrupt),
 	       (unsigned long long)counter_get(&t->lost));
-	if (counter_get(&h->total) == 0)
+	printf(" (%s %%)\n",
+	       figures_number(due > 0 ? (double)counter_get(&t->lost) / due * 100 : 0));
+	summary_outages(&p->results.run);
+	if (counter_get(&h->total) == 0) {
+		printf("no answers\n");
 		return;
+	}
 	printf("rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n",
 	       (double)counter_get(&h->min) / 1e6, histogram_mean(h) / 1e6,
 	       (double)counter_get(&h->max) / 1e6, histogram_deviation(h) / 1e6);
-	printf("rtt p50/p90/p99/p99.9 = %.3f/%.3f/%.3f/%.3f ms\n",
-	       (double)histogram_quantile(h, 0.5) / 1e6, (double)histogram_quantile(h, 0.9) / 1e6,
-	       (double)histogram_quantile(h, 0.99) / 1e6,
-	       (double)histogram_quantile(h, 0.999) / 1e6);
+	print_percentiles(h, p->options);
 }
 
-static int conclude(const struct ping *p)
+static int conclude(struct ping *p)
 {
-	struct results results = {
-		.target = p->target->name,
-		.connections = 1,
-		.duration = (double)(clock_ns() - p->start) / 1e9,
-		.answered = (double)(clock_ns() - p->start) / 1e9,
-	};
-	int status = tally_status(&p->tally);
+	int64_t now = clock_ns();
 
-	if (p->options->json)
-		return results_print_json(&results, &p->tally) < 0 ? EXIT_OTHER : status;
+	if (p->made == 0)
+		return EXIT_OTHER;
+	if (p->state != TALKING && p->options->reconnect)
+		outages_end(&p->outages, p->lost_at, now, false);
+	p->results.run.duration = p->results.run.answered =
+		(double)(now - p->results.run.start) / 1e9;
+	if (p->options->json || p->options->json_stream)
+		return results_end(&p->results, &p->tally);
 	print_summary(p);
-	return fflush(stdout) == 0 && !ferror(stdout) ? status : EXIT_OTHER;
-}
-
-/* Connects, and begins.  0 or -errno. */
-static int begin(struct ping *p)
-{
-	struct address peer;
-	int64_t began = clock_ns();
-
-	p->fd = target_connect(p->target, (int)(p->options->connect_timeout / 1000000), &peer);
-	if (p->fd < 0)
-		return p->fd;
-	counter_increment(&p->tally.connections);
-	p->start = clock_ns();
-	histogram_record(&p->tally.connect, p->start - began);
-	p->end = p->options->deadline ? p->start + p->options->deadline : INT64_MAX;
-	stream_begin(&p->stream, p->options->seed, 0);
-	address_format(&peer, p->address);
-	if (!p->options->json)
-		printf("PING %s (%s), %zu bytes of data\n", p->target->name, p->address,
-		       p->options->max_size);
-	return 0;
+	return run_status(&p->results.run, &p->tally);
 }
 
 int ping_run(const struct options *options, const struct target *target)
 {
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, 0 };
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGQUIT, 0 };
 	static unsigned char buffer[STREAM_CHUNK];
 	static struct ping p;
 	int r;
 
-	p.options = options;
+	p.options = p.results.run.options = options;
 	p.target = target;
+	p.results.run.target = target->name;
+	p.results.run.outages = &p.outages;
 	p.context = (struct stream_context){ &p.tally, buffer, observe, &p };
+	p.end = p.quit = INT64_MAX;
+	outages_init(&p.outages);
 	if (stream_init(&p.stream, RING) < 0)
 		return EXIT_OTHER;
-	r = begin(&p);
-	if (r < 0) {
-		fprintf(stderr, "echoc: %s: %s\n", target->name, target_error(-r));
-		stream_deinit(&p.stream);
-		return EXIT_OTHER;
-	}
 	p.signal_fd = signals_open(taken);
+	r = results_begin(&p.results) < 0 ? -errno : try_next(&p, -ENOENT);
 	while (r == 0 && !(p.over && stream_is_quiet(&p.stream)))
 		r = step(&p);
-	note_end(&p, r);
+	if (r < 0 && p.made == 0)
+		fprintf(stderr, "echoc: %s: %s\n", target->name, target_error(-r));
 	stream_deinit(&p.stream);
-	close(p.fd);
+	if (p.fd >= 0)
+		close(p.fd);
 	return signals_close(p.signal_fd) ? conclude(&p) : EXIT_OTHER;
 }

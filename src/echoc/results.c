@@ -2,109 +2,137 @@
 #include "echoc/results.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const struct {
-	const char *key;
-	double share;
-} quantiles[] = {
-	{ "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99_9", 0.999 }, { "p99_99", 0.9999 },
-};
+#include "base/clock.h"
+#include "echoc/figures.h"
+#include "echoc/hlog.h"
+#include "echoc/record.h"
+#include "echoc/summary.h"
 
-#define N_QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
+#define N(name) counter_get(&tally->name)
+#define COUNT(name) figures_count(N(name))
 
-static double us(uint64_t ns)
+/* A line of how it goes is for a terminal, or for who asks for it. */
+static bool is_visible(const struct results *r)
 {
-	return (double)ns / 1e3;
+	const struct options *o = r->run.options;
+
+	return !o->quiet && !o->json_stream && (o->report_interval || isatty(STDERR_FILENO));
 }
 
-static double rate_of(const counter *messages, double seconds)
+/* Opens a file that is asked for, at once, rather than to fail after an hour.  True if it can. */
+static bool open_file(FILE **file, const char *path)
 {
-	return seconds > 0 ? (double)counter_get(messages) / seconds : 0;
+	*file = path ? fopen(path, "we") : NULL;
+	if (path && !*file)
+		fprintf(stderr, "echoc: %s: %s\n", path, strerror(errno));
+	return !path || *file;
 }
 
-static void print_times(const char *name, const struct histogram *h)
+int results_begin(struct results *r)
 {
-	if (counter_get(&h->total) == 0)
+	clock_gettime(CLOCK_REALTIME, &r->run.date);
+	if (!open_file(&r->histogram, r->run.options->histogram) ||
+	    !open_file(&r->hlog, r->run.options->hlog))
+		return -1;
+	if (r->hlog)
+		hlog_begin(r->hlog, &r->run.date);
+	if (r->run.options->json_stream)
+		record_start(&r->run);
+	return 0;
+}
+
+void results_connecting(struct results *r, const struct tally *tally, double seconds)
+{
+	if (is_visible(r))
+		fprintf(stderr, "%4.0f s  connecting: %s of %s connections made, %s failed\n",
+			seconds, COUNT(connections), figures_count(r->run.options->connections),
+			COUNT(connect_failures));
+}
+
+static const char *quantile(const struct histogram *h, double percent)
+{
+	if (!run_knows(h, percent))
+		return "-";
+	return figures_time((double)histogram_quantile(h, percent / 100));
+}
+
+static const char *longest(const struct histogram *h)
+{
+	return counter_get(&h->total) ? figures_time((double)counter_get(&h->max)) : "-";
+}
+
+/* A row of the table, of one interval. */
+static void print_row(struct results *r, const struct tally *tally, double seconds, int64_t now,
+		      unsigned open)
+{
+	if (r->rows++ == 0)
+		fprintf(stderr, "%7s %6s %8s %8s %7s %7s %7s %5s %7s\n", "time", "conns", "sent/s",
+			"back/s", "p50", "p99", "max", "lost", "corrupt");
+	fprintf(stderr, "%5.*f s %6s %8s %8s %7s %7s %7s %5s %7s\n",
+		r->run.options->report_interval % 1000000000 ? 1 : 0,
+		(double)(now - r->run.start) / 1e9, figures_count(open),
+		figures_number(run_rate(N(messages_sent), seconds)),
+		figures_number(run_rate(N(messages_verified), seconds)),
+		quantile(&tally->latency, 50), quantile(&tally->latency, 99),
+		longest(&tally->latency), figures_count(N(lost) + N(unsent)), COUNT(corrupt));
+}
+
+void results_interval(struct results *r, const struct tally *tally, int64_t now, unsigned open)
+{
+	double seconds = (double)(now - (r->shown_at ? r->shown_at : r->run.start)) / 1e9;
+	bool visible = is_visible(r);
+
+	if (!visible && !r->run.options->json_stream && !r->hlog)
 		return;
-	printf("%-9s us: min %.1f  mean %.1f", name, us(counter_get(&h->min)),
-	       histogram_mean(h) / 1e3);
-	for (size_t i = 0; i < N_QUANTILES; i++)
-		printf("  %s %.1f", quantiles[i].key,
-		       us(histogram_quantile(h, quantiles[i].share)));
-	printf("  max %.1f\n", us(counter_get(&h->max)));
+	memcpy(&r->change, tally, sizeof(*tally));
+	tally_subtract(&r->change, &r->shown);
+	if (visible)
+		print_row(r, &r->change, seconds, now, open);
+	if (r->hlog)
+		hlog_add(r->hlog, &r->change.latency, (double)(now - r->run.start) / 1e9 - seconds,
+			 seconds);
+	memcpy(&r->shown, tally, sizeof(*tally));
+	r->shown_at = now;
+	if (r->run.options->json_stream)
+		record_interval(&r->run, &r->change, seconds, now, open);
 }
 
-#define N(name) (unsigned long long)counter_get(&tally->name)
-
-int results_print(const struct results *results, const struct tally *tally)
+/* Closes a file that is open.  0 or -1. */
+static int close_file(FILE **file, const char *path)
 {
-	printf("%s: %llu connections (%llu failed), %.3f s\n", results->target, N(connections),
-	       N(connect_failures), results->duration);
-	printf("messages:  %llu sent, %llu verified, %llu corrupt, %llu lost\n", N(messages_sent),
-	       N(messages_verified), N(corrupt), N(lost));
-	printf("bytes:     %llu sent, %llu verified\n", N(bytes_sent), N(bytes_verified));
-	printf("rate:      %.0f/s offered, %.0f/s achieved\n",
-	       rate_of(&tally->messages_due, results->duration),
-	       rate_of(&tally->messages_verified, results->answered));
-	print_times("latency", &tally->latency);
-	print_times("connect", &tally->connect);
-	if (counter_get(&tally->resets) || counter_get(&tally->early_closes))
-		printf("broken:    %llu connections reset, %llu closed early\n", N(resets),
-		       N(early_closes));
-	return fflush(stdout) == 0 ? 0 : -1;
+	bool failed = *file && (ferror(*file) | fclose(*file)) != 0;
+
+	*file = NULL;
+	if (failed)
+		fprintf(stderr, "echoc: %s: %s\n", path, strerror(errno));
+	return failed ? -1 : 0;
 }
 
-static json_t *times(const struct histogram *h)
+int results_close(struct results *r)
 {
-	json_t *o = json_pack("{s:f, s:f}", "min", us(counter_get(&h->min)), "mean",
-			      histogram_mean(h) / 1e3);
+	int histogram = close_file(&r->histogram, r->run.options->histogram);
+	int hlog = close_file(&r->hlog, r->run.options->hlog);
 
-	for (size_t i = 0; i < N_QUANTILES; i++)
-		json_object_set_new(o, quantiles[i].key,
-				    json_real(us(histogram_quantile(h, quantiles[i].share))));
-	json_object_set_new(o, "max", json_real(us(counter_get(&h->max))));
-	return o;
+	return histogram < 0 ? histogram : hlog;
 }
 
-static json_t *integer(const counter *c)
+int results_end(struct results *r, const struct tally *tally)
 {
-	return json_integer((json_int_t)counter_get(c));
-}
+	const struct options *o = r->run.options;
 
-int results_print_json(const struct results *results, const struct tally *t)
-{
-	json_t *o = json_pack(
-		"{s:s, s:s, s:i, s:o, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:f, s:f, s:o, s:o}",
-		"version", PACKAGE_VERSION, "target", results->target, "connections",
-		(int)results->connections, "connect_failures", integer(&t->connect_failures),
-		"duration_s", results->duration, "answered_s", results->answered, "messages_sent",
-		integer(&t->messages_sent), "messages_verified", integer(&t->messages_verified),
-		"bytes_sent", integer(&t->bytes_sent), "bytes_verified",
-		integer(&t->bytes_verified), "corrupt", integer(&t->corrupt), "lost",
-		integer(&t->lost), "unsent", integer(&t->unsent), "in_flight",
-		integer(&t->in_flight), "resets", integer(&t->resets), "early_closes",
-		integer(&t->early_closes), "offered_rate",
-		rate_of(&t->messages_due, results->duration), "achieved_rate",
-		rate_of(&t->messages_verified, results->answered), "latency_us", times(&t->latency),
-		"connect_us", times(&t->connect));
-	int r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
-
-	json_decref(o);
-	putchar('\n');
-	return r == 0 && fflush(stdout) == 0 ? 0 : -1;
-}
-
-int results_write_histogram(FILE *out, const char *path, const struct tally *tally)
-{
-	int r = histogram_print(&tally->latency, out);
-
-	if (fclose(out) != 0 && r == 0)
-		r = -errno;
-	if (r < 0)
-		fprintf(stderr, "echoc: %s: %s\n", path, strerror(-r));
-	return r < 0 ? -1 : 0;
+	if (o->command == COMMAND_LOAD && (o->json_stream || r->hlog))
+		results_interval(r, tally, clock_ns(), 0); /* what came since the last one */
+	if (o->json_stream)
+		record_end(&r->run, tally);
+	else if (o->json)
+		record_result(&r->run, tally);
+	else
+		summary_print(&r->run, tally);
+	if (r->histogram)
+		histogram_print(&tally->latency, r->histogram);
+	return results_close(r) < 0 ? EXIT_OTHER : run_status(&r->run, tally);
 }

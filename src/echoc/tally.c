@@ -1,38 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/tally.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include "echoc/options.h"
 
 #define REPORTS 5
 
-static void add(counter *to, const counter *from)
-{
-	counter_add(to, counter_get(from));
-}
+/* Those before last_answer are sums, which a struct of counters has side by side. */
+#define SUMS (offsetof(struct tally, last_answer) / sizeof(counter))
 
 void tally_add(struct tally *to, const struct tally *from)
 {
-	add(&to->connections, &from->connections);
-	add(&to->connect_failures, &from->connect_failures);
-	add(&to->messages_due, &from->messages_due);
-	add(&to->messages_sent, &from->messages_sent);
-	add(&to->messages_verified, &from->messages_verified);
-	add(&to->bytes_sent, &from->bytes_sent);
-	add(&to->bytes_verified, &from->bytes_verified);
-	add(&to->corrupt, &from->corrupt);
-	add(&to->lost, &from->lost);
-	add(&to->unsent, &from->unsent);
-	add(&to->in_flight, &from->in_flight);
-	add(&to->resets, &from->resets);
-	add(&to->early_closes, &from->early_closes);
+	const counter *sums = (const counter *)from;
+
+	for (size_t i = 0; i < SUMS; i++)
+		counter_add((counter *)to + i, counter_get(&sums[i]));
 	if (counter_get(&from->last_answer) > counter_get(&to->last_answer))
 		counter_set(&to->last_answer, counter_get(&from->last_answer));
-	for (int i = 0; i < TALLY_ERRORS; i++)
-		add(&to->errors[i], &from->errors[i]);
 	histogram_add(&to->latency, &from->latency);
 	histogram_add(&to->connect, &from->connect);
+}
+
+void tally_subtract(struct tally *t, const struct tally *earlier)
+{
+	const counter *sums = (const counter *)earlier;
+
+	for (size_t i = 0; i < SUMS; i++)
+		counter_add((counter *)t + i, -counter_get(&sums[i]));
+	histogram_subtract(&t->latency, &earlier->latency);
+	histogram_subtract(&t->connect, &earlier->connect);
 }
 
 void tally_error(struct tally *t, int error)

@@ -24,8 +24,8 @@ struct tally {
 	counter in_flight;    /* messages that were sent when the user ended the load at once */
 	counter resets;	      /* connections that broke */
 	counter early_closes; /* connections that the server ended */
-	counter last_answer;  /* ns of the clock: when the last message was verified; or 0 */
 	counter errors[TALLY_ERRORS]; /* connections that failed or broke, by their errno */
+	counter last_answer; /* ns of the clock: when the last message was verified; or 0 */
 	struct histogram latency, connect;
 };
 
@@ -34,6 +34,9 @@ void tally_error(struct tally *tally, int error);
 
 /* Adds what `from` has to `to`, which nobody else writes. */
 void tally_add(struct tally *to, const struct tally *from);
+
+/* Takes away from `t` what it had at an earlier time. */
+void tally_subtract(struct tally *t, const struct tally *earlier);
 
 /* EXIT_ALL_BACK, EXIT_NOT_ALL_BACK or EXIT_OTHER (see options.h) by what was counted. */
 int tally_status(const struct tally *tally);

@@ -54,7 +54,7 @@ class Metric(typing.NamedTuple):
 COST = Metric("cost", "CPU, µs/echo", "{:.2f}")
 RATE = Metric("rate", "echoes/s", "{:,.0f}")
 PERCENTILES = (Metric("p50", "median, µs", "{:,.0f}"), Metric("p99", "99 %, µs", "{:,.0f}"),
-               Metric("p99_9", "99.9 %, µs", "{:,.0f}"))
+               Metric("p99.9", "99.9 %, µs", "{:,.0f}"))
 
 LOADS = [
     Load("small", "Messages of 64 bytes, 50 connections", 50, (), (COST, RATE)),
@@ -136,7 +136,7 @@ def figures_of(load, server, account, options):
     latency = seen["latency_us"]
     return {"cost": 1e6 * (cpu - made) / messages, "rate": seen["achieved_rate"],
             "cost_mb": 1e6 * cpu / megabytes, "rate_mb": megabytes / seen["duration_s"],
-            "p50": latency["p50"], "p99": latency["p99"], "p99_9": latency["p99_9"]}
+            "p50": latency["p50"], "p99": latency["p99"], "p99.9": latency["p99.9"]}
 
 
 def start(server, load, account):
@@ -292,7 +292,7 @@ RATIOS = [
     ("CPU for a 64-byte echo ÷ best peer, {}", "small", "cost", None, "≤", 1),
     ("echoes/s on all CPUs ÷ best peer, {}", "all", "rate", None, "≥", 1),
     ("99th percentile ÷ best peer, {}", "planned", "p99", None, "≤", 1),
-    ("99.9th percentile ÷ best peer, {}", "planned", "p99_9", None, "≤", 1),
+    ("99.9th percentile ÷ best peer, {}", "planned", "p99.9", None, "≤", 1),
     ("CPU for a MB streamed ÷ {}", "large", "cost_mb", "bare splice loop", "≤", 1.05),
     ("CPU for a MB streamed ÷ best peer, {}", "large", "cost_mb", None, "≤", 0.85),
     ("CPU for connect-echo-close ÷ {}", "churn", "cost", "bare loop", "≤", 1.05),

@@ -122,7 +122,7 @@ class Completion(Client):
             type_and_expect(f"fpath=({self.folder} $fpath); autoload -Uz compinit; compinit -u -D; "
                             "show() { print -r -- \"<$BUFFER>\" }; zle -N show; bindkey ^X show; print rea''dy\n",
                             "ready\r\n")
-            type_and_expect("echoc pi\t--cou\t5 --tim\t\x18", "<echoc ping --count 5 --timeout >")
+            type_and_expect("echoc pi\t--cou\t5 --timeo\t\x18", "<echoc ping --count 5 --timeout >")
         finally:
             os.close(terminal)
             os.kill(pid, signal.SIGKILL)

@@ -21,22 +21,15 @@ from harness import ECHOC, Echod
 SMALL = bool(harness.SANITIZERS)
 CPU = str(min(os.sched_getaffinity(0)))
 
-TIMES = ["min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"]
-NAMES = ["version", "target", "connections", "connect_failures", "duration_s", "answered_s", "messages_sent",
-         "messages_verified", "bytes_sent", "bytes_verified", "corrupt", "lost", "unsent", "in_flight", "resets",
-         "early_closes", "offered_rate", "achieved_rate", "latency_us", "connect_us"]
-
 class Load(Client):
     def test_json(self):
-        """the object has exactly the members that are documented, and its sums agree"""
+        """the sums of the object agree with each other, and with the server's"""
         with Echod() as d:
             r = self.run_client("load", "--json", "--connections", 5, "--duration", 1, target_of(d))
             self.assertEqual((r.status, r.err), (0, ""))
             o = r.json
-            self.assertEqual(list(o), NAMES)
             for name in ("latency_us", "connect_us"):
-                self.assertEqual(list(o[name]), TIMES)
-                values = [o[name][t] for t in TIMES if t != "mean"]
+                values = [time for t, time in o[name].items() if t not in ("mean", "stddev") and time is not None]
                 self.assertEqual(values, sorted(values), name)
                 self.assertLessEqual(o[name]["min"], o[name]["mean"])
                 self.assertLessEqual(o[name]["mean"], o[name]["max"])
@@ -59,8 +52,8 @@ class Load(Client):
             r = self.run_client("load", "--messages", 100, target_of(d))
             self.assertEqual((r.status, r.err), (0, ""))
             self.assertIn("100 sent, 100 verified, 0 corrupt, 0 lost", r.out)
-            self.assertIn("6400 sent, 6400 verified", r.out)
-            self.assertRegex(r.out, r"latency +us: min [\d.]+ .*p50 [\d.]+ .*max [\d.]+")
+            self.assertIn("6,400 sent, 6,400 verified", r.out)
+            self.assertRegex(r.out, r"(?s) latency +connect\nmin +[\d.]+ [mu]s .*\nmax +[\d.]+ [mu]s +[\d.]+ [mu]?s\n$")
 
     def test_messages(self):
         """--messages is exact, however they are spread over connections and threads"""
@@ -255,10 +248,9 @@ class Load(Client):
         """a terminal is told each second how it goes; nobody else, and nobody who wants --quiet"""
         with Echod() as d:
             lines = self.progress(d, "--connections", 3)
-            self.assertEqual(len(lines), 2, lines)
-            for n, line in enumerate(lines, 1):
-                self.assertRegex(line, rf"^ +{n} s  3 connections  \d+/s offered  \d+/s achieved  "
-                                 r"p50 [\d.]+ us  p99 [\d.]+ us  0 corrupt")
+            self.assertEqual(len(lines), 3, lines)
+            for n, line in enumerate(lines[1:], 1):
+                self.assertRegex(line, rf"^ +{n} s +3( +[\d,.]+){{2}}( +[\d.]+ [mu]s){{3}} +0 +0$")
             self.assertEqual(self.progress(d, "--quiet"), [])
             self.assertEqual(self.load(target_of(d), "--duration", 1.5)["result"].err, "")
 
@@ -353,8 +345,7 @@ class Connect(Client):
             self.interrupt(p)
             r = self.finish(p)
             self.assertEqual(r.err, "")
-            self.assertIn("0 connections (0 failed), 0.000 s\n", r.out)
-            self.assertNotIn(" us: ", r.out)
+            self.assertIn("connections: 0 made, 0 failed,", r.out)
 
     def test_name(self):
         """a name that is none: status 2 and the reason"""
@@ -580,7 +571,7 @@ class Ping(Client):
 
     def counts(self, r):
         """sent, received, corrupt, lost of the summary"""
-        match = re.search(r"^--- .*: (\d+) sent, (\d+) received, (\d+) corrupt, (\d+) lost$", r.out,
+        match = re.search(r"^--- .*: (\d+) sent, (\d+) received, (\d+) corrupt, (\d+) lost \([\d.]+ %\)$", r.out,
                           re.M)
         return tuple(map(int, match.groups()))
 
@@ -597,10 +588,8 @@ class Ping(Client):
             times = re.search(r"min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms", r.out)
             least, mean, most, _ = map(float, times.groups())
             self.assertTrue(0 < least <= mean <= most)
-            shares = re.search(r"p50/p90/p99/p99.9 = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms", r.out)
-            shares = list(map(float, shares.groups()))
-            self.assertEqual(shares, sorted(shares))
-            self.assertTrue(least <= shares[0] and shares[3] <= most)
+            median = float(re.search(r"^rtt p50 = ([\d.]+) ms$", r.out, re.M).group(1))  # five are too few for p90
+            self.assertTrue(least <= median <= most)
 
     def test_quiet(self):
         """-q leaves the lines out, not the summary"""
@@ -613,7 +602,7 @@ class Ping(Client):
         """--json is one object, as load's"""
         with Echod() as d:
             o = self.ping(target_of(d), "--json", "-c", 3, "-i", 0.01, "-s", 10).json
-            self.assertEqual(list(o), NAMES)
+            self.assertEqual(set(o), set(self.load(target_of(d), "--messages", 1)) - {"result"})
             self.assertAllBack(o)
             self.assertEqual((o["messages_sent"], o["bytes_sent"], o["connections"]), (3, 30, 1))
 

@@ -116,7 +116,8 @@ TEST(client, load)
 /* By a plan. */
 TEST(client, planned_load)
 {
-	load_failing("--connections=2 --messages=4 --rate=1000 --histogram=/dev/null");
+	load_failing(
+		"--connections=2 --messages=4 --rate=1000 --histogram=/dev/null --hlog=/dev/null");
 }
 
 /* A connection for each message, from an address that is given. */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hlog: HdrHistogram's log: a histogram of ns for each interval, which its tools
+ * merge and plot.
+ *
+ * The format: https://hdrhistogram.github.io/HdrHistogram/, as HistogramLogWriter and
+ * encodeIntoCompressedByteBuffer() of version 2 write it.  Errors show in the file's
+ * ferror().
+ */
+#ifndef ECHOC_HLOG_H
+#define ECHOC_HLOG_H
+
+#include <stdio.h>
+#include <time.h>
+
+#include "echoc/histogram.h"
+
+/* The lines before the first interval. */
+void hlog_begin(FILE *out, const struct timespec *date);
+
+/* An interval, in seconds since the beginning.  0, or -1 if the histogram cannot be compressed. */
+int hlog_add(FILE *out, const struct histogram *h, double start, double length);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "echoc/run.h"
+
+#define N(name) counter_get(&tally->name)
+
+/* Messages that were lost together with their connections. */
+static uint64_t lost_in_outages(const struct run *r)
+{
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < r->outages->n && i < OUTAGES_MAX; i++)
+		lost += r->outages->at[i].lost;
+	return lost;
+}
+
+bool run_is_late(const struct run *r)
+{
+	return r->options->max_outage && r->outages->longest > r->options->max_outage;
+}
+
+int run_status(const struct run *r, const struct tally *tally)
+{
+	bool silent = r->options->command == COMMAND_PING && N(messages_verified) == 0;
+
+	if (N(corrupt) || silent || run_is_late(r))
+		return EXIT_NOT_ALL_BACK;
+	if (r->options->reconnect && N(lost) <= lost_in_outages(r))
+		return EXIT_ALL_BACK;
+	return tally_status(tally);
+}
+
+double run_rate(uint64_t n, double seconds)
+{
+	return seconds > 0 ? (double)n / seconds : 0;
+}
+
+bool run_knows(const struct histogram *h, double percent)
+{
+	return (double)counter_get(&h->total) * (100 - percent) >= 100 - 1e-6;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "echoc/summary.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "echoc/figures.h"
+#include "echoc/target.h"
+
+#define OUTAGES_SHOWN 10
+
+#define N(name) counter_get(&tally->name)
+#define COUNT(name) figures_count(N(name))
+
+static const struct {
+	const char *what;
+	size_t offset;
+	bool of_messages;
+} faults[] = {
+	{ "lost", offsetof(struct tally, lost), true },
+	{ "corrupt", offsetof(struct tally, corrupt), true },
+	{ "not sent", offsetof(struct tally, unsent), true },
+	{ "not back at the end", offsetof(struct tally, in_flight), true },
+	{ "reset", offsetof(struct tally, resets), false },
+	{ "closed early", offsetof(struct tally, early_closes), false },
+	{ "not made", offsetof(struct tally, connect_failures), false },
+};
+
+static void print_faults(const struct tally *tally)
+{
+	const char *before = "FAULTS:", *of = " of %s messages";
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		uint64_t n = counter_get((const counter *)((const char *)tally + faults[i].offset));
+
+		if (n == 0)
+			continue;
+		printf("%s %s", before, figures_count(n));
+		if (of && faults[i].of_messages) {
+			printf(" of %s messages", COUNT(messages_due));
+			of = NULL;
+		}
+		printf(" %s%s",
+		       faults[i].of_messages ? "" :
+		       n == 1		     ? "connection " :
+					       "connections ",
+		       faults[i].what);
+		before = ",";
+	}
+}
+
+void summary_verdict(const struct run *r, const struct tally *tally)
+{
+	int status = run_status(r, tally);
+	bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+
+	if (colour)
+		fputs(status == EXIT_ALL_BACK ? "\033[32m" : "\033[31m", stdout);
+	if (status != EXIT_ALL_BACK)
+		print_faults(tally);
+	else if (N(messages_verified) == N(messages_due) && N(messages_due) > 0)
+		printf("All %s messages came back right", COUNT(messages_verified));
+	else
+		printf("%s of %s messages came back, and none was wrong", COUNT(messages_verified),
+		       COUNT(messages_due));
+	printf(".%s\n", colour ? "\033[0m" : "");
+	for (int i = 0; i < TALLY_ERRORS; i++)
+		if (counter_get(&tally->errors[i]))
+			printf("  %s: %s\n", target_error(i), COUNT(errors[i]));
+}
+
+void summary_outages(const struct run *r)
+{
+	const struct outages *o = r->outages;
+
+	if (o->n == 0)
+		return;
+	printf("outages:     %u, longest %s%s\n", o->n, figures_time((double)o->longest),
+	       run_is_late(r) ? ", which is too long" : "");
+	for (unsigned i = 0; i < o->n && i < OUTAGES_SHOWN; i++)
+		printf("  at %s for %s, %s messages lost\n",
+		       figures_time((double)(o->at[i].start - r->start)),
+		       o->at[i].end ? figures_time((double)(o->at[i].end - o->at[i].start)) :
+				      "the rest",
+		       figures_count(o->at[i].lost));
+}
+
+static const char *time_of(const struct histogram *h, double ns)
+{
+	return counter_get(&h->total) ? figures_time(ns) : "-";
+}
+
+static const char *quantile(const struct histogram *h, double percent)
+{
+	if (!run_knows(h, percent))
+		return "-";
+	return figures_time((double)histogram_quantile(h, percent / 100));
+}
+
+static void print_row(const char *name, const char *latency, const char *connect)
+{
+	printf("%-12s%12s%12s\n", name, latency, connect);
+}
+
+static void print_times(const struct histogram *l, const struct histogram *c,
+			const struct options *o)
+{
+	print_row("", "latency", "connect");
+	print_row("min", time_of(l, (double)counter_get(&l->min)),
+		  time_of(c, (double)counter_get(&c->min)));
+	print_row("mean", time_of(l, histogram_mean(l)), time_of(c, histogram_mean(c)));
+	print_row("stddev", time_of(l, histogram_deviation(l)), time_of(c, histogram_deviation(c)));
+	for (size_t i = 0; i < o->n_percentiles; i++) {
+		double percent = o->percentiles[i];
+		char name[24];
+
+		snprintf(name, sizeof(name), "p%.10g", percent);
+		if (run_knows(l, percent) || run_knows(c, percent))
+			print_row(name, quantile(l, percent), quantile(c, percent));
+	}
+	print_row("max", time_of(l, (double)counter_get(&l->max)),
+		  time_of(c, (double)counter_get(&c->max)));
+	if (histogram_beyond(l))
+		printf("Of the %s latencies above 18 minutes only the longest is known.\n",
+		       figures_count(histogram_beyond(l)));
+}
+
+static void print_counts(const struct run *r, const struct tally *tally)
+{
+	double answered = r->answered, due = (double)N(messages_due);
+
+	printf("connections: %s made, %s failed, %s reset, %s closed early\n", COUNT(connections),
+	       COUNT(connect_failures), COUNT(resets), COUNT(early_closes));
+	printf("messages:    %s sent, %s verified, %s corrupt, %s lost", COUNT(messages_sent),
+	       COUNT(messages_verified), COUNT(corrupt), COUNT(lost));
+	if (due > 0)
+		printf(" (%s %%)", figures_number(100 * (double)(N(lost) + N(unsent)) / due));
+	printf("\nbytes:       %s sent, %s verified, %s MB/s\n", COUNT(bytes_sent),
+	       COUNT(bytes_verified), figures_number(run_rate(N(bytes_verified), answered) / 1e6));
+	printf("rate:        %s/s offered for %s, %s/s achieved in %s\n",
+	       figures_number(run_rate(N(messages_due), r->duration)),
+	       figures_time(r->duration * 1e9),
+	       figures_number(run_rate(N(messages_verified), answered)),
+	       figures_time(answered * 1e9));
+}
+
+void summary_print(const struct run *r, const struct tally *tally)
+{
+	const struct options *o = r->options;
+	char date[32];
+	struct tm tm;
+
+	summary_verdict(r, tally);
+	strftime(date, sizeof(date), "%F %T UTC", gmtime_r(&r->date.tv_sec, &tm));
+	printf("\n%s, %s\n", r->target, date);
+	printf("asked for:   %s connections, %zu bytes", figures_count(o->connections),
+	       o->min_size);
+	if (o->max_size > o->min_size)
+		printf(" to %zu bytes", o->max_size);
+	if (o->rate > 0)
+		printf(", %s/s", figures_number(o->rate));
+	printf(", pipeline %u\n", o->pipeline);
+	print_counts(r, tally);
+	summary_outages(r);
+	print_times(&tally->latency, &tally->connect, o);
+}
