@@ -13,7 +13,7 @@ import typing
 
 # Tests by folder of the sources, the fastest first, after the programs of the file's own name.
 TESTS = {
-    "base": ["unit/address", "unit/log", "unit/trace", "fuzz/args", "functional/test_log.py",
+    "base": ["unit/address", "unit/log", "unit/trace", "unit/server", "fuzz/args", "functional/test_log.py",
              "functional/test_cmdline.py", "functional/test_signals.py", "functional/test_idle.py"],
     "conf": ["unit/conf", "unit/option", "fuzz/conf", "functional/test_conf.py",
              "functional/test_cmdline.py", "functional/test_reload.py"],
