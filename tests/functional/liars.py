@@ -19,14 +19,15 @@ PIECE = 1 << 20
 class Honest:
     """Echoes; the others differ in talk()."""
 
-    def __init__(self):
+    def __init__(self, port=0):
+        self.port = port
         self.stopping = threading.Event()
         self.links, self.threads, self.failures = [], [], []
         self.lock = threading.Lock()
         self.accepted = 0
 
     def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self.port = self.listener.getsockname()[1]
         self.target = f"127.0.0.1:{self.port}"
         self.acceptor = threading.Thread(target=self._accept, daemon=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client's load and ping: against the daemon, against liars, and against echoes of others."""
+"""The client's load: against the daemon, against liars, and against echoes of others."""
 
 import contextlib
 import os
@@ -20,6 +20,7 @@ from harness import ECHOC, Echod
 
 SMALL = bool(harness.SANITIZERS)
 CPU = str(min(os.sched_getaffinity(0)))
+
 
 class Load(Client):
     def test_json(self):
@@ -561,130 +562,6 @@ class Latency(Client):
             o = self.load(server.target, "--messages", 3000)
         self.assertGreaterEqual(o["latency_us"]["max"], 990000)
         self.assertLess(o["latency_us"]["p99"], planned["latency_us"]["p99"])
-
-
-class Ping(Client):
-    def ping(self, target, *args, status=0):
-        r = self.run_client("ping", *args, target)
-        self.assertEqual(r.status, status, r.err + r.out)
-        return r
-
-    def counts(self, r):
-        """sent, received, corrupt, lost of the summary"""
-        match = re.search(r"^--- .*: (\d+) sent, (\d+) received, (\d+) corrupt, (\d+) lost \([\d.]+ %\)$", r.out,
-                          re.M)
-        return tuple(map(int, match.groups()))
-
-    def test_lines(self):
-        """a line for each round trip, then the summary with its times in order"""
-        with Echod() as d:
-            r = self.ping(target_of(d), "-c", 5, "-i", 0.01, "-s", 100)
-            lines = r.out.splitlines()
-            self.assertRegex(lines[0], rf"^PING {target_of(d)} .*100 bytes")
-            for n in range(5):
-                self.assertRegex(lines[1 + n], rf"^100 bytes from {target_of(d)}: seq={n + 1} "
-                                 r"time=[\d.]+ ms$")
-            self.assertEqual(self.counts(r), (5, 5, 0, 0))
-            times = re.search(r"min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms", r.out)
-            least, mean, most, _ = map(float, times.groups())
-            self.assertTrue(0 < least <= mean <= most)
-            median = float(re.search(r"^rtt p50 = ([\d.]+) ms$", r.out, re.M).group(1))  # five are too few for p90
-            self.assertTrue(least <= median <= most)
-
-    def test_quiet(self):
-        """-q leaves the lines out, not the summary"""
-        with Echod() as d:
-            r = self.ping(target_of(d), "-q", "-c", 3, "-i", 0.01)
-            self.assertNotIn("seq=", r.out)
-            self.assertEqual(self.counts(r), (3, 3, 0, 0))
-
-    def test_json(self):
-        """--json is one object, as load's"""
-        with Echod() as d:
-            o = self.ping(target_of(d), "--json", "-c", 3, "-i", 0.01, "-s", 10).json
-            self.assertEqual(set(o), set(self.load(target_of(d), "--messages", 1)) - {"result"})
-            self.assertAllBack(o)
-            self.assertEqual((o["messages_sent"], o["bytes_sent"], o["connections"]), (3, 30, 1))
-
-    def test_interval(self):
-        """-i is the time between two"""
-        with Echod() as d:
-            began = time.monotonic()
-            self.ping(target_of(d), "-c", 4, "-i", 0.3)
-            self.assertGreaterEqual(time.monotonic() - began, 0.9)
-
-    def test_deadline(self):
-        """-w ends it, and all that came back in time counts"""
-        with Echod() as d:
-            began = time.monotonic()
-            r = self.ping(target_of(d), "-w", 1, "-i", 0.7)
-            self.assertGreaterEqual(time.monotonic() - began, 1)
-            self.assertEqual(self.counts(r), (2, 2, 0, 0))
-
-    def test_interrupt(self):
-        """^C gives the summary"""
-        with Echod() as d:
-            p = self.start("ping", "-i", 600, target_of(d))
-            lines = [p.stdout.readline(), p.stdout.readline()]
-            self.assertIn("seq=1", lines[1])
-            self.interrupt(p)
-            r = self.finish(p)
-            self.assertEqual((r.status, r.err), (0, ""))
-            self.assertEqual(self.counts(r), (1, 1, 0, 0))
-
-    def test_corrupt(self):
-        """a wrong byte is marked in its line, counted, and told"""
-        with liars.Flips(70) as server:
-            r = self.ping(server.target, "-c", 3, "-i", 0.01, status=1)
-            self.assertEqual(self.counts(r)[0], 3)
-            self.assertEqual(self.counts(r)[2:], (1, 0))
-            self.assertEqual([" CORRUPT" in line for line in r.out.splitlines()[1:4]],
-                             [False, True, False])
-            self.assertEqual(r.reports[0][:2], (0, 70))
-
-    def test_lost(self):
-        """what does not come back within --timeout is lost"""
-        with liars.Silent() as server:
-            r = self.ping(server.target, "-c", 3, "-i", 0.01, "--timeout", 0.2, status=1)
-            self.assertEqual(self.counts(r), (3, 0, 0, 3))
-
-    def test_all_lost(self):
-        """when nothing comes back of as many as may be on their way, it ends"""
-        with liars.Silent() as server:
-            r = self.ping(server.target, "-i", 0.0001, "--timeout", 0.2, status=1)
-            self.assertEqual(self.counts(r), (1024, 0, 0, 1024))
-
-    def test_full_disk(self):
-        """output that takes nothing ends it with status 2"""
-        with Echod() as d, open("/dev/full", "w") as full:
-            p = subprocess.run([ECHOC, "ping", "-i", "0.01", target_of(d)], stdout=full,
-                               timeout=harness.DEADLINE)
-            self.assertEqual(p.returncode, 2)
-
-    def test_stops(self):
-        """messages are sent at their times though the first ones are not back"""
-        with liars.Stops(0, 0.5) as server:
-            r = self.ping(server.target, "-c", 10, "-i", 0.02)
-            self.assertEqual(self.counts(r), (10, 10, 0, 0))
-            times = list(map(float, re.findall(r"time=([\d.]+) ms", r.out)))
-            self.assertGreaterEqual(times[0], 400)  # the stop begins with the connection
-            self.assertGreaterEqual(times[9], 200)  # planned 180 ms after the first
-
-    def test_broken(self):
-        """a close and a reset end it with status 1 and the reason"""
-        with liars.Closes(70) as server:
-            r = self.ping(server.target, "-c", 5, "-i", 0.01, status=1)
-            self.assertIn("closed", r.err)
-        with liars.Resets(70) as server:
-            r = self.ping(server.target, "-c", 5, "-i", 0.01, status=1)
-            self.assertIn("reset", r.err)
-
-    def test_unasked(self):
-        """bytes that nobody asked for are told"""
-        with liars.Chatty(before=b"x" * 1000) as server:
-            r = self.ping(server.target, "-c", 3, "-i", 0.01, status=1)
-            self.assertGreaterEqual(self.counts(r)[2], 1)
-            self.assertGreater(len(r.reports), 0)
 
 
 class Others(Client):
