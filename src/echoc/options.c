@@ -12,7 +12,7 @@
 #define FIRST_NAME 256
 
 struct command_row {
-	const char *name, *operands, *text;
+	const char *name, *operands, *text, *more;
 };
 
 /* clang-format off */
@@ -39,7 +39,7 @@ struct row {
 };
 
 #define OPTION(...)
-#define COMMAND(id, name, operands, text) [COMMAND_##id] = { name, operands, text },
+#define COMMAND(id, ...) [COMMAND_##id] = { __VA_ARGS__ },
 static const struct command_row commands[] = {
 #include "echoc/options.def"
 };
@@ -231,13 +231,15 @@ static void print_all(void)
 /* Of a command, or of all of them. */
 static int print_help(enum command command, bool all)
 {
+	const struct command_row *c = &commands[command];
+
 	if (all) {
 		print_all();
-	} else {
-		printf("Usage: echoc %s [OPTION]... %s  (T: 10s, 500ms; N, R: 500, 1M)\n",
-		       commands[command].name, commands[command].operands);
-		print_options(command, false);
+		return EXIT_ALL_BACK;
 	}
+	printf("Usage: echoc %s [OPTION]... %s%s\n%s", c->name, c->operands,
+	       *c->more ? "" : "  (T: 10s, 500ms; N, R: 500, 10K, 1M)", c->more);
+	print_options(command, false);
 	return EXIT_ALL_BACK;
 }
 

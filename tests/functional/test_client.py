@@ -73,8 +73,8 @@ class Completion(Client):
         """complete(line) returns the set of what is offered for its last word."""
         self.assertLessEqual({"talk", "ping", "load"}, complete("echoc "))
         self.assertEqual(complete("echoc pi"), {"ping"})
-        for command in "ping", "load":
-            heads = [line[:33] for line in self.run_client(command, "--help").out.splitlines()[1:]]
+        for command in "ping", "load", "plot":
+            heads = re.findall("^  .{31}", self.run_client(command, "--help").out, re.M)
             names = set(re.findall(r"--[\w-]+", "".join(heads))) | {"--help", "--version"}
             self.assertEqual(complete(f"echoc {command} --"), names)
         self.assertEqual(complete("echoc --ver"), {"--verify", "--version"})
@@ -82,6 +82,7 @@ class Completion(Client):
             path = os.path.join(folder, "file.hgrm")
             open(path, "w").close()
             self.assertEqual(complete(f"echoc load --histogram {folder}/fi"), {path})
+            self.assertEqual(complete(f"echoc compare {folder}/fi"), {path})
         self.assertEqual(complete("echoc load --rate "), set())
 
     def test_bash(self):
