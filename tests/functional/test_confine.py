@@ -14,7 +14,6 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 
@@ -305,29 +304,6 @@ class Confined(harness.Test):
                 d.resume()
                 self.assertServes(d)
                 d.counters()
-
-    @harness.needs("unshare", "ip")
-    def test_link_local(self):
-        """clients with link-local addresses are served, refused and told by their interface"""
-        script = ("ip link set lo up && ip link add echo0 type veth peer name echo1 && ip link set echo1 up && "
-                  'ip addr add fe80::7/64 dev echo0 nodad && ip link set echo0 up && exec "$@"')
-        prefix = ("unshare", "-rn", "sh", "-c", script, "-")
-        p = subprocess.run([*prefix, "true"], capture_output=True, text=True)
-        if p.returncode != 0:
-            self.skipTest(f"no network of its own with such an address: {p.stderr}")
-        conf = 'log_level = %s\nlisten = "[fe80::7%%echo0]:7007"\nmax_connections = 1\n'
-        with Echod(prefix=prefix, conf=conf % "debug", listen=None, expect=[harness.REFUSED]) as d:
-            d.wait_log(r"listening on \[fe80::7%echo0\]:7007")
-            talk = ("import harness, socket, sys\n"
-                    "s = harness.Server()\n"
-                    "s.connect = lambda: socket.create_connection(('fe80::7%echo0', 7007), 60)\n"
-                    "with s.connect() as c:\n"
-                    "    sys.exit(harness.echo(c, b'x') != b'x' or s.serves())\n")
-            subprocess.run(["nsenter", "--preserve-credentials", "--user", "--net", "--target", str(d.pid),
-                            sys.executable, "-c", talk], check=True, cwd=os.path.dirname(__file__) or ".")
-            d.wait_log(r"refused a connection from \[fe80::7%echo0\]:\d+")
-            d.reload(conf % "info")
-            self.assertEqual(set(filters(d).values()), {2})
 
 
 class LeftOut(harness.Test):

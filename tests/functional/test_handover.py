@@ -181,28 +181,6 @@ class States(HandOver):
             d.wait_counter("closed_client", 20)
             self.assertEqual(d.wait_counter("accepted", 20)["accepted"], 20)
 
-    def test_paused(self):
-        """clients that connect, send and end while the old process stands still are served by one of the two"""
-        with Manager() as m:
-            for _ in range(5):
-                d = m.start()
-                old = self.clients(20, m)
-                for c in old:
-                    c.talk(10)
-                d.pause()
-                new = self.clients(20, m)
-                for c in old + new:
-                    c.send(5000)
-                for c in new[::2]:
-                    c.s.shutdown(socket.SHUT_WR)
-                d.signal(signal.SIGABRT)
-                d.resume()
-                m.abort()
-                m.start()
-                for c in old + new:
-                    c.finish()
-                m.stop()
-
     def test_not_adopted(self):
         """a connection at which its worker has not looked yet is carried"""
         def lucky():
@@ -234,28 +212,6 @@ class States(HandOver):
         with Manager("-o", "workers=1", expect=["lost on the way"]) as m:
             while not lucky():
                 pass
-
-    def test_urgent(self):
-        """urgent bytes are data in their place, wherever the restart finds them"""
-        with Manager() as m:
-            d = m.start()
-            s = m.clients.enter_context(d.connect())
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-
-            def say(data, mark):
-                s.send(data)
-                s.send(mark, socket.MSG_OOB)
-            d.pause()
-            say(b"abc", b"!")
-            say(b"def", b"?")
-            d.signal(signal.SIGABRT)
-            d.resume()
-            m.abort()
-            say(b"ghi", b".")
-            s.send(b"jkl")
-            m.start()
-            self.assertEqual(harness.read_exactly(s, 15), b"abc!def?ghi.jkl")
-            self.assertEchoes(s)
 
 
 class Load(HandOver):

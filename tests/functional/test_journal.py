@@ -303,24 +303,6 @@ class Trouble(harness.Test):
             d.wait_log("^<6>counters: ", 4)
             self.assertEqual(len(d.log().splitlines()), 4)
 
-    def test_missing(self):
-        """without the journal's socket, lines begin with their level in angle brackets"""
-        with Journal() as journal:
-            journal.close()
-            with Echod("-o", "log_level=debug", prefix=journal.prefix) as d:
-                self.assertServes(d)
-                d.wait_open(0)
-                d.stop()
-                for line in d.log().splitlines():
-                    self.assertRegex(line, "^<[67]>[a-z]")
-
-    def test_foreign(self):
-        """where stderr is not the journal, the journal hears nothing"""
-        with Journal() as journal:
-            with Echod(prefix=(*journal.prefix, "env", "-u", "JOURNAL_STREAM")) as d:
-                d.wait_log("^echod: listening")
-            self.assertEqual(journal.read_all(), [])
-
 
 if __name__ == "__main__":
     harness.main()

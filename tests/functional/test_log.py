@@ -39,20 +39,6 @@ class Unlogged(harness.Server):
 
 
 class Log(harness.Test):
-    def test_levels(self):
-        """each level shows itself and what is graver"""
-        for level, shown in (("error", ""), ("warning", "W"), ("info", "WI"), ("debug", "WID")):
-            with Echod("-o", f"log_level={level}", "-o", "max_connections=1", wait=False,
-                       expect=[harness.REFUSED], listen="127.0.0.1:0") as d:
-                d.wait_listening()
-                with d.connect():
-                    self.assertRefused(d)
-                d.stop()
-                log = d.log()
-                self.assertEqual("refused a connection" in log, "W" in shown)
-                self.assertEqual("listening on" in log, "I" in shown)
-                self.assertEqual("debug: " in log, "D" in shown)
-
     def test_no_line_per_connection(self):
         """10,000 connections, half of them reset, and not a line for them [F34]"""
         with Echod() as d:
@@ -65,11 +51,6 @@ class Log(harness.Test):
             d.wait_open(0)
             lines = [l for l in d.log().splitlines() if "counters: " not in l]
             self.assertEqual(len(lines), 2, lines)
-
-    def test_foreign_journal_stream(self):
-        """JOURNAL_STREAM that names another stream changes nothing"""
-        with Echod(env={"JOURNAL_STREAM": "1:2"}) as d:
-            self.assertRegex(d.log(), "^echod: listening")
 
 
 class Test(harness.Test):

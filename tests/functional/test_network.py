@@ -182,7 +182,8 @@ class Sources(Network):
             scope = socket.if_nametoindex(link)
             return socket.create_connection(("fe80::5%" + link, d.port), harness.DEADLINE,
                                             (address, 0, 0, scope))
-        with Echod("-o", "max_connections_per_source=1", listen="[::]:0", expect=[harness.REFUSED]) as d:
+        with Echod(*options(max_connections_per_source=1, log_level="debug"), listen="[::]:0",
+                   expect=[harness.REFUSED]) as d:
             with many(connect(*source) for source in sources) as clients:
                 for s in clients:
                     self.assertEchoes(s)
@@ -190,6 +191,7 @@ class Sources(Network):
                     with self.assertRaises(ConnectionError), connect(*source) as s:
                         s.recv(1)
                 self.assertServes(d, host="::1")
+            d.wait_log(r"refused a connection from \[fe80::5%lo\]:\d+")
 
 
 class Killed(Network):

@@ -70,21 +70,6 @@ class Stop(harness.Test):
             self.assertEqual(d.wait_exit(), 0)
             self.assertIn("closed_client=100 ", d.log())
 
-    def test_echoes_what_has_arrived(self):
-        """bytes that arrived before the signal come back before FIN"""
-        data = random.Random(1).randbytes(20000)
-        with Echod("-o", "shutdown_timeout=3600") as d:
-            with many(d.connect() for _ in range(50)) as clients:
-                d.wait_open(50)
-                d.pause()
-                for s in clients:
-                    s.sendall(data)
-                d.wait_arrived(50, len(data))
-                d.signal(signal.SIGTERM)
-                d.resume()
-                for s in clients:
-                    self.assertEqual(read_to_end(s), data)
-
     def test_serves_its_queue(self):
         """connections that wait in the listen queue at the signal are still served [F20]"""
         with Echod("-o", "shutdown_timeout=3600") as d:
