@@ -7,20 +7,18 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import tempfile
-import threading
 import unittest
 import xml.etree.ElementTree
 import zlib
 
 import harness
 import liars
-from harness import Echod
 from client import Client, target_of
+from harness import Echod
 
 with open(os.path.join(harness.SRCDIR, "docs/echoc.schema.json")) as f:
     SCHEMA = json.load(f)
@@ -326,6 +324,22 @@ class Plot(Reporting):
         r = self.run_client("plot", "-o", self.path("p.svg"), ping)
         self.assertEqual((r.status, r.err), (0, ""))
         self.assertIn("a reply", self.texts(self.path("p.svg")))
+
+    def test_document(self):
+        """the commands of docs/outages.md make such a picture, here of a shorter load"""
+        with open(os.path.join(harness.SRCDIR, "docs/outages.md")) as f:
+            script = "".join(line[4:] for line in f if line.startswith("    "))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for old, new in (("-d 12", "-d 2"), ("sleep 3", "sleep 0.2"), ("sleep 1;", ":;"), ("7007", str(port))):
+            script = script.replace(old, new)
+        folders = map(os.path.dirname, (harness.ECHOD, harness.ECHOC))
+        r = subprocess.run(["bash", "-c", script], cwd=os.path.dirname(self.path("")), capture_output=True, text=True,
+                           timeout=harness.DEADLINE, env={**os.environ, "PATH": ":".join([*folders, os.environ["PATH"]])})
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("outage", self.texts(self.path("outages.svg")))
+        with open(self.path("restarts.json")) as f:
+            self.assertGreaterEqual(len(json.loads(f.readlines()[-1])["outages"]), 1)
 
     def test_wrong(self):
         """what cannot be drawn, or where, is told with status 2"""
