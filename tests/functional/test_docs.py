@@ -367,7 +367,7 @@ def echoc(*args, **options):
 def client_help(command):
     """{frozenset of forms: (argument, default or None)} of a command's --help."""
     options, letter = {}, None
-    for line in echoc(command, "--help")[1].splitlines()[1:]:
+    for line in re.findall("^  .*", echoc(command, "--help")[1], re.M):
         default = re.search(r" \(([\w.,]+)\)$", line)
         for form in line[:33].strip().split(", "):
             if form.startswith("--"):
@@ -459,7 +459,7 @@ class Client(harness.Test):
             self.assertEqual((status, message), (0, ""))
             self.assertLess(out.count("\n"), 24, args)
             self.assertLessEqual(max(map(len, out.splitlines())), 80, args)
-            for line in out.splitlines()[1:] if args else ():
+            for line in re.findall("^  .*", out, re.M) if args else ():
                 self.assertRegex(line, "^.{31}[^-] [^ ]")
         self.assertEqual(re.findall("^  ([a-z]+) ", echoc("--help")[1], re.M), commands)
 
