@@ -57,7 +57,9 @@ static struct io_uring_sqe *request(void)
 
 static void tag(struct io_uring_sqe *sqe, int operation, int fd)
 {
-	io_uring_sqe_set_data64(sqe, (uint64_t)fd << 2 | (uint64_t)operation);
+	uint64_t data = (uint64_t)fd << 2 | (uint64_t)operation;
+
+	io_uring_sqe_set_data64(sqe, data);
 }
 
 static void start_accept(void)
