@@ -75,8 +75,7 @@ METRICS = [
 
 
 def kernel_memory():
-    with open("/proc/meminfo") as f:
-        fields = dict(re.findall(r"^(\w+):\s+(\d+)", f.read(), re.M))
+    fields = dict(re.findall(r"^(\w+):\s+(\d+)", harness.read("/proc/meminfo"), re.M))
     return 1024 * sum(int(fields[k]) for k in ("Slab", "KernelStack", "PageTables"))
 
 
@@ -233,8 +232,7 @@ def draw_all(text, folder):
 def main():
     options = arguments()
     if options.redraw:
-        with open(os.path.join(DOCS, "comparison.md")) as f:
-            return draw_all(f.read(), DOCS)
+        return draw_all(harness.read(DOCS, "comparison.md"), DOCS)
     limit = harness.raise_descriptor_limit()
     if max(options.connections) > limit - 100:
         print(f"only {limit} descriptors: fewer connections", file=sys.stderr)

@@ -27,10 +27,8 @@ def on(cpus):
 
 def own_group():
     """The folder of this process in the hierarchy of cgroups(7), version 2, or None."""
-    with open("/proc/mounts") as f:
-        mount = re.search(r"^\S+ (\S+) cgroup2 ", f.read(), re.M)
-    with open("/proc/self/cgroup") as f:
-        path = re.search(r"^0::(.*)$", f.read(), re.M)
+    mount = re.search(r"^\S+ (\S+) cgroup2 ", harness.read("/proc/mounts"), re.M)
+    path = re.search(r"^0::(.*)$", harness.read("/proc/self/cgroup"), re.M)
     return mount.group(1) + path.group(1) if mount and path else None
 
 
@@ -52,14 +50,12 @@ class Account:
         return self
 
     def pids(self):
-        with open(os.path.join(self.folder, "cgroup.procs")) as f:
-            return [int(line) for line in f]
+        return list(map(int, harness.read(self.folder, "cgroup.procs").split()))
 
     def seconds(self, pid):
         if not self.is_whole:
             return cpu_seconds(pid)
-        with open(os.path.join(self.folder, "cpu.stat")) as f:
-            return int(re.search(r"^usage_usec (\d+)", f.read(), re.M).group(1)) / 1e6
+        return int(re.search(r"^usage_usec (\d+)", harness.read(self.folder, "cpu.stat"), re.M)[1]) / 1e6
 
     def __exit__(self, *_):
         if not self.is_whole:
@@ -143,10 +139,8 @@ def table(rows):
 
 def machine():
     """Where and when, so that figures are compared with their like only."""
-    with open("/proc/cpuinfo") as f:
-        cpu = re.search(r"^model name\s*: (.*)", f.read(), re.M)
-    with open("/proc/meminfo") as f:
-        memory = int(f.readline().split()[1]) / (1 << 20)
+    cpu = re.search(r"^model name\s*: (.*)", harness.read("/proc/cpuinfo"), re.M)
+    memory = int(harness.read("/proc/meminfo").split()[1]) / (1 << 20)
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     return (f"{datetime.date.today()}; {len(CPUS)} CPUs ({cpu.group(1) if cpu else 'unknown'}), "
             f"{memory:.0f} GiB; Linux {platform.release()} {platform.machine()}, {system}")
@@ -156,8 +150,7 @@ def publish(name, command, text):
     """Puts text between the marks of a file in docs."""
     begin, end = f"<!-- results: written by {command} --publish -->", "<!-- end of results -->"
     path = os.path.join(DOCS, name)
-    with open(path) as f:
-        head, rest = f.read().split(begin)
-        tail = rest.split(end)[1]
+    head, rest = harness.read(path).split(begin)
+    tail = rest.split(end)[1]
     with open(path, "w") as f:
         f.write(f"{head}{begin}\n\n{text}\n\n{end}{tail}")

@@ -127,12 +127,10 @@ class ByShim:
 
 def heap_end(pid):
     """What brk(2) answers if it does nothing."""
-    with open(f"/proc/{pid}/maps") as f:
-        heap = re.search(r"^\w+-(\w+) .*\[heap\]$", f.read(), re.M)
+    heap = re.search(r"^\w+-(\w+) .*\[heap\]$", harness.read(f"/proc/{pid}/maps"), re.M)
     if heap:
         return int(heap[1], 16)
-    with open(f"/proc/{pid}/stat") as f:
-        return int(f.read().rpartition(")")[2].split()[44])
+    return int(harness.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[44])
 
 
 class ByStrace:
@@ -354,13 +352,6 @@ def serves(port, host="127.0.0.1"):
     return True
 
 
-def wait_held(pid):
-    def held():
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] == "T"
-    wait_until(held, "the program to be held")
-
-
 class Scene:
     """A place for faults: suffer() makes one, and raises if echod does not bear it.
 
@@ -371,10 +362,8 @@ class Scene:
         self.variant, self.made = variant, 0
         self.control = Control() if by_shim else None
         self.prefix = self.control.prefix() if by_shim else ()
-        self.holder = socket.socket()  # keeps the port from all others, and does not listen
-        self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.holder.bind(("127.0.0.1", 0))
-        self.port = self.holder.getsockname()[1]
+        self.held = contextlib.ExitStack()
+        self.port = self.held.enter_context(harness.free_port("127.0.0.1"))
         self.address = f"127.0.0.1:{self.port}"
         self.stream = 400000 if variant in ("plain", "limits") else 60000
         self.daemon = None
@@ -395,15 +384,14 @@ class Scene:
             self.daemon.kill()
         if self.control:
             self.control.close()
-        self.holder.close()
+        self.held.close()
 
     def log(self):
         return self.daemon.log() if self.daemon else ""
 
     def options(self):
         # strace makes a call that fails into number -1, which the filter would not let pass
-        settings = {**VARIANTS[self.variant], "workers": 2, "shutdown_timeout": 3, "system_call_filter": "false"}
-        return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        return harness.options(**VARIANTS[self.variant], workers=2, shutdown_timeout=3, system_call_filter="false")
 
     @contextlib.contextmanager
     def under(self, fault):
@@ -430,7 +418,8 @@ class Scene:
                 self.wait_serving()
             return
         start(prefix=HELD)
-        wait_held(self.daemon.pid)
+        pid = self.daemon.pid
+        wait_until(lambda: harness.task_state(pid, pid) == "T", "the program to be held")
         with self.under(fault):
             self.daemon.signal(signal.SIGCONT)
             self.wait_serving()

@@ -42,8 +42,7 @@ class Mutations(harness.Test):
     def test_chosen(self):
         """each has its text in its file, once, puts another one there, and names a test that exists"""
         for m in mutations.load().values():
-            with open(os.path.join(harness.SRCDIR, m.file)) as f:
-                text = f.read()
+            text = harness.read(harness.SRCDIR, m.file)
             self.assertNotEqual(m.apply(text), text, m.name)
             self.assertTrue(mutations.exists(m.test), m.name)
 

@@ -19,15 +19,13 @@ class Handoff(harness.Test):
 
     def test_about(self):
         """the functions that the model stands for are there, and each of its bugs is tried"""
-        with open(spin.MODEL) as f:
-            model = f.read()
+        model = harness.read(spin.MODEL)
         table = model.split(" * What must hold")[0]
         named = re.findall(r"((?:\w+\(\)(?:, | and |,\n \* +)?)+) in (\w+\.c)", table)
         self.assertGreater(len(named), 10)
         for functions, path in named:
             (path,) = glob.glob(os.path.join(harness.SRCDIR, "src/*", path))
-            with open(path) as f:
-                text = f.read()
+            text = harness.read(path)
             for function in re.findall(r"(\w+)\(\)", functions):
                 self.assertTrue(re.search(rf"(?m)^[a-z].*\b{function}\(", text), f"{function}() in {path}")
         self.assertEqual(set(re.findall(r"\bBUG_(\w+)", model.split("#define CONNS", 1)[1])),

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Clients that are awkward on purpose, where echoc is not; every byte that comes back is compared."""
+"""Clients that are awkward on purpose, where echoc is not; every byte that comes back is compared.
+
+    awkward.py PORT SEED
+
+Until SIGINT some threads connect again and again.  A line says when it is ready, and at the end a
+JSON object what was; the status is 1 if anything was wrong.
+"""
 
 import collections
 import contextlib
+import json
+import os
 import random
 import select
+import signal
 import socket
+import sys
 import threading
 import time
 
-import harness
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../functional"))
+import harness  # noqa: E402
 
 
 def receive(s, data, got, most):
@@ -43,7 +54,7 @@ def exchange(s, data, until, finish=True, most=1 << 20, pause=0):
 
 
 class Awkward:
-    """Threads that connect to a server again and again until they are told to stop; as soak.Load.
+    """Threads that connect until they are told to stop.
 
     Some read slowly, some half-close while most of their echo is still to come, some leave without a
     word, and some reset at any moment, which they count as announced.
@@ -98,17 +109,23 @@ class Awkward:
         harness.reset(s)
         self.count(resets_announced=1, bytes_given_up=sent)
 
-    def check(self):
-        if self.faults:
-            raise AssertionError(f"awkward: {self.faults}")
-
-    def stop(self):
-        self.stopping.set()
-
-    kill = stop
-
     def result(self):
         for t in self.threads:
             t.join()
-        self.check()
+        if self.faults:
+            sys.exit(f"awkward: {self.faults}")
         return self.total
+
+
+def main():
+    server = harness.Server()
+    server.port = int(sys.argv[1])
+    clients = Awkward(server, sys.argv[2])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: clients.stopping.set())
+    print("ready", flush=True)
+    print(json.dumps(clients.result()))
+
+
+if __name__ == "__main__":
+    main()

@@ -38,8 +38,7 @@ class Besieged:
 
     def run(self):
         try:
-            args = [word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}")]
-            with Manager(*args, expect=[harness.REFUSED]) as self.m:
+            with Manager(*harness.options(**OPTIONS), expect=[harness.REFUSED]) as self.m:
                 self.d = self.m.start()
                 self.base = self.d.own_memory()
                 while not self.stopping.is_set():
@@ -54,7 +53,8 @@ class Besieged:
         begin, restarted = time.monotonic(), False
         with siege.Siege(self.d, talkers=TALKERS, sources=",".join(SOURCES), threads=6,
                          seed=self.random.random()) as s:
-            witnesses = [threading.Thread(target=self.witness, args=(s, w)) for w in (siege.idle_witness, siege.stalled_witness)]
+            witnesses = [threading.Thread(target=self.witness, args=(s, w))
+                         for w in (siege.idle_witness, siege.stalled_witness)]
             for t in witnesses:
                 t.start()
             while not self.stopping.is_set() and time.monotonic() < begin + ROUND_S:

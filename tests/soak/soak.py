@@ -43,14 +43,13 @@ for folder in "functional", "bench":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", folder))
 import harness  # noqa: E402
 import measure  # noqa: E402
-from awkward import Awkward  # noqa: E402
 from besieged import Besieged  # noqa: E402
 from manager import Manager  # noqa: E402
 
+AWKWARD = os.path.join(os.path.dirname(__file__), "awkward.py")
 RESULT = os.path.join(harness.BUILDDIR, "../soak.json")
 PAGE = os.sysconf("SC_PAGESIZE")
 PAGES = 32
-LOST = "corrupt", "lost", "resets", "early_closes", "connect_failures"
 
 # The loads of echoc; those without a rate take what they get.
 SOURCES = ",".join(f"127.0.0.{n}" for n in range(1, 9))
@@ -87,42 +86,48 @@ class Point(typing.NamedTuple):
 
 
 class Load:
-    """A process that is a client until it is told to stop, and then tells in JSON what was."""
+    """A load of echoc that goes on until it is told to stop."""
 
-    def __init__(self, name, command):
-        self.name = name
-        self.process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, kind, port, seed):
+        self.kind = kind
+        self.process = harness.start_load(port, "--quiet", "--seed", seed, "--duration", 1000000,
+                                          "--connect-timeout", 300, *KINDS[kind])
 
     def check(self):
         """Raises if it has ended by itself."""
         if self.process.poll() is not None:
             self.result()
-            raise AssertionError(f"{self.name} ended by itself")
+            raise AssertionError(f"{self.kind} ended by itself")
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
 
     def result(self):
-        """Adds up what was; raises if anything is missing or wrong."""
-        out, err = self.process.communicate(timeout=2 * harness.DEADLINE)
-        with contextlib.suppress(ValueError):
-            seen = json.loads(out)
-            if (self.process.returncode == 0 and not any(seen[name] for name in LOST)
-                    and seen["bytes_sent"] == seen["bytes_verified"]):
-                if self.name == "churn":  # by its plan, each message has one, and each of its links
-                    seen["connections"] = max(seen["connections"], seen["messages_sent"])
-                return seen
-        raise AssertionError(f"{self.name}: status {self.process.returncode}: {err}{out}")
+        """What was; raises if anything is missing or wrong."""
+        seen = harness.end_load(self.process)
+        if self.kind == "churn":  # by its plan, each message has one, and each of its links
+            seen["connections"] = max(seen["connections"], seen["messages_sent"])
+        return seen
 
     def kill(self):
         self.process.kill()
         self.process.communicate()
 
 
-def talk(s, data):
-    if harness.echo(s, data) != data:
-        raise AssertionError("wrong bytes")
+class Awkward(Load):
+    """The clients of awkward.py; in a process of their own, as all would wait for one interpreter."""
+
+    def __init__(self, port, seed):
+        self.kind = "awkward"
+        self.process = subprocess.Popen([sys.executable, AWKWARD, str(port), str(seed)], text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process.stdout.readline()  # now it can be told to stop
+
+    def result(self):
+        out, err = self.process.communicate(timeout=2 * harness.DEADLINE)
+        if self.process.returncode:
+            raise AssertionError(err)
+        return json.loads(out)
 
 
 class Stand:
@@ -175,11 +180,11 @@ class Stand:
         """Some loads at once, for a time."""
         end = time.monotonic() + self.options.round
         before = self.daemon.counters()["accepted"]  # since its start
-        loads = [self.load(kind) for kind in kinds]
+        loads = [Load(kind, self.daemon.port, next(self.seeds)) for kind in kinds]
         try:
             asked = sum(int(KINDS[kind][1]) for kind in kinds)
             self.daemon.wait_counter("accepted", before + asked)  # all that they count as made
-            loads.append(Awkward(self, next(self.seeds)))
+            loads.append(Awkward(self.daemon.port, next(self.seeds)))
             while time.monotonic() < end and not stopping.is_set():
                 for load in loads:
                     load.check()
@@ -195,35 +200,19 @@ class Stand:
             for load in loads:
                 load.kill()
 
-    def load(self, kind):
-        command = [harness.ECHOC, "load", "--json", "--quiet", "--seed", str(next(self.seeds)), "--duration", "1000000",
-                   "--timeout", "300", "--connect-timeout", "300", *KINDS[kind]]
-        return Load(kind, [*command, f"127.0.0.1:{self.daemon.port}"])
-
-    def connect(self, **options):
-        """A connection to the daemon that serves now."""
-        return self.daemon.connect(**options)
-
     # What is done meanwhile.
 
-    def put_in_force(self, text, answer):
-        d = self.daemon
-        seen = len(re.findall(answer, d.log(), re.M))
-        d.write_conf(text)
-        d.signal(signal.SIGHUP)
-        d.wait_log(answer, seen + 1)
-
     def reload(self):
-        self.put_in_force(BASE + self.random.choice(GOOD), "reloaded$")
+        self.daemon.reload(BASE + self.random.choice(GOOD))
 
     def reload_broken(self):
-        self.put_in_force(BASE + self.random.choice(BROKEN), REFUSED)
+        self.daemon.reload(BASE + self.random.choice(BROKEN), REFUSED)
 
     def ask(self):
         self.daemon.counters()
 
     def lack_descriptors(self):
-        """A moment without a descriptor for newcomers, who wait."""
+        """A moment without a descriptor for new connections, which wait."""
         d = self.daemon
         soft, hard = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
         pauses = d.counters()["pauses"]
@@ -244,7 +233,7 @@ class Stand:
     def stop_thread(self):
         """A moment in which one thread stands still, and the others go on."""
         names = [name for name in self.daemon.threads().values() if name.startswith(("acceptor", "worker"))]
-        with self.m.stuck(self.random.choice(names)):
+        with self.daemon.stuck(self.random.choice(names)):
             time.sleep(self.random.random() / 3)
 
     def kill_connections(self):
@@ -272,7 +261,8 @@ class Stand:
 
     def say(self, s, data):
         """A connection of our own says something for the first time."""
-        talk(s, data)
+        if harness.echo(s, data) != data:
+            raise AssertionError("wrong bytes")
         self.total.update(connections=1, bytes_sent=len(data), bytes_verified=len(data))
 
     def restart(self, workers=None):

@@ -81,8 +81,7 @@ def write(root, files):
 
 def cgroup2():
     """Where the cgroup2 hierarchy is mounted, or None."""
-    with open("/proc/self/mounts") as f:
-        mounts = [line.split() for line in f]
+    mounts = [line.split() for line in harness.read("/proc/self/mounts").splitlines()]
     return next((m[1] for m in mounts if m[2] == "cgroup2"), None)
 
 
@@ -115,8 +114,7 @@ def temporary():
 @functools.cache
 def variable(name):
     """A variable of the build's Makefile."""
-    with open(os.path.join(harness.BUILDDIR, "Makefile")) as f:
-        value = re.search(rf"^{name} = (.*)$", f.read(), re.M).group(1)
+    value = re.search(rf"^{name} = (.*)$", harness.read(harness.BUILDDIR, "Makefile"), re.M).group(1)
     return re.sub(r"\$\{(\w+)\}", lambda m: variable(m.group(1)), value)
 
 
@@ -213,8 +211,7 @@ class Machine:
         return f"/proc/{self.leader}/root/{path.lstrip('/')}"
 
     def read(self, path):
-        with open(self.root(path)) as f:
-            return f.read()
+        return harness.read(self.root(path))
 
     def write(self, path, text):
         """Replaces a file as a careful administrator does: in one step."""
@@ -278,13 +275,8 @@ class Machine:
     def threads(self, unit):
         """The threads of a unit's process, {name: identifier as we number it}."""
         group = f"{self.cgroup}/payload{self.show(unit, 'ControlGroup')}"
-        with open(os.path.join(group, "cgroup.procs")) as f:
-            (pid,) = f.read().split()
-        names = {}
-        for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/comm") as f:
-                names[f.read().strip()] = int(tid)
-        return names
+        (pid,) = harness.read(group, "cgroup.procs").split()
+        return {harness.task(pid, tid, "comm"): int(tid) for tid in os.listdir(f"/proc/{pid}/task")}
 
     def journal(self, *args):
         """Records of the journal, oldest first, each a dictionary."""

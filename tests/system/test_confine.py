@@ -49,10 +49,8 @@ class Confine(machine.Test):
     def filters(self, m, unit):
         """How many filters each thread has; all have the same number in the end."""
         def count():
-            counts = {}
-            for name, tid in m.threads(unit).items():
-                with open(f"/proc/{tid}/status") as f:
-                    counts[name] = int(re.search(r"^Seccomp_filters:\s+(\d+)$", f.read(), re.M).group(1))
+            counts = {name: int(re.search(r"^Seccomp_filters:\s+(\d+)$", harness.task(tid, tid, "status"), re.M)[1])
+                      for name, tid in m.threads(unit).items()}
             named = {"acceptor", "rescue"} <= set(counts)  # they name themselves
             return counts if named and len(set(counts.values())) == 1 else None
         return harness.wait_until(count, "all threads to have their names and filters")

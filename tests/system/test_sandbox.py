@@ -92,8 +92,7 @@ class Laboratory(Machine):
 
     def __init__(self):
         super().__init__()
-        with open(os.path.join(os.path.dirname(__file__), "probe.py")) as f:
-            self.write(PROBE[-1], f.read())
+        self.write(PROBE[-1], harness.read(os.path.dirname(__file__), "probe.py"))
         for path in ("/root/for-probe", "/tmp/for-probe"):
             self.write(path, "")
         self.do("mknod", "/dev/for-probe", "c", "1", "3")
