@@ -244,7 +244,8 @@ def main():
     print(text)
     if options.publish:
         publish("comparison.md", "./dev compare", text)
-    draw_all(text, DOCS if options.publish else harness.BUILDDIR)
+    if len(options.connections) > 1:
+        draw_all(text, DOCS if options.publish else harness.BUILDDIR)
 
 
 if __name__ == "__main__":
