@@ -151,6 +151,14 @@ struct connection *connections_overdue(const struct members *m, const struct lis
 	return timeout_ms && c && !c->ready && c->since + timeout_ms <= m->settled ? c : NULL;
 }
 
+bool connections_is_slow(const struct members *m, const struct connection *c, int64_t stall_ms)
+{
+	uint32_t left = tcp_unacknowledged((int)connections_index(m->all, c));
+	int64_t taken = (int64_t)(c->echoed - left - c->acknowledged);
+
+	return left == 0 || taken * 1000 >= stall_ms * CONNECTIONS_SLOW_RATE;
+}
+
 /* When the head is overdue, in ms of the clock; INT64_MAX: never. */
 static int64_t due(const struct members *m, const struct list *list, int64_t timeout_ms)
 {

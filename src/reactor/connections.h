@@ -86,6 +86,13 @@ void connections_settle(struct members *m, int n, int max, uint64_t watched);
 struct connection *connections_overdue(const struct members *m, const struct list *list,
 				       int64_t timeout_ms);
 
+/* Bytes a second that a client must take, on average over stall_timeout, to be no more than slow.
+ */
+#define CONNECTIONS_SLOW_RATE 500
+
+/* True if a stalled client took enough since its time began, so long ago. */
+bool connections_is_slow(const struct members *m, const struct connection *c, int64_t stall_ms);
+
 /* How many ms until one may be overdue, or is to have its turn; -1: for ever. */
 int connections_wait(const struct members *m, int64_t idle_ms, int64_t stall_ms);
 

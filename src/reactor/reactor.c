@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -87,15 +88,20 @@ static int64_t per_source(const struct conf *conf, int64_t max_connections)
 
 void reactor_set(struct reactor *r, const struct conf *conf, int64_t max_connections)
 {
-	struct limiter_settings *limits = &r->shared.limiter.settings;
+	struct shared *s = &r->shared;
+	struct limiter_settings *limits = &s->limiter.settings;
 
+	s->idle_ms = conf->idle_timeout * 1000;
+	s->stall_ms = conf->stall_timeout * 1000;
+	/* On 32 bits it may be more than there is. */
+	s->pending_memory = (size_t)MIN(conf->pending_memory, (int64_t)PTRDIFF_MAX);
 	atomic_store(&limits->max_connections, max_connections);
 	atomic_store(&limits->per_source, per_source(conf, max_connections));
 	atomic_store(&limits->exempts_loopback, conf->max_connections_per_source < 0);
 	atomic_store(&limits->rate, conf->connection_rate_per_source);
 	atomic_store(&limits->burst, conf->connection_burst_per_source);
-	for (unsigned i = 0; i < r->shared.n_workers; i++)
-		worker_set(&r->shared.workers[i], conf);
+	for (unsigned i = 0; i < s->n_workers; i++)
+		poller_wake(&s->workers[i].loop.poller);
 }
 
 static void take_note(const struct reactor *r)

@@ -2,27 +2,24 @@
 /*
  * The life of a connection in a worker: adopted, given turns, timed out, ended.
  *
- * Adoption.  The acceptor fills the record and then adds the socket to this
- * worker's epoll instance: epoll_ctl(2) is the moment at which the record changes
- * hands.  A fresh socket is writable, so an event comes at once, and by it the
- * worker learns of its new connection.
+ * Adoption.  The acceptor fills the record and adds the socket to this worker's epoll
+ * instance: epoll_ctl(2) is the moment at which the record changes hands.  A fresh socket
+ * is writable, so an event comes at once, by which the worker learns of the connection.
  *
- * Stale events cannot occur.  A descriptor is once in a batch; it is closed
- * only by this thread and after the batch was collected; and a new socket
- * with its number has a registration of its own.
+ * Stale events cannot occur.  A descriptor is once in a batch; only this thread closes
+ * it, after the batch; and a new socket with its number has a registration of its own.
  *
- * Turns are bounded (connection.c).  A connection that has not seen EAGAIN goes
- * to the end of the ready queue: no stream starves others, no edge is forgotten.
+ * Turns are bounded (connection.c).  A connection that has not seen EAGAIN goes to the
+ * end of the ready queue: no stream starves others, no edge is forgotten.
  *
- * Ends.  A socket that is closed while bytes of ours are unacknowledged lives on
- * in the kernel with its send buffer, beyond every limit.  So it is closed only
- * when its client's kernel has everything.  Until then, after our FIN, it is
- * `parting`: it keeps its place in all limits and counts as stalled.  The last
- * acknowledgement makes an edge, and so does an error.
+ * Ends.  A socket that is closed while bytes of ours are unacknowledged lives on in the
+ * kernel with its send buffer, beyond every limit.  So it is closed only when its
+ * client's kernel has everything.  Until then, after our FIN, it is `parting`: it keeps
+ * its place in all limits and counts as stalled.  The last acknowledgement makes an edge,
+ * and so does an error.
  *
- * Stalled clients are judged by what they have acknowledged, when their time is
- * over.  One byte is not enough: a client could keep its bytes in memory for ever
- * at the cost of a packet a minute.
+ * Stalled clients are judged by what they have acknowledged, when their time is over.  One
+ * byte is not enough: for a packet a minute a client could keep its bytes in memory for ever.
  */
 #include "reactor/worker.h"
 
@@ -56,16 +53,6 @@ void worker_deinit(struct worker *w)
 	w->echo.buffer = NULL;
 }
 
-void worker_set(struct worker *w, const struct conf *conf)
-{
-	int64_t pending = conf->pending_memory; /* on 32 bits it may be more than there is */
-
-	atomic_store(&w->idle_ms, conf->idle_timeout * 1000);
-	atomic_store(&w->stall_ms, conf->stall_timeout * 1000);
-	atomic_store(&w->pending_memory, (size_t)(pending < PTRDIFF_MAX ? pending : PTRDIFF_MAX));
-	poller_wake(&w->loop.poller);
-}
-
 static struct connection *at(const struct worker *w, uint32_t fd)
 {
 	return connections_at(w->members.all, fd);
@@ -86,11 +73,11 @@ uint64_t worker_open(const struct worker *w)
 	return (int64_t)n > 0 ? n : 0;
 }
 
-static void own(const struct worker *w, struct connection *c)
+/* Counts it as well: before it can be closed and counted as such. */
+static void own(struct worker *w, struct connection *c)
 {
-	uint16_t owner = (uint16_t)(w->number + 1);
-
-	atomic_store_explicit(&c->owner, owner, memory_order_relaxed);
+	atomic_store_explicit(&c->owner, (uint16_t)(w->number + 1), memory_order_relaxed);
+	counter_increment(&w->accepted);
 }
 
 int worker_adopt(struct worker *w, int fd)
@@ -99,7 +86,6 @@ int worker_adopt(struct worker *w, int fd)
 	int r;
 
 	own(w, c);
-	counter_increment(&w->accepted); /* before it can be closed and counted as such */
 	r = poller_add(&w->loop.poller, fd, EVENTS);
 	if (r < 0) {
 		counter_set(&w->accepted, counter_get(&w->accepted) - 1);
@@ -130,7 +116,6 @@ void worker_resume(struct worker *w, int fd)
 
 	own(w, c);
 	adopt(w, c, c->since);
-	counter_increment(&w->accepted);
 }
 
 /*
@@ -219,15 +204,11 @@ static void serve(struct worker *w, struct connection *c)
 	r = is_draining(w) ? connection_last_turn(c, fd_of(w, c), &w->echo) :
 			     connection_turn(c, fd_of(w, c), &w->echo);
 	counter_add(&w->echoed, c->echoed - before);
-	if (r < 0) {
+	if (r < 0)
 		end(w, c, CLOSED_BY_ERROR, -r);
-		return;
-	}
-	if (r == TURN_END) {
+	else if (r == TURN_END)
 		part(w, c, CLOSED_BY_CLIENT);
-		return;
-	}
-	if (c->stalled != (r == TURN_STALLED) || (c->echoed != before && r != TURN_STALLED))
+	else if (c->stalled != (r == TURN_STALLED) || (c->echoed != before && r != TURN_STALLED))
 		connections_restart(&w->members, c, r == TURN_STALLED);
 	if (r == TURN_MORE)
 		connections_enqueue(&w->members, c);
@@ -236,8 +217,7 @@ static void serve(struct worker *w, struct connection *c)
 /* Gives one turn to each connection that is ready now. */
 static void serve_ready(struct worker *w)
 {
-	uint32_t last =
-		w->members.ready.tail; /* those that come behind it wait for the next round */
+	uint32_t last = w->members.ready.tail; /* what comes behind it waits for the next round */
 
 	while (w->members.ready.head) {
 		uint32_t fd = w->members.ready.head;
@@ -248,15 +228,6 @@ static void serve_ready(struct worker *w)
 	}
 }
 
-/* True if a stalled client took enough since its time began. */
-static bool is_slow(const struct worker *w, const struct connection *c)
-{
-	uint32_t left = tcp_unacknowledged(fd_of(w, c));
-	int64_t taken = (int64_t)(c->echoed - left - c->acknowledged);
-
-	return left == 0 || taken * 1000 >= w->stall_ms * WORKER_SLOW_RATE;
-}
-
 /* Ends what is overdue, or as much of it as one round may; then the next one follows at once. */
 static void expire(struct worker *w)
 {
@@ -264,11 +235,11 @@ static void expire(struct worker *w)
 	struct connection *c;
 
 	for (int i = 0; i < EXPIRED; i++) {
-		if ((c = connections_overdue(m, &m->idle, w->idle_ms)))
+		if ((c = connections_overdue(m, &m->idle, w->shared->idle_ms)))
 			part(w, c, CLOSED_IDLE);
-		else if (!(c = connections_overdue(m, &m->stalled, w->stall_ms)))
+		else if (!(c = connections_overdue(m, &m->stalled, w->shared->stall_ms)))
 			return;
-		else if (is_slow(w, c))
+		else if (connections_is_slow(m, c, w->shared->stall_ms))
 			connections_restart(m, c, true);
 		else
 			end(w, c, CLOSED_STALLED, 0);
@@ -294,7 +265,7 @@ static void obey(struct worker *w)
 {
 	enum loop_command command = w->loop.command;
 
-	w->echo.budget = atomic_load(&w->pending_memory);
+	w->echo.budget = w->shared->pending_memory;
 	if (command == DRAIN && w->obeyed == RUN) {
 		drain(w, &w->members.idle);
 		drain(w, &w->members.stalled);
@@ -340,17 +311,19 @@ static void watch_all(struct worker *w, const struct list *list)
 static void run(void *arg)
 {
 	struct worker *w = arg;
+	struct shared *s = w->shared;
 	struct epoll_event events[BATCH];
 
 	w->members.now = clock_ms();
 	watch_all(w, &w->members.idle);
 	watch_all(w, &w->members.stalled);
-	sem_post(&w->shared->started);
+	sem_post(&s->started);
 	obey(w);
-	while (!is_done(w))
-		pass_round(w, events,
-			   loop_wait(&w->loop, events, BATCH,
-				     connections_wait(&w->members, w->idle_ms, w->stall_ms)));
+	while (!is_done(w)) {
+		int timeout = connections_wait(&w->members, s->idle_ms, s->stall_ms);
+
+		pass_round(w, events, loop_wait(&w->loop, events, BATCH, timeout));
+	}
 }
 
 int worker_init(struct worker *w, struct shared *shared, unsigned number)

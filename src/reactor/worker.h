@@ -21,10 +21,6 @@
 #include "reactor/limiter.h"
 #include "reactor/loop.h"
 
-/* Bytes a second that a client must take, on average over stall_timeout, to be slow and not
- * stalled. */
-#define WORKER_SLOW_RATE 500
-
 /* What the threads of the reactor have in common; constant but for what is said of a member. */
 struct shared {
 	struct connections connections;
@@ -36,6 +32,10 @@ struct shared {
 	int main_fd;   /* an eventfd: a thread has ended, or the acceptor has its listeners */
 	int failed_fd; /* and one for acceptor_failure() */
 	bool trace;    /* see trace.h */
+
+	/* main writes at any time, the workers read once a round */
+	_Alignas(64) _Atomic int64_t idle_ms, stall_ms; /* 0: no timeout */
+	_Atomic size_t pending_memory;			/* of each worker */
 };
 
 struct worker {
@@ -43,10 +43,6 @@ struct worker {
 	unsigned number;		    /* constant */
 	struct loop loop;
 	counter accepted; /* the acceptor writes, anyone reads: connections dispatched to it */
-
-	/* main writes, the worker reads */
-	_Alignas(64) _Atomic int64_t idle_ms, stall_ms; /* 0: no timeout */
-	_Atomic size_t pending_memory;
 
 	/* the worker writes, anyone reads */
 	_Alignas(64) counter closed[CLOSINGS];
@@ -63,9 +59,6 @@ int worker_init(struct worker *w, struct shared *shared, unsigned number);
 
 /* Closes and frees what worker_init() made.  The thread is not running. */
 void worker_deinit(struct worker *w);
-
-/* main: new settings, in force at once.  Also before the start. */
-void worker_set(struct worker *w, const struct conf *conf);
 
 /*
  * The acceptor: gives the worker a socket and its empty record, which has its

@@ -291,8 +291,8 @@ static void check_turns(void)
 static void check(void)
 {
 	const struct members *t = &w.members;
-	bool timed = (t->idle.head && w.idle_ms) || (t->stalled.head && w.stall_ms);
-	int wait = connections_wait(t, w.idle_ms, w.stall_ms);
+	bool timed = (t->idle.head && shared.idle_ms) || (t->stalled.head && shared.stall_ms);
+	int wait = connections_wait(t, shared.idle_ms, shared.stall_ms);
 	unsigned seen = 0;
 
 	check_list(&t->idle, false, &seen);
@@ -312,7 +312,7 @@ static void check_expired(void)
 
 	for (uint32_t i = 1; i < RECORDS; i++) {
 		const struct connection *c = record(i);
-		int64_t timeout = c->stalled ? w.stall_ms : w.idle_ms;
+		int64_t timeout = c->stalled ? shared.stall_ms : shared.idle_ms;
 
 		/* A list ends its oldest first, and one that is ready holds the others up. */
 		if (!c->adopted || c->ready || !timeout || record(list_of(t, c)->head)->ready)
@@ -390,8 +390,8 @@ static void step(void)
 			open_socket(fd, false);
 		break;
 	case 2:
-		w.idle_ms = tape_next(&tape);
-		w.stall_ms = tape_next(&tape);
+		shared.idle_ms = tape_next(&tape);
+		shared.stall_ms = tape_next(&tape);
 		break;
 	case 3:
 		if (what >= 0xf8)

@@ -66,10 +66,8 @@ static void finish(void)
 /* And one whose thread does. */
 static void begin_running(void)
 {
-	struct conf conf = { .pending_memory = 1 << 20 };
-
 	begin();
-	worker_set(&worker, &conf);
+	shared.pending_memory = 1 << 20;
 	cr_assert_eq(loop_start(&worker.loop), 0);
 	sem_wait(&shared.started);
 }
@@ -179,7 +177,7 @@ static int meet(int *fd)
 
 static int wait_ms(void)
 {
-	return connections_wait(&worker.members, worker.idle_ms, worker.stall_ms);
+	return connections_wait(&worker.members, shared.idle_ms, shared.stall_ms);
 }
 
 /* What is overdue at once is ended by and by, and each time there is no waiting. */
@@ -189,7 +187,7 @@ TEST(turns, many_overdue)
 
 	for (int i = 0; i < 200; i++)
 		clients_of[i] = meet(&fd);
-	worker.idle_ms = 1;
+	shared.idle_ms = 1;
 	worker.members.settled = worker.members.now += 10;
 	for (uint64_t ended = 64; ended < 200; ended += 64) {
 		expire(&worker);
@@ -247,27 +245,27 @@ TEST(turns, slow)
 	int fd, client = meet(&fd);
 	struct connection *c = record(fd);
 
-	worker.stall_ms = 2000;
+	shared.stall_ms = 2000;
 	scripted = true;
 	c->echoed = 100000;
 	unacknowledged = 50000;
 	worker.members.now++;
 	connections_restart(&worker.members, c, true);
 	cr_assert_eq(c->acknowledged, 50000);
-	cr_assert_not(is_slow(&worker, c));
+	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
 	unacknowledged = 49001;
-	cr_assert_not(is_slow(&worker, c));
+	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
 	unacknowledged = 49000;
-	cr_assert(is_slow(&worker, c));
+	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
 	c->echoed = 110000;
-	cr_assert(is_slow(&worker, c));
+	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
 	unacknowledged = 59001;
-	cr_assert_not(is_slow(&worker, c));
+	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
 	c->acknowledged = c->echoed - 10;
 	unacknowledged = 0;
-	cr_assert(is_slow(&worker, c));
+	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
 	unacknowledged = 11; /* a predecessor's, or our FIN: less than nothing */
-	cr_assert_not(is_slow(&worker, c));
+	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
 	scripted = false;
 	close(client);
 }
