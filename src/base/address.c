@@ -54,13 +54,6 @@ static bool is_link_local(const struct address *address)
 	return IN6_IS_ADDR_LINKLOCAL(&address->v6.sin6_addr);
 }
 
-static int parse_ipv4(struct address *address, const char *host)
-{
-	address->any.sa_family = AF_INET;
-	address->size = sizeof(address->v4);
-	return inet_pton(AF_INET, host, &address->v4.sin_addr) == 1 ? 0 : -EINVAL;
-}
-
 /*
  * An interface's number, in 32 bits, or a possible name of one: of those that the kernel
  * allows, those that need no escape in a message and between quotes.
@@ -89,8 +82,6 @@ static int parse_ipv6(struct address *address, char *host)
 
 	if (zone)
 		*zone++ = '\0';
-	address->any.sa_family = AF_INET6;
-	address->size = sizeof(address->v6);
 	if (inet_pton(AF_INET6, host, &address->v6.sin6_addr) != 1 || (zone && !is_zone(zone)))
 		return -EINVAL;
 	if (zone && is_link_local(address))
@@ -103,7 +94,7 @@ static int parse_ipv6(struct address *address, char *host)
 int address_parse(struct address *address, const char *text)
 {
 	char copy[ADDRESS_TEXT], *host, *port;
-	int family, r;
+	int family, r = 0;
 
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
@@ -112,7 +103,12 @@ int address_parse(struct address *address, const char *text)
 	if (family < 0 || !is_port(port))
 		return -EINVAL;
 	memset(address, 0, sizeof(*address));
-	r = family == AF_INET ? parse_ipv4(address, host) : parse_ipv6(address, host);
+	address->any.sa_family = (sa_family_t)family;
+	address->size = family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
+	if (family == AF_INET6)
+		r = parse_ipv6(address, host);
+	else if (inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
+		r = -EINVAL;
 	if (r == 0)
 		address_set_port(address, (unsigned)atoi(port));
 	return r;

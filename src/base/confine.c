@@ -70,12 +70,6 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
 	raise(signal_number);
 }
 
-static void find_names(void)
-{
-	for (size_t i = 0; i < N_NAMES; i++)
-		names[i] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, (int)i);
-}
-
 int confine_init(bool wanted)
 {
 	struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
@@ -89,7 +83,8 @@ int confine_init(bool wanted)
 		return -errno; /* log_error() leaves it as it was */
 	}
 	mallopt(M_ARENA_MAX, 1);
-	find_names();
+	for (size_t i = 0; i < N_NAMES; i++)
+		names[i] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, (int)i);
 	sigaction(SIGSYS, &action, NULL);
 	confining = true;
 	return 0;

@@ -15,13 +15,16 @@
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attr;
+	pthread_t ignored;
 	int e = pthread_attr_init(&attr);
 
 	if (e != 0)
 		return -e;
 	e = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	if (e == 0 && !thread)
+		e = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	if (e == 0)
-		e = pthread_create(thread, &attr, run, arg);
+		e = pthread_create(thread ? thread : &ignored, &attr, run, arg);
 	pthread_attr_destroy(&attr);
 	return -e;
 }

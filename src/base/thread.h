@@ -11,7 +11,8 @@
 
 /*
  * As pthread_create(3), with a stack of a size of our own: the limit of the
- * process (RLIMIT_STACK, "ulimit -s") has no influence.  0 or -errno.
+ * process (RLIMIT_STACK, "ulimit -s") has no influence.  Without a place for its id it is
+ * detached.  0 or -errno.
  */
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
 

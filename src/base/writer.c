@@ -107,15 +107,12 @@ static void *run(void *arg)
 
 int writer_start(void (*begin)(void))
 {
-	pthread_t thread;
 	int e;
 
 	if (queue < 0)
 		return 0;
 	on_start = begin;
-	e = thread_start(&thread, run, NULL);
-	if (e == 0)
-		pthread_detach(thread);
+	e = thread_start(NULL, run, NULL);
 	running = e == 0;
 	return e;
 }

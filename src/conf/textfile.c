@@ -33,11 +33,6 @@ static int fail_open(int error, const char *path, struct problems *problems)
 	return -ENOLINK;
 }
 
-static bool is_null_device(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
-}
-
 /* Reads the file into text, which has room for one byte more than is allowed. */
 static ssize_t read_all(int fd, char *text, struct problems *problems)
 {
@@ -47,7 +42,7 @@ static ssize_t read_all(int fd, char *text, struct problems *problems)
 
 	if (fstat(fd, &st) < 0)
 		return fail(errno, problems);
-	if (!S_ISREG(st.st_mode) && !is_null_device(&st))
+	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
 		return problems_add(problems, "is not a regular file");
 	do {
 		n = read(fd, text + size, TEXTFILE_MAX + 1 - size);

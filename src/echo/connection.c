@@ -77,16 +77,6 @@ static int reserve(struct connection *c, struct echo *echo, size_t size)
 	return 0;
 }
 
-/* Keeps a copy of what could not be sent. */
-static int keep(struct connection *c, struct echo *echo, const unsigned char *data, size_t size)
-{
-	int r = reserve(c, echo, size);
-
-	if (r == 0)
-		memcpy(c->pending->data, data, size);
-	return r;
-}
-
 size_t connection_forget(struct connection *c, struct echo *echo)
 {
 	size_t size = c->pending ? c->pending->size : 0;
@@ -202,11 +192,13 @@ static int pass(struct connection *c, int fd, struct echo *echo)
 	if (peek)
 		r = drop(fd, echo, (size_t)sent);
 	else if (sent < got)
-		r = keep(c, echo, echo->buffer + sent, (size_t)(got - sent));
+		r = reserve(c, echo, (size_t)(got - sent));
 	if (r < 0)
 		return r;
 	if (sent == got)
 		return TURN_MORE;
+	if (!peek)
+		memcpy(c->pending->data, echo->buffer + sent, (size_t)(got - sent));
 	PROBE_PENDING(fd, got - sent, peek);
 	return TURN_STALLED;
 }

@@ -162,26 +162,20 @@ int acceptor_failure(struct acceptor *a, int *fd)
 	return (int)(uint32_t)failure;
 }
 
-/* At most once in a while. */
-static void log_pause(struct acceptor *a, int error)
-{
-	int64_t now = clock_ms();
-
-	if (now < a->next_pause_line)
-		return;
-	a->next_pause_line = now + REFUSAL_LOG_INTERVAL_MS;
-	log_event(EVENT_PAUSED,
-		  FIELDS(FIELD_NUMBER("ECHOD_PAUSES", counter_get(&a->pauses)), FIELD_ERRNO(error)),
-		  "cannot accept: %s; new connections wait, trying again every %d ms",
-		  strerrordesc_np(error), PAUSE_MS);
-}
-
 static void pause_accepting(struct acceptor *a, int error)
 {
 	struct pollfd p = { .fd = a->loop.poller.wake_fd, .events = POLLIN };
+	int64_t now = clock_ms();
 
 	counter_increment(&a->pauses);
-	log_pause(a, error);
+	if (now >= a->next_pause_line) {
+		a->next_pause_line = now + REFUSAL_LOG_INTERVAL_MS;
+		log_event(EVENT_PAUSED,
+			  FIELDS(FIELD_NUMBER("ECHOD_PAUSES", counter_get(&a->pauses)),
+				 FIELD_ERRNO(error)),
+			  "cannot accept: %s; new connections wait, trying again every %d ms",
+			  strerrordesc_np(error), PAUSE_MS);
+	}
 	poll(&p, 1, PAUSE_MS);
 }
 
@@ -196,19 +190,19 @@ static void retire(struct acceptor *a, int listener)
 	close(listener);
 }
 
-/* Watches the whole set.  0, or -errno if some could not be: try again. */
-static int watch_all(struct acceptor *a)
+/* Watches the whole set.  Returns what was in the way, perhaps something before: try again. */
+static int watch_all(struct acceptor *a, int trouble)
 {
-	int result = 0;
-
+	a->unwatched = false;
 	for (size_t i = 0; i < a->set.n; i++) {
 		int r = poller_add(&a->loop.poller, a->set.fds[i], EPOLLIN);
 
-		if (r < 0 && r != -EEXIST)
-			result = r;
+		if (r < 0 && r != -EEXIST) {
+			a->unwatched = true;
+			trouble = -r;
+		}
 	}
-	a->unwatched = result < 0;
-	return result;
+	return trouble;
 }
 
 static void take_set(struct acceptor *a)
@@ -263,11 +257,8 @@ static bool serve_batch(struct acceptor *a)
 	}
 	if (woken && !obey(a))
 		return false;
-	if (a->unwatched) {
-		int r = watch_all(a);
-
-		trouble = r < 0 ? -r : trouble;
-	}
+	if (a->unwatched)
+		trouble = watch_all(a, trouble);
 	if (trouble)
 		pause_accepting(a, trouble);
 	return true;

@@ -78,18 +78,12 @@ void rescue_allow(bool hand_over)
 
 int rescue_start(struct reactor *r)
 {
-	pthread_t thread;
-	int e;
-
 	atomic_store(&owner, BUSY);
 	sigemptyset(&sigabrt);
 	sigaddset(&sigabrt, SIGABRT);
 	if (notify_watchdog_ms() == 0) /* then SIGABRT ends the process, as it does by default */
 		return -pthread_sigmask(SIG_UNBLOCK, &sigabrt, NULL);
-	e = thread_start(&thread, run, r);
-	if (e == 0)
-		pthread_detach(thread);
-	return e;
+	return thread_start(NULL, run, r);
 }
 
 void rescue_begin(void)

@@ -16,8 +16,9 @@ SPDX = "/* SPDX-License-Identifier: MIT */\n"
 # The folders of src, from the top: each includes only what stands below it. The client's has base/ only.
 FLOORS = ("main.c", "supervisor", "restart", "reactor listen", "echo conf systemd", "base")
 
-# Lines of code without blanks and comments. They may only fall; the aim is 5,200 in all.
-BUDGETS = {"supervisor": 654, "restart": 682, "reactor": 1318, "listen": 601, "echo": 417, "systemd": 376, "conf": 856, "base": 1447}
+# Lines of code without blanks and comments. They may only fall.
+BUDGETS = {"supervisor": 654, "restart": 677, "reactor": 1305, "listen": 601, "echo": 412, "systemd": 376,
+           "conf": 852, "base": 1440}
 
 
 def files(*patterns):
@@ -50,9 +51,10 @@ class Source(harness.Test):
                     start = None
 
     def test_file_length(self):
-        """no file is longer than 400 lines, no header than 120"""
+        """no file of the daemon is longer than 350 lines, of the client than 400, no header than 120"""
         for path in files("src/*.[ch]", "src/*/*.[ch]", "tests/bench/models/*.[ch]"):
-            self.assertLessEqual(len(lines_of(path)), 120 if path.endswith(".h") else 400, path)
+            most = 120 if path.endswith(".h") else 400 if "/src/echoc/" in path else 350
+            self.assertLessEqual(len(lines_of(path)), most, path)
 
     def test_budgets(self):
         """no folder of the daemon has more lines of code than its budget"""
