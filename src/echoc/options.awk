@@ -78,7 +78,8 @@ function seconds(ns) {
 }
 
 function synopsis(command,    o) {
-	print ".Op Fl 4 | 6"
+	if (!reads_files(command))
+		print ".Op Fl 4 | 6"
 	for (o = 1; o <= n; o++)
 		if (takes(command, o) && kind[o] !~ /FAMILY|SHOW_/)
 			print ".Op Fl " (letter[o] != "" ? letter[o] : "-" name[o]) words(argument[o])
