@@ -260,3 +260,29 @@ TEST(connections, overdue_stalled)
 	cr_assert_null(overdue_stalled());
 	cr_assert_eq(wait_ms(), 1000);
 }
+
+/*
+ * Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel
+ * took since counts as well.
+ */
+TEST(connections, slow)
+{
+	static const struct {
+		uint64_t echoed, acknowledged;
+		uint32_t unacknowledged;
+		bool slow;
+	} rows[] = {
+		{ 100000, 50000, 50000, false }, { 100000, 50000, 49001, false },
+		{ 100000, 50000, 49000, true },	 { 110000, 50000, 49000, true },
+		{ 110000, 50000, 59001, false }, { 110000, 109990, 0, true },
+		{ 110000, 109990, 11, false }, /* a predecessor's, or our FIN: less than nothing */
+	};
+	struct connection *c = add(1);
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		c->echoed = rows[i].echoed;
+		c->acknowledged = rows[i].acknowledged;
+		unacknowledged = rows[i].unacknowledged;
+		cr_expect_eq(connections_is_slow(&members, c, 2000), rows[i].slow, "row %zu", i);
+	}
+}

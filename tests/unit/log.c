@@ -88,36 +88,20 @@ static void end(void)
 
 TestSuite(log, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
-/* Puts one end of two in the place of stderr.  Returns the other one, which does not block. */
-static int catch_by(int fds[2])
+#define PIPE 0
+
+/*
+ * Puts one end of a pair of sockets of this type, or of a pipe, in the place of stderr.
+ * Returns the other one, which does not block.
+ */
+static int catch_by(int type)
 {
+	int fds[2];
+
+	cr_assert_eq(type == PIPE ? pipe(fds) : socketpair(AF_UNIX, type, 0, fds), 0);
 	become_stderr(fds[1]);
 	cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
 	return fds[0];
-}
-
-static int catch_by_pipe(void)
-{
-	int fds[2];
-
-	cr_assert_eq(pipe(fds), 0);
-	return catch_by(fds);
-}
-
-static int catch_by_stream(void)
-{
-	int fds[2];
-
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	return catch_by(fds);
-}
-
-static int catch_by_seqpacket(void)
-{
-	int fds[2];
-
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-	return catch_by(fds);
 }
 
 /* Puts a file there; what is written to it can be read after log_flush(). */
@@ -211,7 +195,7 @@ static void say_kept(void)
 TEST(log, text)
 {
 	static const char *const values[] = { "", "1", ":", "a:b", "1:", "-1:-1" };
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	say_each_level();
 	say_kept();
@@ -232,8 +216,10 @@ TEST(log, text)
 /* Where JOURNAL_STREAM names stderr, the journal learns the level, also from lines. */
 TEST(log, journal_stream)
 {
-	for (int i = 0; i < 2; i++) {
-		int in = i == 0 ? catch_by_stream() : catch_by_pipe();
+	static const int types[] = { SOCK_STREAM, PIPE };
+
+	for (size_t i = 0; i < COUNT(types); i++) {
+		int in = catch_by(types[i]);
 
 		set_journal_stream(0);
 		log_init();
@@ -257,7 +243,7 @@ static const char *kept(const char *rest)
 /* A journal that takes records, unless error is not 0, and a pipe for what is not one. */
 static int catch_by_journal(int error)
 {
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	set_journal_stream(0);
 	journal_error = error;
@@ -396,7 +382,7 @@ TEST(log, levels)
 {
 	static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
 						 LOG_LEVEL_DEBUG };
-	int in = catch_by_pipe(), count = 0;
+	int in = catch_by(PIPE), count = 0;
 
 	log_init();
 	cr_assert(log_enabled(LOG_LEVEL_INFO));
@@ -418,7 +404,7 @@ TEST(log, levels)
 /* Whatever a name contains, a call is one line, and no single byte above 127 stays. */
 TEST(log, one_line)
 {
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 	char name[256] = "", expected[300] = "echod: ", *at = expected + strlen(expected);
 
 	for (int i = 1; i < 256; i++) {
@@ -456,7 +442,7 @@ TEST(log, utf8)
 		{ "\xe2\x82x\xf0\x9f\x98", "??x???" },
 		{ "\xc3\xc3\xbc", "?\xc3\xbc" },
 	};
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	log_init();
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -473,7 +459,7 @@ TEST(log, utf8)
 TEST(log, cut_character)
 {
 	static char name[8001];
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	log_init();
 	memset(name, 'x', sizeof(name) - 1);
@@ -511,7 +497,7 @@ static void check_long_lines(int in, bool is_file)
 
 TEST(log, long_lines)
 {
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	log_init();
 	check_long_lines(in, false);
@@ -537,10 +523,10 @@ TEST(log, file)
  */
 TEST(log, full)
 {
-	static int (*const catch[])(void) = { catch_by_stream, catch_by_seqpacket, catch_by_pipe };
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, PIPE };
 
-	for (size_t i = 0; i < COUNT(catch); i++) {
-		int in = catch[i](), flags = fcntl(STDERR_FILENO, F_GETFL), n = 0;
+	for (size_t i = 0; i < COUNT(types); i++) {
+		int in = catch_by(types[i]), flags = fcntl(STDERR_FILENO, F_GETFL), n = 0;
 		char expected[128];
 
 		log_init();
@@ -564,7 +550,7 @@ TEST(log, full)
 /* With a reader that is gone lines are lost and counted, nothing else. */
 TEST(log, reader_is_gone)
 {
-	int in = catch_by_pipe(), again;
+	int in = catch_by(PIPE), again;
 
 	log_init();
 	again = open("/proc/self/fd/2", O_RDONLY | O_NONBLOCK);
@@ -606,7 +592,7 @@ static void forbid_second_open(void)
 TEST(log, long_line_into_almost_full_pipe)
 {
 	static char name[2 * PAGE + 1], page[PAGE];
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 
 	if (fcntl(in, F_SETPIPE_SZ, 4 * PAGE) != 4 * PAGE)
 		cr_skip_test("pages have another size here");
@@ -662,7 +648,7 @@ static void count_lines(size_t *size)
  */
 TEST(log, full_forbidden_pipe)
 {
-	int in = catch_by_pipe(), said = 0;
+	int in = catch_by(PIPE), said = 0;
 	size_t size = 0;
 
 	forbid_second_open();
@@ -698,7 +684,7 @@ TEST(log, threads)
 {
 	static char names[THREADS][8] = { "thread0", "thread1", "thread2", "thread3" };
 	pthread_t threads[THREADS];
-	int in = catch_by_pipe();
+	int in = catch_by(PIPE);
 	size_t size = 0;
 
 	log_init();

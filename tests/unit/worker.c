@@ -33,17 +33,6 @@ ssize_t __wrap_send(int fd, const void *data, size_t size, int flags)
 	return fd == endless ? (ssize_t)size : __real_send(fd, data, size, flags);
 }
 
-static bool scripted; /* what a client has not acknowledged */
-static uint32_t unacknowledged;
-
-uint32_t __real_tcp_unacknowledged(int fd);
-uint32_t __wrap_tcp_unacknowledged(int fd);
-
-uint32_t __wrap_tcp_unacknowledged(int fd)
-{
-	return scripted ? unacknowledged : __real_tcp_unacknowledged(fd);
-}
-
 /* A worker, with no connections, whose thread does not run. */
 static void begin(void)
 {
@@ -233,39 +222,5 @@ TEST(turns, freeze)
 	serve_ready(&worker);
 	cr_assert_not(record(fd)->finished);
 	cr_assert_eq(recv(client, &byte, 1, 0), 1);
-	close(client);
-}
-
-/*
- * Slow, not stalled, is a client that took all, or 500 bytes a second; what the kernel
- * took since counts as well.
- */
-TEST(turns, slow)
-{
-	int fd, client = meet(&fd);
-	struct connection *c = record(fd);
-
-	shared.stall_ms = 2000;
-	scripted = true;
-	c->echoed = 100000;
-	unacknowledged = 50000;
-	worker.members.now++;
-	connections_restart(&worker.members, c, true);
-	cr_assert_eq(c->acknowledged, 50000);
-	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
-	unacknowledged = 49001;
-	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
-	unacknowledged = 49000;
-	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
-	c->echoed = 110000;
-	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
-	unacknowledged = 59001;
-	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
-	c->acknowledged = c->echoed - 10;
-	unacknowledged = 0;
-	cr_assert(connections_is_slow(&worker.members, c, shared.stall_ms));
-	unacknowledged = 11; /* a predecessor's, or our FIN: less than nothing */
-	cr_assert_not(connections_is_slow(&worker.members, c, shared.stall_ms));
-	scripted = false;
 	close(client);
 }
