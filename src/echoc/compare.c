@@ -103,6 +103,8 @@ static void print_pair(const struct runs *a, const struct runs *b)
 		print_figure(a, b, NULL, counts[i]);
 	json_object_foreach (times, name, value)
 		print_figure(a, b, "latency_us", name);
+	if (a->n < 2 || b->n < 2)
+		printf("Only several runs in each file show what differs by more than chance.\n");
 }
 
 int compare_run(const struct options *o)

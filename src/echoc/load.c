@@ -97,6 +97,8 @@ static bool wait_until(struct load *load, int64_t time)
 	signal = signals_next(load->signal_fd);
 	if (signal == 0 || signal == SIGUSR1)
 		return false;
+	if (isatty(STDERR_FILENO))
+		fputc('\n', stderr); /* behind the "^C" of the terminal */
 	set_phase(load, load->interrupted ? PHASE_QUIT : PHASE_END);
 	load->interrupted = true;
 	return true;

@@ -44,7 +44,7 @@ class Reporting(Client):
         self.assertEqual(r.status, status, r.err + r.out)
         return [json.loads(line) for line in r.out.splitlines()]
 
-    def on_terminal(self, *args, status=0, **env):
+    def shown_by_terminal(self, *args, status=0, **env):
         """What a terminal shows of standard output."""
         ours, theirs = os.openpty()
         p = subprocess.Popen([harness.ECHOC, *map(str, args)], stdout=theirs, env={**os.environ, **env})
@@ -162,10 +162,19 @@ class Text(Reporting):
         """the verdict has a colour at a terminal, unless NO_COLOR is set; nothing else has"""
         with Echod() as d, liars.Flips(1) as liar:
             args = "load", "--messages", 5
-            self.assertRegex(self.on_terminal(*args, target_of(d)), r"^\x1b\[32mAll 5 .*\x1b\[0m\r\n[^\x1b]*$")
-            self.assertRegex(self.on_terminal(*args, liar.target, status=1), r"^\x1b\[31mFAULTS.*\x1b\[0m\r\n[^\x1b]*$")
-            self.assertNotIn("\x1b", self.on_terminal(*args, target_of(d), NO_COLOR="1"))
+            self.assertRegex(self.shown_by_terminal(*args, target_of(d)), r"^\x1b\[32mAll 5 .*\x1b\[0m\r\n[^\x1b]*$")
+            self.assertRegex(self.shown_by_terminal(*args, liar.target, status=1), r"^\x1b\[31mFAULTS.*\x1b\[0m\r\n[^\x1b]*$")
+            self.assertNotIn("\x1b", self.shown_by_terminal(*args, target_of(d), NO_COLOR="1"))
             self.assertNotIn("\x1b", self.run_client(*args, target_of(d)).out)
+
+    def test_interrupt(self):
+        """what comes after the "^C" of a terminal begins in a new line"""
+        with Echod() as d:
+            p, read = self.on_terminal("load", "-q", "-d", 600, target_of(d))
+            d.wait_open(1)
+            self.interrupt(p)
+            self.assertEqual(read(b"\n"), b"\r\n")
+            self.assertEqual(self.finish(p).status, 0)
 
     def test_slow_rate(self):
         """a rate below one a second is not told as none"""
