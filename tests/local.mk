@@ -173,6 +173,7 @@ functional_tests = \
 	tests/functional/test_notify.py \
 	tests/functional/test_numbers.py \
 	tests/functional/test_options.py \
+	tests/functional/test_outages.py \
 	tests/functional/test_ping.py \
 	tests/functional/test_reload.py \
 	tests/functional/test_report.py \

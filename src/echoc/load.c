@@ -31,7 +31,8 @@ struct load {
 	int signal_fd;
 	int64_t talk_end; /* ns: when no more messages were to be sent */
 	bool interrupted, gone;
-	struct tally sum; /* of all loaders */
+	struct tally sum;	  /* of all loaders */
+	struct load_sum *measure; /* NULL: the results are printed */
 	struct results results;
 };
 
@@ -243,6 +244,10 @@ static int conclude(struct load *load)
 	run->answered = seconds(run->start, answered > load->talk_end ? answered : load->talk_end);
 	if (complain(load) && !o->json && !o->json_stream)
 		return EXIT_OTHER;
+	if (load->measure) {
+		*load->measure = (struct load_sum){ load->sum, run->duration, load->interrupted };
+		return -1;
+	}
 	return results_end(&load->results, &load->sum);
 }
 
@@ -273,7 +278,8 @@ static int run(struct load *load)
 	return r == 0 ? conclude(load) : EXIT_OTHER;
 }
 
-int load_run(const struct options *options, const struct target *target)
+static int begin(const struct options *options, const struct target *target,
+		 struct load_sum *measure)
 {
 	struct load *load = calloc(1, sizeof(*load));
 	int status = EXIT_OTHER;
@@ -283,11 +289,22 @@ int load_run(const struct options *options, const struct target *target)
 	load->plan.options = options;
 	load->plan.target = target;
 	outages_init(&load->plan.outages);
+	load->measure = measure;
 	load->results.run.options = options;
 	load->results.run.target = target->name;
 	load->results.run.outages = &load->plan.outages;
-	if (results_begin(&load->results) == 0)
+	if (measure || results_begin(&load->results) == 0)
 		status = run(load);
 	load_free(load);
 	return status;
+}
+
+int load_run(const struct options *options, const struct target *target)
+{
+	return begin(options, target, NULL);
+}
+
+int load_measure(const struct options *options, const struct target *target, struct load_sum *sum)
+{
+	return begin(options, target, sum);
 }

@@ -10,6 +10,7 @@
 
 #include "base/process.h"
 #include "echoc/compare.h"
+#include "echoc/find.h"
 #include "echoc/load.h"
 #include "echoc/options.h"
 #include "echoc/ping.h"
@@ -60,7 +61,7 @@ static int run(const struct options *options)
 	case COMMAND_PING:
 		return ping_run(options, &target);
 	case COMMAND_LOAD:
-		return load_run(options, &target);
+		return options->find.time ? find_run(options, &target) : load_run(options, &target);
 	default:
 		return talk_run(options, &target);
 	}

@@ -185,6 +185,7 @@ static void begin(struct ping *p)
 /* The connection has ended, as a stream's function says.  0, or what it is if that is the end. */
 static int lose(struct ping *p, int why)
 {
+	int64_t now = clock_ns(), silent = stream_silent_since(&p->stream);
 	unsigned lost = stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
 	const char *text = why == STREAM_END ? "the server has closed the connection" :
 			   why == -EBADMSG   ? "it has sent what was not asked for" :
@@ -202,29 +203,17 @@ static int lose(struct ping *p, int why)
 	p->fd = -1;
 	if (!p->options->reconnect)
 		return why;
-	p->lost_at = clock_ns();
+	p->lost_at = why == -ETIMEDOUT && silent < now ? silent : now;
 	outages_begin(&p->outages, p->lost_at, lost);
 	p->state = AWAY;
-	p->until = p->lost_at;
+	p->until = now;
 	return 0;
-}
-
-static void print_progress(const struct ping *p)
-{
-	const struct tally *t = &p->tally;
-
-	fprintf(stderr, "%s sent, %s received, %s corrupt, %s lost; p50 %s, max %s\n",
-		figures_count(counter_get(&t->messages_sent)),
-		figures_count(counter_get(&t->messages_verified)),
-		figures_count(counter_get(&t->corrupt)), figures_count(counter_get(&t->lost)),
-		figures_time((double)histogram_quantile(&t->latency, 0.5)),
-		figures_time((double)counter_get(&t->latency.max)));
 }
 
 static void obey(struct ping *p, int signal)
 {
 	if (signal == SIGQUIT || signal == SIGUSR1) {
-		print_progress(p);
+		summary_progress(&p->tally);
 	} else if (signal != 0) {
 		int64_t now = clock_ns();
 
@@ -281,6 +270,20 @@ static int step_connect(struct ping *p)
 	return try_next(p, r);
 }
 
+/* Receives, or goes on to connect.  As step(). */
+static int follow(struct ping *p)
+{
+	int r;
+
+	if (p->state != TALKING)
+		return step_connect(p);
+	r = stream_receive(&p->stream, p->fd, &p->context);
+	if (r == STREAM_WAIT && p->options->reconnect &&
+	    stream_silent_since(&p->stream) < clock_ns() - p->options->timeout)
+		r = -ETIMEDOUT;
+	return r == STREAM_WAIT ? 0 : lose(p, r);
+}
+
 /* Sends, waits and receives once.  0; or what ended the connection, as a stream's, or -errno. */
 static int step(struct ping *p)
 {
@@ -293,9 +296,7 @@ static int step(struct ping *p)
 	if (r < 0)
 		return lose(p, r);
 	wait_for_something(p);
-	r = p->state == TALKING ? stream_receive(&p->stream, p->fd, &p->context) : step_connect(p);
-	if (p->state == TALKING && r != 0 && r != STREAM_WAIT)
-		r = lose(p, r);
+	r = follow(p);
 	now = clock_ns();
 	stream_expire(&p->stream, now - p->options->timeout, &p->tally);
 	if (!stream_has_room(&p->stream) && stream_is_quiet(&p->stream))
@@ -304,46 +305,7 @@ static int step(struct ping *p)
 		p->over = true;
 	if (now >= p->quit)
 		stream_abandon(&p->stream, &p->tally.in_flight, &p->tally.unsent);
-	return r == STREAM_WAIT ? 0 : r;
-}
-
-/* "rtt p50/p90 = 1.000/2.000 ms", of those that so many samples allow. */
-static void print_percentiles(const struct histogram *h, const struct options *o)
-{
-	const char *before = "rtt ";
-	size_t n = 0;
-
-	for (; n < o->n_percentiles && run_knows(h, o->percentiles[n]); n++, before = "/")
-		printf("%sp%.10g", before, o->percentiles[n]);
-	before = " = ";
-	for (size_t i = 0; i < n; i++, before = "/")
-		printf("%s%.3f%s", before,
-		       (double)histogram_quantile(h, o->percentiles[i] / 100) / 1e6,
-		       i + 1 < n ? "" : " ms\n");
-}
-
-static void print_summary(const struct ping *p)
-{
-	const struct tally *t = &p->tally;
-	const struct histogram *h = &t->latency;
-	double due = (double)added(p);
-
-	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost", p->target->name,
-	       (unsigned long long)counter_get(&t->messages_sent),
-	       (unsigned long long)counter_get(&t->messages_verified),
-	       (unsigned long long)counter_get(&t->corrupt),
-	       (unsigned long long)counter_get(&t->lost));
-	printf(" (%s %%)\n",
-	       figures_number(due > 0 ? (double)counter_get(&t->lost) / due * 100 : 0));
-	summary_outages(&p->results.run);
-	if (counter_get(&h->total) == 0) {
-		printf("no answers\n");
-		return;
-	}
-	printf("rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n",
-	       (double)counter_get(&h->min) / 1e6, histogram_mean(h) / 1e6,
-	       (double)counter_get(&h->max) / 1e6, histogram_deviation(h) / 1e6);
-	print_percentiles(h, p->options);
+	return r;
 }
 
 static int conclude(struct ping *p)
@@ -358,7 +320,7 @@ static int conclude(struct ping *p)
 		(double)(now - p->results.run.start) / 1e9;
 	if (p->options->json || p->options->json_stream)
 		return results_end(&p->results, &p->tally);
-	print_summary(p);
+	summary_ping(&p->results.run, &p->tally);
 	return run_status(&p->results.run, &p->tally);
 }
 

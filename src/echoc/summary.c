@@ -164,3 +164,46 @@ void summary_print(const struct run *r, const struct tally *tally)
 	summary_outages(r);
 	print_times(&tally->latency, &tally->connect, o);
 }
+
+void summary_progress(const struct tally *tally)
+{
+	fprintf(stderr, "%s sent, %s received, %s corrupt, %s lost; p50 %s, max %s\n",
+		COUNT(messages_sent), COUNT(messages_verified), COUNT(corrupt), COUNT(lost),
+		figures_time((double)histogram_quantile(&tally->latency, 0.5)),
+		figures_time((double)counter_get(&tally->latency.max)));
+}
+
+/* "rtt p50/p90 = 1.000/2.000 ms", of those that so many samples allow. */
+static void print_percentiles(const struct histogram *h, const struct options *o)
+{
+	const char *before = "rtt ";
+	size_t n = 0;
+
+	for (; n < o->n_percentiles && run_knows(h, o->percentiles[n]); n++, before = "/")
+		printf("%sp%.10g", before, o->percentiles[n]);
+	before = " = ";
+	for (size_t i = 0; i < n; i++, before = "/")
+		printf("%s%.3f%s", before,
+		       (double)histogram_quantile(h, o->percentiles[i] / 100) / 1e6,
+		       i + 1 < n ? "" : " ms\n");
+}
+
+void summary_ping(const struct run *r, const struct tally *tally)
+{
+	const struct histogram *h = &tally->latency;
+	double due = (double)N(messages_due);
+
+	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost (%s %%)\n", r->target,
+	       (unsigned long long)N(messages_sent), (unsigned long long)N(messages_verified),
+	       (unsigned long long)N(corrupt), (unsigned long long)N(lost),
+	       figures_number(due > 0 ? (double)N(lost) / due * 100 : 0));
+	summary_outages(r);
+	if (counter_get(&h->total) == 0) {
+		printf("no answers\n");
+		return;
+	}
+	printf("rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n",
+	       (double)counter_get(&h->min) / 1e6, histogram_mean(h) / 1e6,
+	       (double)counter_get(&h->max) / 1e6, histogram_deviation(h) / 1e6);
+	print_percentiles(h, r->options);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * summary: the verdict and the figures of a load, for people.
+ * summary: the verdict and the figures of a load or ping, for people.
  */
 #ifndef ECHOC_SUMMARY_H
 #define ECHOC_SUMMARY_H
@@ -12,6 +12,10 @@ void summary_print(const struct run *run, const struct tally *tally);
 
 /* "All 5 messages came back right", or what did not; and the reasons by errno. */
 void summary_verdict(const struct run *run, const struct tally *tally);
+
+/* A line on standard error of how a ping goes; and its summary. */
+void summary_progress(const struct tally *tally);
+void summary_ping(const struct run *run, const struct tally *tally);
 
 /* The times at which connections were lost, if there were any. */
 void summary_outages(const struct run *run);

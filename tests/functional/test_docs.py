@@ -475,7 +475,8 @@ class Client(harness.Test):
                     continue
                 low = FIELDS_OF_CLIENT["range"].search(entry)
                 low = low or FIELDS_OF_CLIENT["default"].search(entry)
-                value = [low.group(1) if low else "127.0.0.1"] if " Ar " in entry.splitlines()[0] else []
+                example = low.group(1) if low else "p99=5ms" if form == "--find-rate" else "127.0.0.1"
+                value = [example] if " Ar " in entry.splitlines()[0] else []
                 status, _, message = echoc(command, form, *value, NOBODY)
                 self.assertEqual(status, 2, form)
                 if form in own or not re.search(rf"""['"]{form.lstrip('-')}['"],.* SOON\(.*{command.upper()}""", table):

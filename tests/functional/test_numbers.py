@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -44,13 +45,15 @@ class Holds(liars.Honest):
         self.echo(s)
 
 
-class Rate(Client):
+class Numbers(Client):
     def assertSums(self, o):
         """Each message that was offered is in one place."""
         offered = round(o["offered_rate"] * o["duration_s"])
         self.assertEqual(offered, o["messages_sent"] + o["unsent"])
         self.assertEqual(o["messages_sent"], o["messages_verified"] + o["lost"] + o["in_flight"])
 
+
+class Rate(Numbers):
     def test_achieved(self):
         """achieved is what the server can do, not what was asked for, when all comes back in the end"""
         with liars.Delays(SIZE, [0.02]) as server:  # at most 50 a second
@@ -78,6 +81,50 @@ class Rate(Client):
             self.interrupt(p)
             self.interrupt(p)
             self.assertSums(self.finish(p).json)
+
+
+class Find(Client):
+    def test_capacity(self):
+        """--find-rate finds no more than the server can do, shows each step, and what it found was kept"""
+        with liars.Delays(SIZE, [0.02]) as server:  # at most 50 a second
+            r = self.run_client("load", "--json", "--find-rate", "p50=150ms", "--rate", 10, "--duration", 0.8,
+                                server.target)
+        o = r.json
+        kept = [step["rate"] for step in o["steps"] if step["kept"]]
+        missed = [step["rate"] for step in o["steps"] if not step["kept"]]
+        self.assertEqual((r.status, o["rate"]), (0, max(kept)), r.err)
+        self.assertLess(max(kept), 80)
+        self.assertLess(min(missed) / max(kept), 1.05)
+
+    def test_none(self):
+        """where no rate is kept, that is said, with status 1"""
+        with liars.Silent() as server:
+            r = self.run_client("load", "--find-rate", "p99=1ms", "--rate", 0.3, "--timeout", 0.1, "--duration", 0.1,
+                                server.target)
+        self.assertEqual(r.status, 1)
+        self.assertIn("did not come back", r.out)
+        self.assertIn("No rate was found", r.out)
+
+    def test_refused(self):
+        """a server that is not there ends it with the reason"""
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            r = self.run_client("load", "--find-rate", "p99=1ms", f"127.0.0.1:{s.getsockname()[1]}")
+        self.assertEqual((r.status, r.out), (2, ""))
+        self.assertIn("Connection refused", r.err)
+
+
+class WarmUp(Numbers):
+    def test_left_out(self):
+        """--warmup leaves its messages and their latencies out, and nothing else"""
+        with liars.Stops(0, 0.3) as server:
+            o = self.load(server.target, "--rate", 100, "--warmup", 0.5, "--duration", 0.5)
+        self.assertAllBack(o)
+        self.assertSums(o)
+        self.assertLessEqual(o["messages_sent"], 100 * o["duration_s"] + 1)
+        self.assertGreater(o["messages_sent"], 25)
+        with liars.Flips(70) as server:  # a wrong byte of a warm-up is one
+            self.assertEqual(self.load(server.target, "--rate", 100, "--warmup", 0.3, "--duration", 0.1, status=1)["corrupt"], 1)
 
 
 class End(Client):
