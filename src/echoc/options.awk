@@ -20,19 +20,15 @@ function split_row(text,    n) {
 
 FILENAME ~ /\.def$/ && /^COMMAND\(/ {
 	split_row($0)
-	if (field[4] != "") {
-		commands[++n_commands] = field[2]
-		operands[field[2]] = field[3]
-		text_of[field[2]] = field[4]
-	}
+	commands[++n_commands] = field[2]
+	operands[field[2]] = field[3]
+	text_of[field[2]] = field[4]
 	next
 }
 
 FILENAME ~ /\.def$/ && /^OPTION\(/ {
 	split_row($0)
-	gsub(/SOON\([^)]*\)|[ |]+/, " ", field[3])
-	if (field[3] ~ /^ *$/)
-		next
+	gsub(/[ |]+/, " ", field[3])
 	n++
 	letter[n] = field[1] == "0" ? "" : field[1]
 	name[n] = field[2]

@@ -26,7 +26,6 @@ enum {
 	COMPARE = 1 << COMMAND_COMPARE, PLOT = 1 << COMMAND_PLOT
 };
 /* clang-format on */
-#define SOON(commands) ((commands) << 8)
 
 struct row {
 	char letter;
@@ -148,7 +147,7 @@ static void set_presets(struct options *o)
 
 static bool belongs(const struct row *row, enum command command)
 {
-	return (row->commands | row->commands >> 8) >> command & 1;
+	return row->commands >> command & 1;
 }
 
 /* What getopt_long(3) needs to know of the options of a command. */
@@ -202,7 +201,7 @@ static void print_options(enum command command, bool general)
 	char forms[80] = "";
 
 	for (const struct row *row = rows; row < rows + N_ROWS; row++) {
-		if (!(row->commands >> command & 1) || (!general && row->kind <= SHOW_VERSION))
+		if (!belongs(row, command) || (!general && row->kind <= SHOW_VERSION))
 			continue;
 		add_forms(forms, row);
 		if (!*row->text)
@@ -220,8 +219,7 @@ static void print_all(void)
 	     "IPv4 address or [IPv6]; PORT is 7 if it is not given.\n\n"
 	     "Commands; echoc COMMAND --help prints the options of one:");
 	for (const struct command_row *c = commands; c < commands + N_COMMANDS; c++)
-		if (*c->text)
-			printf("  %-30s %s\n", c->name, c->text);
+		printf("  %-30s %s\n", c->name, c->text);
 	puts("\nOptions of talk:");
 	print_options(COMMAND_TALK, true);
 	puts("\nExit status: 0 all came back, 1 not all or wrong, 2 other errors.\n"

@@ -125,7 +125,6 @@ static json_t *parameters(const struct options *o)
 	};
 	json_t *p = json_object();
 
-#define SOON(commands) (commands)
 #define COMMAND(...)
 #define OPTION(letter, name, commands, kind, member, least, most, preset, argument, text) \
 	if ((commands)&1 << o->command)                                                   \

@@ -238,7 +238,6 @@ static const struct row {
 #define LOAD (1 << COMMAND_LOAD)
 #define COMPARE (1 << COMMAND_COMPARE)
 #define PLOT (1 << COMMAND_PLOT)
-#define SOON(commands) (commands)
 #define COMMAND(...)
 #define OPTION(letter, name, commands, kind, member, least, most, ...) \
 	{ name, commands, #kind, offsetof(struct options, member), least, most },
