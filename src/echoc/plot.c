@@ -83,29 +83,19 @@ static void put_text(FILE *out, const char *text)
 	putc('\'', out);
 }
 
-/* One more in the row; what is not known is left out of the line. */
-static void put_number(FILE *out, double number)
-{
-	if (isfinite(number))
-		fprintf(out, "%.9g ", number);
-	else
-		fputs("NaN ", out);
-}
-
-/* An interval, or a reply of ping: time, rates, and latencies in seconds. */
+/* An interval, or a reply of ping: time, rates, and latencies in seconds, or NaN. */
 static void put_row(struct plot *p, size_t file, const json_t *line)
 {
 	static const char *const times[] = { "p50", "p99", "max" };
 	double offered = runs_number(line, NULL, "offered_rate");
 	double reply = runs_number(line, NULL, "latency_us");
 
-	put_number(p->out, runs_number(line, NULL, "time_s"));
-	put_number(p->out, offered);
-	put_number(p->out, runs_number(line, NULL, "achieved_rate"));
+	fprintf(p->out, "%.9g %.9g %.9g", runs_number(line, NULL, "time_s"), offered,
+		runs_number(line, NULL, "achieved_rate"));
 	for (int i = 0; i < 3; i++) {
 		double time = runs_number(line, "latency_us", times[i]);
 
-		put_number(p->out, (isfinite(reply) ? reply : time) / 1e6);
+		fprintf(p->out, " %.9g", (isfinite(reply) ? reply : time) / 1e6);
 	}
 	putc('\n', p->out);
 	p->has[RATES][file] |= isfinite(offered);

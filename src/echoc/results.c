@@ -53,18 +53,6 @@ void results_connecting(struct results *r, const struct tally *tally, double sec
 			COUNT(connect_failures));
 }
 
-static const char *quantile(const struct histogram *h, double percent)
-{
-	if (!run_knows(h, percent))
-		return "-";
-	return figures_time((double)histogram_quantile(h, percent / 100));
-}
-
-static const char *longest(const struct histogram *h)
-{
-	return counter_get(&h->total) ? figures_time((double)counter_get(&h->max)) : "-";
-}
-
 /* A row of the table, of one interval. */
 static void print_row(struct results *r, const struct tally *tally, double seconds, int64_t now,
 		      unsigned open)
@@ -77,8 +65,9 @@ static void print_row(struct results *r, const struct tally *tally, double secon
 		(double)(now - r->run.start) / 1e9, figures_count(open),
 		figures_number(run_rate(N(messages_sent), seconds)),
 		figures_number(run_rate(N(messages_verified), seconds)),
-		quantile(&tally->latency, 50), quantile(&tally->latency, 99),
-		longest(&tally->latency), figures_count(N(lost) + N(unsent)), COUNT(corrupt));
+		summary_quantile(&tally->latency, 50), summary_quantile(&tally->latency, 99),
+		summary_time(&tally->latency, (double)counter_get(&tally->latency.max)),
+		figures_count(N(lost) + N(unsent)), COUNT(corrupt));
 }
 
 void results_interval(struct results *r, const struct tally *tally, int64_t now, unsigned open)

@@ -49,7 +49,8 @@ static void print_faults(const struct tally *tally)
 	}
 }
 
-void summary_verdict(const struct run *r, const struct tally *tally)
+/* "All 5 messages came back right", or what did not; and the reasons by errno. */
+static void print_verdict(const struct run *r, const struct tally *tally)
 {
 	int status = run_status(r, tally);
 	bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
@@ -69,7 +70,7 @@ void summary_verdict(const struct run *r, const struct tally *tally)
 			printf("  %s: %s\n", target_error(i), COUNT(errors[i]));
 }
 
-void summary_outages(const struct run *r)
+static void print_outages(const struct run *r)
 {
 	const struct outages *o = r->outages;
 
@@ -85,12 +86,12 @@ void summary_outages(const struct run *r)
 		       figures_count(o->at[i].lost));
 }
 
-static const char *time_of(const struct histogram *h, double ns)
+const char *summary_time(const struct histogram *h, double ns)
 {
 	return counter_get(&h->total) ? figures_time(ns) : "-";
 }
 
-static const char *quantile(const struct histogram *h, double percent)
+const char *summary_quantile(const struct histogram *h, double percent)
 {
 	if (!run_knows(h, percent))
 		return "-";
@@ -106,20 +107,21 @@ static void print_times(const struct histogram *l, const struct histogram *c,
 			const struct options *o)
 {
 	print_row("", "latency", "connect");
-	print_row("min", time_of(l, (double)counter_get(&l->min)),
-		  time_of(c, (double)counter_get(&c->min)));
-	print_row("mean", time_of(l, histogram_mean(l)), time_of(c, histogram_mean(c)));
-	print_row("stddev", time_of(l, histogram_deviation(l)), time_of(c, histogram_deviation(c)));
+	print_row("min", summary_time(l, (double)counter_get(&l->min)),
+		  summary_time(c, (double)counter_get(&c->min)));
+	print_row("mean", summary_time(l, histogram_mean(l)), summary_time(c, histogram_mean(c)));
+	print_row("stddev", summary_time(l, histogram_deviation(l)),
+		  summary_time(c, histogram_deviation(c)));
 	for (size_t i = 0; i < o->n_percentiles; i++) {
 		double percent = o->percentiles[i];
 		char name[24];
 
 		snprintf(name, sizeof(name), "p%.10g", percent);
 		if (run_knows(l, percent) || run_knows(c, percent))
-			print_row(name, quantile(l, percent), quantile(c, percent));
+			print_row(name, summary_quantile(l, percent), summary_quantile(c, percent));
 	}
-	print_row("max", time_of(l, (double)counter_get(&l->max)),
-		  time_of(c, (double)counter_get(&c->max)));
+	print_row("max", summary_time(l, (double)counter_get(&l->max)),
+		  summary_time(c, (double)counter_get(&c->max)));
 	if (histogram_beyond(l))
 		printf("Of the %s latencies above 18 minutes only the longest is known.\n",
 		       figures_count(histogram_beyond(l)));
@@ -150,7 +152,7 @@ void summary_print(const struct run *r, const struct tally *tally)
 	char date[32];
 	struct tm tm;
 
-	summary_verdict(r, tally);
+	print_verdict(r, tally);
 	strftime(date, sizeof(date), "%F %T UTC", gmtime_r(&r->date.tv_sec, &tm));
 	printf("\n%s, %s\n", r->target, date);
 	printf("asked for:   %s connections, %zu bytes", figures_count(o->connections),
@@ -161,7 +163,7 @@ void summary_print(const struct run *r, const struct tally *tally)
 		printf(", %s/s", figures_number(o->rate));
 	printf(", pipeline %u\n", o->pipeline);
 	print_counts(r, tally);
-	summary_outages(r);
+	print_outages(r);
 	print_times(&tally->latency, &tally->connect, o);
 }
 
@@ -169,8 +171,8 @@ void summary_progress(const struct tally *tally)
 {
 	fprintf(stderr, "%s sent, %s received, %s corrupt, %s lost; p50 %s, max %s\n",
 		COUNT(messages_sent), COUNT(messages_verified), COUNT(corrupt), COUNT(lost),
-		figures_time((double)histogram_quantile(&tally->latency, 0.5)),
-		figures_time((double)counter_get(&tally->latency.max)));
+		summary_quantile(&tally->latency, 50),
+		summary_time(&tally->latency, (double)counter_get(&tally->latency.max)));
 }
 
 /* "rtt p50/p90 = 1.000/2.000 ms", of those that so many samples allow. */
@@ -197,7 +199,7 @@ void summary_ping(const struct run *r, const struct tally *tally)
 	       (unsigned long long)N(messages_sent), (unsigned long long)N(messages_verified),
 	       (unsigned long long)N(corrupt), (unsigned long long)N(lost),
 	       figures_number(due > 0 ? (double)N(lost) / due * 100 : 0));
-	summary_outages(r);
+	print_outages(r);
 	if (counter_get(&h->total) == 0) {
 		printf("no answers\n");
 		return;

@@ -10,14 +10,12 @@
 /* On standard output; errors are left to ferror(3). */
 void summary_print(const struct run *run, const struct tally *tally);
 
-/* "All 5 messages came back right", or what did not; and the reasons by errno. */
-void summary_verdict(const struct run *run, const struct tally *tally);
-
 /* A line on standard error of how a ping goes; and its summary. */
 void summary_progress(const struct tally *tally);
 void summary_ping(const struct run *run, const struct tally *tally);
 
-/* The times at which connections were lost, if there were any. */
-void summary_outages(const struct run *run);
+/* A time of those in a histogram, and a percentile, as text; "-" if it is not known. */
+const char *summary_time(const struct histogram *h, double ns);
+const char *summary_quantile(const struct histogram *h, double percent);
 
 #endif
