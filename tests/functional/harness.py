@@ -413,13 +413,12 @@ class Echod(Server):
 
     def wait_counter(self, name, value):
         """Waits until the counter is at least value; returns all counters."""
-        def reached():
-            counters = self.counters()
-            return counters if counters[name] >= value else None
-        return wait_until(reached, f"{name} >= {value}")
+        return wait_until(lambda: (c := self.counters())[name] >= value and c, f"{name} >= {value}")
 
     def wait_open(self, n):
-        return wait_until(lambda: self.counters()["open"] == n, f"{n} open connections")
+        """Waits until so many connections are open; returns what all counters are then."""
+        wait_until(lambda: self.counters()["open"] == n, f"{n} open connections")
+        return self.counters()  # which are not of one instant
 
     def wait_exit(self):
         status = self.process.wait(DEADLINE)
@@ -746,6 +745,14 @@ class Test(unittest.TestCase):
     def assertRefused(self, daemon, **options):
         """A fresh connection is reset, with or without a moment of life."""
         self.assertFalse(daemon.serves(**options))
+
+    def assertSleeps(self, daemon, seconds):
+        """No thread wakes up for so long; a sanitizer's own thread may."""
+        if not SANITIZERS:
+            settled = daemon.wait_settled()
+            cpu = daemon.cpu_seconds()
+            time.sleep(seconds)
+            self.assertEqual((daemon.switches(), daemon.cpu_seconds()), (settled, cpu))
 
     def assertEnds(self, s):
         """The other side has closed in order, with nothing more to say."""

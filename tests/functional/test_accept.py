@@ -32,7 +32,7 @@ class Queue(harness.Test):
                 last = d.connect()
             with last:
                 self.assertEchoes(last)
-            counters = d.wait_open(0) and d.counters()
+            counters = d.wait_open(0)
             self.assertEqual((counters["accepted"], counters["pauses"]), (101, 0))
 
 
@@ -64,10 +64,10 @@ class HandOff(harness.Test):
                 for i, s in enumerate(first):
                     if i % 4 < 3:
                         s.close()
-                before = d.wait_open(100) and d.counters()
+                before = d.wait_open(100)
                 self.assertEqual([before[f"worker/{i}"][0] for i in range(4)], [0, 0, 0, 100])
                 with many(d.connect() for _ in range(300)):
-                    after = d.wait_open(400) and d.counters()
+                    after = d.wait_open(400)
             given = [after[f"worker/{i}"][1] - before[f"worker/{i}"][1] for i in range(4)]
             open_each = [after[f"worker/{i}"][0] for i in range(4)]
             print(f"# max/mean of open connections then: {max(open_each) * 4 / sum(open_each):.2f}")

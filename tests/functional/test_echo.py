@@ -154,7 +154,7 @@ class Client(harness.Test):
             d.send_at_once(s, bytes(100000))  # so that it receives by way of the pipe next time
             self.assertEqual(len(read_exactly(s, 100000)), 100000)
             harness.reset(s)
-            counters = d.wait_open(0) and d.counters()
+            counters = d.wait_open(0)
             self.assertEqual((counters["closed_error"], counters["closed_client"]), (1, 0))
 
     def test_many_half_closes(self):
@@ -172,7 +172,7 @@ class Client(harness.Test):
 
         with Echod() as d:
             harness.together(4, client)
-            counters = d.wait_open(0) and d.counters()
+            counters = d.wait_open(0)
             self.assertEqual(counters["closed_client"], TRANSFERS // 4 * 4)
 
     def test_urgent_data(self):

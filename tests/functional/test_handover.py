@@ -231,7 +231,7 @@ class Load(HandOver):
             d.wait_counter("echoed", d.counters()["echoed"] + bytes_between)
             p.send_signal(signal.SIGINT)
             harness.end_load(p)
-            counters = d.wait_open(0) and d.counters()
+            counters = d.wait_open(0)
             self.assertEqual(counters["accepted"], connections)
             self.assertEqual(counters["received"], counters["echoed"])
 
@@ -280,7 +280,7 @@ class Settings(HandOver):
                 c.talk(100)
             for c in clients[::3]:
                 c.finish()
-            before = d.wait_open(6) and d.counters()
+            before = d.wait_open(6)
             after = m.restart().counters()
             for i in range(3):
                 now_open = before[f"worker/{i}"][0]

@@ -26,7 +26,7 @@ class Accepting(harness.Test):
                 with many(d.connect() for _ in range(20)) as clients:
                     for i, s in enumerate(clients):
                         self.assertEchoes(s, b"%d" % i)
-                counters = d.wait_open(0) and d.counters()
+                counters = d.wait_open(0)
                 self.assertEqual((counters["accepted"], counters["pauses"]), (20, 3))
                 reason = os.strerror(getattr(errno, error))
                 self.assertEqual(d.log().count(f"cannot accept: {reason}; new connections wait"), 1)
@@ -39,7 +39,7 @@ class Accepting(harness.Test):
             with self.subTest(error), Injected(inject=[f"accept4:error={error}:when=1+2"]) as d:
                 for _ in range(20):
                     self.assertServes(d)
-                counters = d.wait_open(0) and d.counters()
+                counters = d.wait_open(0)
                 self.assertEqual((counters["accepted"], counters["pauses"]), (20, 0))
                 self.assertNotIn("cannot accept", d.log())
 
@@ -65,7 +65,7 @@ class Accepting(harness.Test):
                                                inject=[f"epoll_ctl:error={error}:when=5+7"]) as d:
                 served = [d.serves() for _ in range(60)]
                 self.assertEqual(served.count(False), 9)  # the first of that thread is for its listener
-                counters = d.wait_open(0) and d.counters()
+                counters = d.wait_open(0)
                 self.assertEqual(counters["refused_resources"], 9)
                 self.assertEqual(counters["accepted"], 51)
 

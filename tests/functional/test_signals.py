@@ -244,7 +244,7 @@ class OtherSignals(harness.Test):
                     "closed_stall_timeout": 0, "closed_shutdown": 0, "pauses": 0,
                     "worker/0": [1, 1, 5], "worker/1": [1, 1, 3]})
                 harness.reset(b)
-            counters = d.wait_open(0) and d.counters()
+            counters = d.wait_open(0)
             self.assertEqual((counters["closed_client"], counters["closed_error"]), (1, 1))
 
     def test_no_children(self):
