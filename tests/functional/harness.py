@@ -154,8 +154,14 @@ def sockets(port=None, table="/proc/net/tcp"):
 
 
 def connections(port):
-    """The kernel's connections with this local port, but TIME_WAIT."""
-    return [s for s in sockets(port) if s.state not in (LISTEN, TIME_WAIT)]
+    """The kernel's connections of the server with this port, but TIME_WAIT.
+
+    A client with another address may have got the same port, and is none of them.
+    """
+    rows = list(sockets(port))
+    hosts = {s.address[0] for s in rows if s.state == LISTEN}
+    return [s for s in rows if s.state not in (LISTEN, TIME_WAIT)
+            and (not hosts - {"0.0.0.0"} or s.address[0] in hosts)]
 
 
 class Server:
