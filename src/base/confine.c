@@ -47,9 +47,9 @@ static void report(const siginfo_t *info)
 	unsigned number = (unsigned)info->si_syscall;
 	char text[256], *at;
 
-	at = stpcpy(stpcpy(text, thread), " made the system call ");
+	at = stpcpy(stpcpy(text, thread), " violated its system call filter with ");
 	at = log_put_number(stpcpy(stpcpy(at, name), " ("), number);
-	stpcpy(at, "), which it may not: ending");
+	stpcpy(at, "): ending");
 	log_event_text(EVENT_SYSTEM_CALL_FORBIDDEN,
 		       FIELDS(FIELD("ECHOD_THREAD", thread), FIELD("ECHOD_SYSTEM_CALL", name),
 			      FIELD_NUMBER("ECHOD_NUMBER", number)),

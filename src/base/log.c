@@ -39,6 +39,13 @@ struct record {
 	char line[LINE_SIZE];
 };
 
+const char *const log_level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
 static size_t max_line = LINE_SIZE; /* see writer_open() */
 static bool journal;		    /* stderr leads there */
 static int journal_fd = -1;	    /* and so does this, for records */
@@ -82,15 +89,11 @@ bool log_enabled(enum log_level level)
 /* Returns its length; it has room in a line. */
 static size_t put_prefix(char *line, enum log_level level)
 {
-	const char *name = level == LOG_LEVEL_ERROR   ? "error: " :
-			   level == LOG_LEVEL_WARNING ? "warning: " :
-			   level == LOG_LEVEL_DEBUG   ? "debug: " :
-							"";
 	const char number[] = { '<', (char)('0' + level), '>', '\0' };
 	char *at = stpcpy(line, journal ? number : "echod: ");
 
-	if (!journal)
-		at = stpcpy(at, name);
+	if (!journal && level != LOG_LEVEL_INFO)
+		at = stpcpy(stpcpy(at, log_level_names[level]), ": ");
 	return (size_t)(at - line);
 }
 

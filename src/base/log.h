@@ -29,6 +29,9 @@
  */
 void log_init(void);
 
+/* The names of the levels; NULL for numbers that are none. */
+extern const char *const log_level_names[LOG_LEVEL_DEBUG + 1];
+
 /* Lines above this level are not written.  Initially LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 

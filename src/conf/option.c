@@ -44,13 +44,6 @@ const struct conf_option option_table[OPTION_COUNT] = {
 };
 /* clang-format on */
 
-static const char *const levels[] = {
-	[LOG_LEVEL_ERROR] = "error",
-	[LOG_LEVEL_WARNING] = "warning",
-	[LOG_LEVEL_INFO] = "info",
-	[LOG_LEVEL_DEBUG] = "debug",
-};
-
 const struct conf_option *option_find(const char *name, size_t size)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++)
@@ -105,9 +98,9 @@ const char *option_nearest(const char *name, size_t size)
 
 static int parse_level(const char *text, int64_t *value)
 {
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-		if (levels[i] && strcmp(levels[i], text) == 0) {
-			*value = (int64_t)i;
+	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)
+		if (log_level_names[i] && strcmp(log_level_names[i], text) == 0) {
+			*value = i;
 			return 0;
 		}
 	return -EINVAL;
@@ -161,7 +154,7 @@ const char *option_format(const struct conf_option *o, int64_t value,
 	if (o->kind == OPTION_BOOLEAN)
 		return value ? "true" : "false";
 	if (o->kind == OPTION_LEVEL)
-		return levels[value];
+		return log_level_names[value];
 	if (value < 0)
 		return quantity_format(QUANTITY_PERCENTAGE, -value, buffer);
 	return quantity_format(quantities[o->kind].quantity, value, buffer);

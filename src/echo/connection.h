@@ -31,7 +31,7 @@ struct pending {
 
 struct connection {
 	/*
-	 * Worker's number + 1, or 0 for nobody.  The acceptor sets it before
+	 * Worker's number + 1, or 0 for none.  The acceptor sets it before
 	 * it gives the socket away; the worker clears it (release) when the
 	 * record is empty and before it closes the descriptor, and the
 	 * acceptor that gets this descriptor again reads it (acquire).
@@ -84,7 +84,7 @@ struct echo {
 enum turn {
 	TURN_IDLE,    /* all is echoed and nothing waits; the next event tells of more */
 	TURN_STALLED, /* the socket takes no more; the next event tells when it does */
-	TURN_MORE,    /* the turn is over, though no one said EAGAIN: call again */
+	TURN_MORE,    /* the turn is over before EAGAIN: call again */
 	TURN_END,     /* the client has sent its FIN, and all before it is echoed */
 };
 

@@ -87,7 +87,7 @@ int pipe_take(struct pipe *p, unsigned char *data, size_t size)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) { /* they are there: nobody else shall get them */
+		if (n <= 0) { /* they are there: no other connection shall get them */
 			pipe_deinit(p);
 			return -EIO;
 		}

@@ -179,7 +179,7 @@ static void pause_accepting(struct acceptor *a, int error)
 	poll(&p, 1, PAUSE_MS);
 }
 
-/* The queue is as long as the backlog at most; more than that is a newcomer. */
+/* The queue is as long as the backlog at most; what comes beyond that came later. */
 static void retire(struct acceptor *a, int listener)
 {
 	int r = accept_some(a, listener, UINT16_MAX);

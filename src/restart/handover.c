@@ -134,18 +134,14 @@ static int store_state(struct reactor *r, const int *fds, uint32_t n, int64_t fr
 {
 	int fd = memfd_create("echod-state", MFD_CLOEXEC);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
-	int result;
+	int result = out ? write_state(out, r, fds, n, frozen) : -errno;
 
-	if (!out) {
-		result = -errno;
-		if (fd >= 0)
-			close(fd);
-		return result;
-	}
-	result = write_state(out, r, fds, n, frozen);
 	if (result == 0)
 		result = fdstore_add(FDSTORE_STATE, -1, fd);
-	fclose(out);
+	if (out)
+		fclose(out);
+	else if (fd >= 0)
+		close(fd);
 	return result;
 }
 

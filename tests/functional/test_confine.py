@@ -159,7 +159,7 @@ class Confined(harness.Test):
             if call not in backdoor.numbers():
                 continue  # on this architecture
             name = "worker/0" if thread == "worker" else thread
-            said = f"{name} made the system call {call} ({backdoor.numbers()[call]}), which it may not: ending"
+            said = f"{name} violated its system call filter with {call} ({backdoor.numbers()[call]}): ending"
             with Backdoor(status=-signal.SIGSYS, expect=[re.escape(said)]) as d:
                 self.wait_confined(d)
                 self.assertIsNone(d.tell(thread, call, *arguments), f"{call} {arguments}")
@@ -209,7 +209,7 @@ class Confined(harness.Test):
         """a call of the 32-bit architecture ends the process, too"""
         if os.uname().machine != "x86_64":
             self.skipTest("there is no other kind of system call to try")
-        said = r"worker/0 made the system call unknown \(20\)"
+        said = r"worker/0 violated its system call filter with unknown \(20\)"
         with Backdoor(status=-signal.SIGSYS, expect=[said]) as d:
             self.assertIsNone(d.tell("worker", "foreign"))
             d.wait_log(said)
@@ -256,7 +256,7 @@ class Confined(harness.Test):
 
     def test_library_in_worker(self):
         """the same call in a worker ends the process, with the record"""
-        said = r"worker/0 made the system call getpgid \(\d+\), which it may not: ending"
+        said = r"worker/0 violated its system call filter with getpgid \(\d+\): ending"
         with Backdoor(env=surprise("worker", "getpgid", 0), status=-signal.SIGSYS, expect=[said]) as d:
             self.assertServes(d)
             d.wait_log(said)
@@ -279,7 +279,7 @@ class Confined(harness.Test):
         with Echod(status=-signal.SIGSYS) as d:
             d.signal(signal.SIGSYS)
             d.wait_exit()
-            self.assertNotIn("made the system call", d.log())
+            self.assertNotIn("violated its system call filter", d.log())
 
     def test_impossible(self):
         """where a sandbox forbids filters it does not start, unless it is told to do without"""

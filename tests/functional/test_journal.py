@@ -251,7 +251,7 @@ class Records(harness.Test):
             record = self.expect("system_call_forbidden", ECHOD_THREAD="worker/0",
                                  ECHOD_SYSTEM_CALL="getuid",
                                  ECHOD_NUMBER=str(backdoor.numbers()["getuid"]))
-            self.assertIn("worker/0 made the system call getuid", record["MESSAGE"])
+            self.assertIn("worker/0 violated its system call filter with getuid", record["MESSAGE"])
             self.assertEqual(d.wait_exit(), -signal.SIGSYS)
             self.assertEqual(d.log(), "")
 

@@ -12,7 +12,7 @@ import backdoor
 LIBRARY = "/usr/local/lib/backdoor.so"
 DROPIN = f"[Service]\nEnvironment=LD_PRELOAD={LIBRARY}\nLimitCORE=0\n"
 
-SAID = "made the system call execve"
+SAID = "violated its system call filter with execve"
 
 
 class Confine(machine.Test):
