@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import tempfile
+import threading
 
 import harness
 import manager
@@ -73,7 +74,7 @@ class Hostile(harness.Test):
         self.m.start().counters()  # main is through with all that comes before
         self.baseline = self.m.daemon.descriptors()
 
-    def start(self, state=None, carriers=()):
+    def start(self, state=None, carriers=(), meanwhile=None):
         """The next process, with a state of these bytes, or this descriptor, and carriers."""
         self.m.abort()
         self.m.remove("stored.state")
@@ -83,6 +84,8 @@ class Hostile(harness.Test):
             self.m.add("stored.state", state)
         for i, c in enumerate(carriers):
             self.m.add(f"stored.carrier.{i}", c)
+        if meanwhile:
+            meanwhile.start()
         return self.m.start()
 
     def goes_on(self, s):
@@ -159,6 +162,21 @@ class Hostile(harness.Test):
         with self.carried(len(records)) as (made, carrier):
             self.start(manager.state(records), [carrier])
             self.check(made, set(range(len(records))))
+
+    def test_changed(self):
+        """a state that is cut short while it is taken over loses what is in it, and nothing else"""
+        good = manager.state([Record(stalled=1, pending=1 << 20)] * 16, pending=bytes(16 << 20))
+        for size in (len(good) // 2, 100, 0):
+            fd = manager.memory_file(good)
+            with self.subTest(size=size), self.carried(16) as (made, carrier):
+                shrinker = threading.Timer(0.05, os.ftruncate, (fd, size))
+                self.start(os.dup(fd), [carrier], meanwhile=shrinker)
+                shrinker.join()
+                for client, server in made:
+                    server.close()
+                    client.close()
+                self.check_sound()
+            os.close(fd)
 
     def test_foreign(self):
         """what is no connection, among those that are, is closed and counted; the others go on"""
