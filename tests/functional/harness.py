@@ -842,6 +842,8 @@ def enter_namespace():
 def main():
     """Runs the tests of the calling file, and speaks TAP."""
     from tap.runner import TAPTestRunner
+    for number in (signals.SIGINT, signals.SIGQUIT, signals.SIGHUP):
+        signals.signal(number, signals.SIG_DFL)  # "&" and nohup(1) ignore them, and what is started here would, too
     runner = TAPTestRunner()
     runner.set_stream(True)
     runner.set_format("{short_description}")
