@@ -16,8 +16,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../functional"))
 import harness  # noqa: E402
 
 CONNECTION = "the listening socket: a connection waits to be accepted"
-FRESH = "a fresh socket is writable: so the worker hears of its connection"
-MESSAGE = "bytes have come; that there is room to send is told too, and nobody waits for it"
+FRESH = "a fresh socket is writable: this is how the worker gets its connection"
+MESSAGE = "bytes have come; EPOLLOUT says that there is room to send, which no echo waits for"
 FULL = "bytes have come, no EPOLLOUT: the send buffer is full, so the worker stops reading"
 ROOM = "the client has read: there is room to send what was kept for it"
 BOTH = "there is room again, and there are bytes that were not read so far: both go on"
@@ -50,7 +50,7 @@ class Demo:
                 print(f"    {line}{times}")
             for event in events:
                 if f"{thread} {event}" not in known:
-                    raise AssertionError(f"{title}: nobody can explain {line!r}")
+                    raise AssertionError(f"{title}: no explanation for {line!r}")
                 print(f"        {known[f'{thread} {event}']}")
 
     def echoc(self):
