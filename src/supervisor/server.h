@@ -4,8 +4,8 @@
  *
  * This folder is what main does beside the other threads, which serve; main
  * never touches a connection.  cmdline says what to do; server starts and ends
- * all; watch is what it waits for meanwhile; watchdog sends the heartbeat,
- * repair opens listeners again, report logs the counters.  Only main runs here.
+ * all; watch is what it waits for meanwhile, and sends the heartbeat; report logs
+ * the counters.  Only main runs here.
  * The folder includes everything below it, and only main.c includes it.
  */
 #ifndef ECHOD_SERVER_H
