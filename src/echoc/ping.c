@@ -94,7 +94,7 @@ static void observe(void *context, size_t size, int64_t latency, bool verified)
 		       (unsigned long long)p->sequence, (double)latency / 1e6,
 		       verified ? "" : " CORRUPT");
 	}
-	if (fflush(stdout) != 0) /* it cannot be read: to go on has no purpose */
+	if (fflush(stdout) != 0 || ferror(stdout)) /* it cannot be read: to go on has no purpose */
 		stop(p);
 }
 

@@ -118,6 +118,16 @@ class Json(Reporting):
         self.assertAlmostEqual(sum(o["duration_s"] for o in intervals), times[-1], places=3)
         self.assertEqual(max(o["latency_us"]["max"] for o in intervals), end["latency_us"]["max"])
 
+    def test_reader_gone(self):
+        """a stream that is read no more ends what writes it"""
+        with Echod() as d:
+            for args in (("load", "-i", 0.05), ("ping", "-i", 0.05)):
+                p = self.start(*args, "--json-stream", target_of(d))
+                p.stdout.readline()
+                p.stdout.close()
+                self.assertEqual(p.wait(harness.DEADLINE), 2)
+                self.assertIn("standard output: Broken pipe", p.stderr.read())
+
     def test_stops(self):
         """a server that stops shows in the interval in which it did"""
         with liars.Stops(64 * 300, 0.5) as server:
