@@ -182,6 +182,7 @@ functional_tests = \
 	tests/functional/test_signals.py \
 	tests/functional/test_swarm.py \
 	tests/functional/test_talk.py \
+	tests/functional/test_terminal.py \
 	tests/functional/test_timeouts.py \
 	tests/functional/test_trace.py
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Runs of echoc, for the tests of its commands."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 
 import harness
 
@@ -98,6 +102,49 @@ class Client(harness.Test):
         self.assertEqual(json["bytes_sent"], json["bytes_verified"])
         for name in ("corrupt", "lost", "unsent", "resets", "early_closes", "connect_failures"):
             self.assertEqual(json[name], 0, name)
+
+
+@contextlib.contextmanager
+def server(serve):
+    """A server of one connection, which serve(connection) serves; yields its HOST:PORT.
+
+    A client that resets is not its concern.  Its other errors fail the test.
+    """
+    errors = []
+
+    def run():
+        try:
+            with listener.accept()[0] as connection:
+                connection.settimeout(harness.DEADLINE)
+                serve(connection)
+        except ConnectionError:
+            pass
+        except BaseException as e:
+            errors.append(e)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(harness.DEADLINE)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join(2 * harness.DEADLINE)
+            if errors:
+                raise errors[0]
+
+
+def recorder(log, answer=lambda data: data):
+    """Serves: appends to the bytearray log what comes, and answers it."""
+    def serve(connection):
+        while data := connection.recv(1 << 16):
+            log.extend(data)
+            connection.sendall(answer(data))
+    return serve
+
+
+def is_blocking(fd):
+    return not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
 
 
 def target_of(daemon):
