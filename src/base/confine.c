@@ -78,8 +78,8 @@ int confine_init(bool wanted)
 	if (!wanted)
 		return 0;
 	if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap) < 0) {
-		log_error("no system call filter is possible; system_call_filter = false does "
-			  "without");
+		log_error("no system call filter can be installed; system_call_filter = false "
+			  "turns it off");
 		return -errno; /* log_error() leaves it as it was */
 	}
 	mallopt(M_ARENA_MAX, 1);

@@ -150,8 +150,8 @@ void process_check_privileges(void)
 	else if (capabilities() & ~(UINT64_C(1) << CAP_NET_BIND_SERVICE))
 		which = "with more capabilities than CAP_NET_BIND_SERVICE";
 	if (which)
-		log_warning("running %s, which is not needed: another user will do, and "
-			    "CAP_NET_BIND_SERVICE alone for a port below 1024",
+		log_warning("running %s, which is not needed: use another user, with "
+			    "CAP_NET_BIND_SERVICE only for a port below 1024",
 			    which);
 }
 

@@ -73,7 +73,7 @@ static int check(char *text, size_t size, struct problems *problems)
 	if (strncmp(text, "\xff\xfe", 2) == 0 || strncmp(text, "\xfe\xff", 2) == 0)
 		return problems_add(problems, "is encoded in UTF-16, save it as UTF-8");
 	if (strlen(text) < size)
-		return problems_add(problems, "contains a NUL byte, so it is not a text");
+		return problems_add(problems, "contains a NUL byte, so it is not a text file");
 	if (has_lone_return(text))
 		return problems_add(problems, "has a carriage return within a line, "
 					      "end lines with a line feed");

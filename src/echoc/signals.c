@@ -59,6 +59,6 @@ bool signals_close(int fd)
 	close(fd);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (waits)
-		fputs("echoc: standard output: nobody reads it, so the result is lost\n", stderr);
+		fputs("echoc: standard output: it is not read, so the result is lost\n", stderr);
 	return !waits;
 }

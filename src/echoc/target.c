@@ -210,7 +210,7 @@ const char *target_error(int error)
 {
 	switch (error) {
 	case ELOOP:
-		return "the connection has met itself: nobody listens there";
+		return "self-connect: no process listens there";
 	case ECONNRESET:
 		return "Connection reset by peer, as by a limit or a restart of the server";
 	case EADDRNOTAVAIL:

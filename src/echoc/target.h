@@ -41,7 +41,7 @@ int target_begin(const struct address *to, const struct address *source);
 
 /*
  * What became of a begun connect, once the socket is writable: 0 or -errno.
- * -ELOOP: the socket has met itself, which looks like an echo and is none
+ * -ELOOP: a self-connect, which looks like an echo and is none
  * (a connect to a dead port within the range of local ports can do that).
  */
 int target_finish(int fd);

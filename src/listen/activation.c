@@ -60,9 +60,9 @@ static const char *add_carrier(struct activation *a, int fd, const char *name)
 
 	snprintf(ours, sizeof(ours), "%s%d", FDSTORE_CARRIER, i); /* not with "01" or "1x" */
 	if (i < 0 || i >= ACTIVATION_CARRIERS || strcmp(name, ours) != 0 || a->carriers[i] >= 0)
-		return "it is not one of ours";
+		return "it is not a carrier of echod, or a duplicate";
 	if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 0) <= 0)
-		return "it is not what carries connections";
+		return "it is not a carrier of connections";
 	a->carriers[i] = fd;
 	return NULL;
 }
@@ -78,7 +78,7 @@ static const char *add(struct activation *a, int fd, const char *name)
 	if (strcmp(name, FDSTORE_STATE) != 0)
 		return "its name is unknown";
 	if (a->state >= 0)
-		return "there is another one";
+		return "it is a duplicate";
 	a->state = fd;
 	return NULL;
 }

@@ -197,7 +197,7 @@ static const char *differs(const struct listener *listener)
 	if (!agree(listener->fd, now, SO_NETNS_COOKIE, sizeof(uint64_t)))
 		why = "it belongs to another network namespace";
 	else if (!agree(listener->fd, now, SO_PROTOCOL, sizeof(int)))
-		why = "it is of another protocol than new ones, of TCP and MPTCP";
+		why = "it is of TCP and new ones of MPTCP, or the reverse";
 	close(now);
 	return why;
 }

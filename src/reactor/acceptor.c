@@ -185,7 +185,7 @@ static void retire(struct acceptor *a, int listener)
 	int r = accept_some(a, listener, UINT16_MAX);
 
 	if (r < 0 && r != -EAGAIN && r != -EINVAL) /* it was shut down, and has no queue */
-		log_warning("cannot serve the rest of a queue: %s", strerrordesc_np(-r));
+		log_warning("cannot accept from a removed listener: %s", strerrordesc_np(-r));
 	poller_remove(&a->loop.poller, listener); /* fdstore.h may hold it, too */
 	close(listener);
 }

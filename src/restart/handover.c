@@ -196,7 +196,7 @@ static void log_result(int error, uint32_t lost)
 			  error == -EFBIG ? " (by LimitFSIZE= or ulimit -f)" : "", lost);
 	else if (lost > 0)
 		log_event(EVENT_CONNECTIONS_LOST, FIELDS(FIELD_NUMBER("ECHOD_LOST", lost)),
-			  "%" PRIu32 " connections were lost on the way", lost);
+			  "%" PRIu32 " connections were lost at the restart", lost);
 }
 
 unsigned handover_run(struct reactor *r)

@@ -171,5 +171,5 @@ void takeover_log(const struct takeover *t)
 		log_failure(t->error, t->lost);
 	else if (t->lost > 0)
 		log_event(EVENT_CONNECTIONS_LOST, FIELDS(FIELD_NUMBER("ECHOD_LOST", t->lost)),
-			  "%" PRIu32 " connections were lost on the way", t->lost);
+			  "%" PRIu32 " connections were lost at the restart", t->lost);
 }

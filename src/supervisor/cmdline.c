@@ -17,7 +17,7 @@ static const char help[] =
 	"  -c, --config FILE        read FILE instead of " SYSCONFDIR "/echod.conf\n"
 	"  -o, --option NAME=VALUE  override one option of the file; repeatable\n"
 	"  -t, --test-config        check the configuration and exit: 0 or 78\n"
-	"  -p, --print-config       print the configuration in force and exit\n"
+	"  -p, --print-config       print every option with its value and exit\n"
 	"      --activated          serve only sockets that the service manager passes\n"
 	"      --trace              print each batch of events as it is handled\n"
 	"  -V, --version            print the version and exit\n"

@@ -165,7 +165,7 @@ static bool load_again(struct server *s)
 	struct conf_source source = s->source;
 
 	if (!reactor_settle(&s->reactor)) /* it would make us wait when it gets listeners */
-		return refuse_reload("acceptor: it does not answer");
+		return refuse_reload("the acceptor does not answer");
 	if (s->conf.has_file) /* the defaults are not meant if it is gone */
 		source.may_be_missing = false;
 	if (conf_load(&next, &source, &problems) < 0) {

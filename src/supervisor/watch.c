@@ -129,7 +129,7 @@ static void log_restarts_drop(int error)
 	const char *why = error ? strerrordesc_np(error) : "FileDescriptorStoreMax= is 0";
 
 	log_event(EVENT_RESTARTS_DROP, FIELDS(FIELD("ECHOD_ERROR", why)),
-		  "%s: %s; a restart will end all connections",
+		  "%s: %s; a restart will close all connections",
 		  error ? "cannot ask the service manager" :
 			  "the service manager stores no descriptors of this unit",
 		  why);
@@ -169,7 +169,7 @@ bool watch_is_restart(struct watch *w, bool *hurried)
 	if (answer < 0 && !*hurried)
 		log_event(EVENT_RESTART_UNKNOWN, FIELDS(FIELD_ERRNO(-answer)),
 			  "cannot ask the service manager whether this is a restart: %s; "
-			  "connections end",
+			  "draining connections",
 			  strerrordesc_np(-answer));
 	return answer == JOB_RESTART && !*hurried;
 }

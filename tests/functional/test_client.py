@@ -40,14 +40,14 @@ class Signals(Client):
                 d.wait_open(0)
 
     def test_blocked_output(self):
-        """SIGTERM ends it also while nobody reads its output"""
+        """SIGTERM ends it also while its output is not read"""
         with Echod() as d:
             p = self.start("ping", "-i", "0.0001", target_of(d))
             with open(f"/proc/{p.pid}/fd/1", "wb", 0) as output:
                 harness.wait_until(lambda: not select.select([], [output], [], 0)[1], "a pipe without room")
             p.terminate()
             self.assertEqual(p.wait(harness.DEADLINE), 2)
-            self.assertIn("nobody reads it, so the result is lost", p.stderr.read())
+            self.assertIn("it is not read, so the result is lost", p.stderr.read())
 
 
 class Output(Client):

@@ -68,7 +68,7 @@ class Conf(harness.Test):
     def test_bytes(self):
         """what no text file of this system has: other line ends and encodings, NUL, and its limits"""
         wrong = 'FILE:%d: %s = "%s" is not allowed, only ...'
-        nul = "FILE: contains a NUL byte, so it is not a text"
+        nul = "FILE: contains a NUL byte, so it is not a text file"
         for data, *expected in (
                 (b"\xef\xbb\xbfworkers = 2\r\n# c\r\nlisten = {127.0.0.1:1,\r\n127.0.0.1:2}\r\n",
                  'listen = {"127.0.0.1:1", "127.0.0.1:2"}', "workers = 2"),

@@ -289,7 +289,7 @@ class Confined(harness.Test):
         except OSError:
             self.skipTest("no libseccomp.so.2")
         with Echod(wait=False, status=77, preexec_fn=without_seccomp,
-                   expect=["no system call filter is possible; system_call_filter = false does without",
+                   expect=["no system call filter can be installed; system_call_filter = false turns it off",
                            "cannot start: Operation not permitted"]) as d:
             d.wait_log("cannot start")
         with Echod("-o", "system_call_filter=false", preexec_fn=without_seccomp) as d:

@@ -196,7 +196,7 @@ class States(HandOver):
                 harness.wait_until(lambda: not os.path.exists(f"/proc/{d.pid}/task/{acceptor}"),
                                    "the order to halt")
             m.abort()
-            if "lost on the way" in d.log():
+            if "lost at the restart" in d.log():
                 return False
             echoed = [r.echoed for r in State(m).records]
             self.assertEqual(len(echoed), 10)
@@ -209,7 +209,7 @@ class States(HandOver):
             m.abort()
             return False
 
-        with Manager("-o", "workers=1", expect=["lost on the way"]) as m:
+        with Manager("-o", "workers=1", expect=["lost at the restart"]) as m:
             while not lucky():
                 pass
 
@@ -350,7 +350,7 @@ class Settings(HandOver):
 
     def test_fewer_descriptors(self):
         """those for which there is no descriptor are counted and end, the others go on"""
-        with Manager(expect=["lost on the way", "cannot accept: Too many"]) as m:
+        with Manager(expect=["lost at the restart", "cannot accept: Too many"]) as m:
             m.start("-o", "workers=1")
             clients = self.clients(600, m)
             for c in clients:
@@ -696,7 +696,7 @@ class StuckThreads(HandOver):
 
     def check(self, thread, lost, noticed=False):
         """Lost are the connections of the workers of these numbers."""
-        with Manager("-o", "workers=3", expect=["lost on the way", "does not answer"]) as m:
+        with Manager("-o", "workers=3", expect=["lost at the restart", "does not answer"]) as m:
             d = m.start(env={"WATCHDOG_USEC": "18000000"} if noticed else None)
             clients = self.clients(12, m)
             for c in clients:
@@ -745,7 +745,7 @@ class StuckThreads(HandOver):
                 time.sleep(1)  # more than a stuck one is given
             halted = time.monotonic() - begin
             m.abort()
-            if "lost on the way" in d.log():
+            if "lost at the restart" in d.log():
                 self.assertGreater(halted, 3)
                 m.clients.close()
                 return False
@@ -754,7 +754,7 @@ class StuckThreads(HandOver):
                 c.finish()
             return True
 
-        with Manager("-o", "workers=1", expect=["lost on the way", "does not answer"]) as m:
+        with Manager("-o", "workers=1", expect=["lost at the restart", "does not answer"]) as m:
             while not lucky():
                 pass
 

@@ -144,7 +144,7 @@ class Descriptors(harness.Test):
 
     def test_stop_without_descriptors(self):
         """it can be stopped while it has no descriptors"""
-        with Echod(expect=["cannot accept", "cannot serve the rest of a queue"]) as d:
+        with Echod(expect=["cannot accept", "cannot accept from a removed listener"]) as d:
             self.lower(d)
             with d.connect():
                 d.wait_log("cannot accept")

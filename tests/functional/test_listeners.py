@@ -371,7 +371,7 @@ class Multipath(Listeners):
                     self.assertEqual(s.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL), IPPROTO_MPTCP)
                     self.assertEchoes(s)
             m.abort()
-            d = m.start(prefix=(), expect=["it is of another protocol than new ones"])
+            d = m.start(prefix=(), expect=["it is of TCP and new ones of MPTCP"])
             self.assertServes(d)
 
 

@@ -231,7 +231,7 @@ class Bus(Listening):
         """without a bus the start says once what that means, and a stop does not wait"""
         self.bus.close()
         with Echod(conf="", env=self.env, expect=[NO_MANAGER]) as d:
-            d.wait_log("cannot ask the service manager: Connection refused; a restart will end all")
+            d.wait_log("cannot ask the service manager: Connection refused; a restart will close all")
             d.reload()
             self.assertEqual(d.log().count(NO_MANAGER), 1)
 

@@ -64,10 +64,10 @@ class Unread(harness.Test):
         ours, theirs = os.pipe()
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
         with harness.Echod("--trace", "-o", "workers=1", stdout=theirs, status=os.EX_SOFTWARE,
-                           expect=["acceptor: it does not answer", "threads do not end"]) as d, \
+                           expect=["the acceptor does not answer", "threads do not end"]) as d, \
                 harness.many(self.connect_until_stuck(d)) as clients:
             d.reload()
-            d.reload(what="reload refused, keeping the running configuration: acceptor: it does not answer")
+            d.reload(what="reload refused, keeping the running configuration: the acceptor does not answer")
             d.signal(signal.SIGTERM)
             d.wait_log("stopping$")
             d.stop()

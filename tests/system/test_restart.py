@@ -164,7 +164,7 @@ class Bus(machine.Test):
             harness.wait_until(m.complaints, "a warning")
             m.systemctl("reload", "echod")
             (complaint,) = m.complaints()
-            self.assertRegex(complaint, "FileDescriptorStoreMax= is 0; a restart will end all")
+            self.assertRegex(complaint, "FileDescriptorStoreMax= is 0; a restart will close all")
 
 
 # A manager of the user daemon, and its bus; those of a login need more of a machine.
@@ -221,7 +221,7 @@ class User(machine.Test):
             m.systemctl("start", "user-manager")
             self.systemctl(m, "start", "echod")
             harness.wait_until(m.complaints, "a warning")
-            self.assertRegex(m.complaints()[0], "cannot ask the service manager: .*; a restart will end all")
+            self.assertRegex(m.complaints()[0], "cannot ask the service manager: .*; a restart will close all")
             with m.connect(port=7007) as s:
                 self.assertTrue(machine.is_alive(s))
                 self.systemctl(m, "--no-block", "restart", "echod")

@@ -183,7 +183,7 @@ TEST(target, foreign_source)
 	close(listener);
 }
 
-/* A socket that has met itself is no echo.  Bound to its own target it always does. */
+/* A self-connect is no echo.  A socket that is bound to its own target always does it. */
 TEST(target, itself)
 {
 	struct address to;
