@@ -30,7 +30,7 @@ struct histogram {
 /* Counts a time in ns; a negative one as 0. */
 void histogram_record(struct histogram *h, int64_t ns);
 
-/* Adds what `from` has to `to`, which nobody else writes. */
+/* Adds what `from` has to `to`, which no other thread writes. */
 void histogram_add(struct histogram *to, const struct histogram *from);
 
 /* Takes away from `h` what it had at an earlier time; min and max are then known to 0.1 %. */

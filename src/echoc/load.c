@@ -195,7 +195,7 @@ static bool is_gone(const struct load *load)
 	if (count_flags(load, true) < load->n)
 		return false;
 	for (unsigned i = 0; i < load->n; i++)
-		left += load->loaders[i].links.left; /* nobody else's: its thread has ended */
+		left += load->loaders[i].links.left; /* its thread has ended */
 	return left > 0;
 }
 

@@ -44,7 +44,7 @@ struct plan {
 /* The share of loader `number` when `total` things are dealt out round-robin. */
 uint64_t plan_share(const struct plan *plan, uint64_t total, unsigned number);
 
-/* When message m of loader `number` is due, with a rate; INT64_MAX: not in this life. */
+/* When message m of loader `number` is due, with a rate; INT64_MAX: never. */
 int64_t plan_time(const struct plan *plan, unsigned number, uint64_t m);
 
 /* Whether a message of that time is in the result, and not of the warm-up. */

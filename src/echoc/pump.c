@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two buffers, one for each direction, and one thread.  A buffer is filled
- * when it is empty, and emptied when it is not; who cannot take bytes holds
- * back only who brings them:
+ * when it is empty, and emptied when it is not; an end that cannot take bytes
+ * stops only the end that supplies them:
  *
  *   stdin -> up -> socket -> the server -> socket -> down -> stdout
  *
- * A reader of stdout who sleeps lets `down` stay full, so the socket is not
+ * While the reader of stdout does not read, `down` stays full, so the socket is not
  * read, so the server stalls, so `up` stays full, so stdin is not read.
  *
- * Standard input and output belong to others, too, and must stay blocking: a
- * flag would be theirs as well.  So they are touched only when poll(2) says
+ * Standard input and output may be shared with other processes, so they must stay
+ * blocking: a flag would be theirs as well.  So they are touched only when poll(2) says
  * that they are ready, read(2) then returns what is there, and write(2) gets
  * no more than what a pipe that is ready surely takes without blocking.
  *
- * poll(2) reports errors even if nobody asks, so a descriptor from which
+ * poll(2) reports errors even if no event is asked for, so a descriptor from which
  * nothing is wanted is left out: otherwise a pipe without a writer would keep
  * the loop busy.  Every event that is asked for is progress, which is why a
  * timeout of poll(2) is silence.

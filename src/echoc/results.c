@@ -15,7 +15,7 @@
 #define N(name) counter_get(&tally->name)
 #define COUNT(name) figures_count(N(name))
 
-/* A line of how it goes is for a terminal, or for who asks for it. */
+/* Progress is for a terminal, or on request. */
 static bool is_visible(const struct results *r)
 {
 	const struct options *o = r->run.options;

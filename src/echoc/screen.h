@@ -2,7 +2,7 @@
 /*
  * screen: shows a person at a terminal what came from the network.
  *
- * Whoever is at the other end must not drive the terminal: all but printable
+ * The server must not control the terminal: all but printable
  * characters, newline and tab is shown as \xNN, byte by byte.  What is
  * printable, the locale says (LC_CTYPE).
  */

@@ -27,8 +27,8 @@ bool signals_await_room(int fd, int out);
 
 /*
  * Forgets those that have come since, closes the descriptor, and lets others end us as
- * before.  False, after a complaint, if a result would have to wait for who reads standard
- * output, after a signal has asked for an end.
+ * before.  False, after a complaint, if standard output would block, after a signal has
+ * asked for an end.
  */
 bool signals_close(int fd);
 

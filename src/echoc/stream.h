@@ -41,7 +41,7 @@ struct stream {
 	unsigned written_out; /* the oldest of these, which are sent as a whole */
 };
 
-/* Who is told of each message that has come back; may be NULL. */
+/* Called for each message that has come back; may be NULL. */
 typedef void stream_observer(void *context, size_t size, int64_t latency, bool verified);
 
 struct stream_context {
@@ -74,7 +74,7 @@ int stream_send(struct stream *s, int fd, const struct stream_context *context);
 
 /*
  * Receives and verifies.  STREAM_WAIT, STREAM_END or -errno; -EBADMSG after
- * bytes that nobody asked for.
+ * bytes that were not sent.
  */
 int stream_receive(struct stream *s, int fd, const struct stream_context *context);
 

@@ -32,7 +32,7 @@ struct tally {
 /* Counts an errno of a connection. */
 void tally_error(struct tally *tally, int error);
 
-/* Adds what `from` has to `to`, which nobody else writes. */
+/* Adds what `from` has to `to`, which no other thread writes. */
 void tally_add(struct tally *to, const struct tally *from);
 
 /* Takes away from `t` what it had at an earlier time. */

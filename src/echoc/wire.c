@@ -38,7 +38,7 @@ void wire_end(struct wire *w, enum wire_end end, int error)
 
 void wire_half_close(struct wire *w)
 {
-	(void)shutdown(w->fd, SHUT_WR); /* who is not connected any more hears it from recv(2) */
+	(void)shutdown(w->fd, SHUT_WR); /* if it fails, recv(2) reports the error */
 	w->half_closed = true;
 }
 

@@ -35,7 +35,7 @@ struct loop {
 
 	_Atomic enum loop_command command; /* main writes: the command that holds */
 	_Atomic int64_t asked; /* ms: when main asked for the heartbeat that is due; 0: none is */
-	_Atomic bool ended;    /* the thread's last word: what it owned is anyone's to read */
+	_Atomic bool ended;    /* set last by the thread: others may then read what it owned */
 };
 
 /*

@@ -15,7 +15,7 @@
 
 /*
  * How long to wait for a thread to halt.  On a starved machine a round can take
- * seconds; one that has owed a heartbeat for so long is stuck, and gets less.
+ * seconds; one without a heartbeat for so long is stuck, and gets less.
  */
 #define HALT_MS 4000
 #define HALT_STUCK_MS 200

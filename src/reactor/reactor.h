@@ -62,7 +62,7 @@ bool reactor_stop(struct reactor *r, bool hurried);
 /*
  * Ends all threads where they are, for a successor: nothing is accepted, sent
  * or closed any more.  Waits some seconds, or only a moment for threads that have
- * owed a heartbeat for as long.  A thread that does not end is stuck, and what it
+ * given no heartbeat for as long.  A thread that does not end is stuck, and what it
  * owns is not to be touched.
  *
  * Returns how many are stuck.  If it is 0, reactor_join() must follow; else

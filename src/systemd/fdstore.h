@@ -8,8 +8,8 @@
  * the names of socket units.  systemd holds the same open file description:
  * close(2) neither ends a stored socket nor takes it out of an epoll instance.
  *
- * Without a service manager these do nothing.  A unit without a store loses
- * what is stored without a word; job.h asks whether there is one.  A manager that
+ * Without a service manager these do nothing.  A unit without a store drops
+ * what is stored, without an error; job.h asks whether there is one.  A manager that
  * does not read is waited for as notify_send() says.
  * Main, or the thread of rescue.h.
  */

@@ -155,7 +155,7 @@ def measure_one(server, load, options):
 
 
 class Results:
-    """Figures by load and server, one for each round; who was left out and what failed, and why."""
+    """Figures by load and server, one for each round; which were left out or failed, and why."""
 
     def __init__(self):
         self.figures, self.left_out, self.failed = {}, {}, {}

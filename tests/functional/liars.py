@@ -257,7 +257,7 @@ class Vanishes(Faulty):
 
 @contextlib.contextmanager
 def deaf(host="127.0.0.1", port=0):
-    """A target at which a connect hangs: its queue is full, and nobody accepts."""
+    """A target at which a connect hangs: its queue is full, and it does not accept."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         deadline = time.monotonic() + harness.DEADLINE

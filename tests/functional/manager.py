@@ -231,7 +231,7 @@ class Manager:
         self.directory.cleanup()
 
 
-# What is stored, taken apart and forged; see src/restart/state.h and src/restart/carrier.h.
+# What is stored, taken apart and forged; see src/restart/state.h and src/restart/fdpass.h.
 
 HEADER = struct.Struct("=8sIIIIIIq")
 RECORD = struct.Struct("=qQQIHH")

@@ -143,7 +143,7 @@ class Load(Client):
             self.assertAllBack(o)
 
     def test_source(self):
-        """--source makes the connections come from those addresses in turn"""
+        """--source makes the connections come from those addresses, round-robin"""
         with Echod("-o", "max_connections_per_source=5", expect=[harness.REFUSED]) as d:
             o = self.load(target_of(d), "--connections", 15, "--messages", 15, "--duration", 1,
                           "--source", "127.0.0.2,127.0.0.3,127.0.0.4")
@@ -246,7 +246,7 @@ class Load(Client):
         return text.decode().splitlines()
 
     def test_progress(self):
-        """a terminal is told each second how it goes; nobody else, and nobody who wants --quiet"""
+        """a terminal gets a line of progress each second, unless --quiet is given; a pipe gets none"""
         with Echod() as d:
             lines = self.progress(d, "--connections", 3)
             self.assertEqual(len(lines), 3, lines)
@@ -326,7 +326,7 @@ class Connect(Client):
                 self.assertRegex(r.err, reason)
 
     def test_refused(self):
-        """where nobody listens, status 2 and the reason"""
+        """where no process listens, status 2 and the reason"""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))  # taken, and not listening
             self.assertFails("Connection refused", f"127.0.0.1:{s.getsockname()[1]}")

@@ -135,7 +135,7 @@ class Lines(Ping):
             self.assertIn("reset", r.err)
 
     def test_unasked(self):
-        """bytes that nobody asked for are told"""
+        """bytes that were not sent are reported"""
         with liars.Chatty(before=b"x" * 1000) as server:
             r = self.ping(server.target, "-c", 3, "-i", 0.01, status=1)
             self.assertGreaterEqual(self.counts(r)[2], 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rules of the house that a machine can check."""
+"""The rules of CONTRIBUTING.md that a program can check."""
 
 import collections
 import glob

@@ -144,7 +144,7 @@ class Pipe(Talk):
             self.end(p, 0)
 
     def test_slow_output(self):
-        """who reads the output after longer than the timeout gets all of it; nobody spins"""
+        """a reader that pauses for longer than the timeout gets all output; no busy loop"""
         before = cpu_seconds()
         with contextlib.ExitStack() as stack:
             d = stack.enter_context(Echod())
@@ -169,7 +169,7 @@ class Pipe(Talk):
             self.assertLess(cpu_seconds() - before, 3)
 
     def test_full_output(self):
-        """while nobody reads the output, input still goes out"""
+        """while the output is not read, input is still sent"""
         def serve(connection):
             connection.sendall(b"x")
             begun.wait(harness.DEADLINE)
@@ -394,7 +394,7 @@ class Failures(Talk):
     """What is not the echo's fault: status 2."""
 
     def test_refused(self):
-        """nobody listens"""
+        """no process listens"""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{s.getsockname()[1]}"
@@ -424,7 +424,7 @@ class Failures(Talk):
                       message="^echoc: standard output: No space left on device$")
 
     def test_closed_output(self):
-        """output that nobody reads any more"""
+        """output whose reader has ended"""
         with Echod() as d, self.start(f"127.0.0.1:{d.port}") as p:
             p.stdout.close()
             os.write(p.stdin.fileno(), b"x")

@@ -40,7 +40,7 @@ class Person:
             raise AssertionError(f"waited {harness.DEADLINE} s in vain after {self.seen!r}")
         try:
             data = os.read(self.terminal, 4096)
-        except OSError:  # EIO: nobody has the terminal open any more
+        except OSError:  # EIO: no process has the terminal open any more
             return False
         self.unread += data
         self.seen += data
@@ -101,7 +101,7 @@ class Terminal(harness.Test):
                 self.check_end(person, 0, "\nConnection closed.\n")
 
     def check_keys(self, *keys, gets):
-        """What a server gets from somebody who types keys, each line after the last came back."""
+        """What a server gets when keys are typed, each line after the last came back."""
         log = bytearray()
         with server(recorder(log)) as address, self.at(address) as person:
             for line in keys:
@@ -165,7 +165,7 @@ class Terminal(harness.Test):
                         gets="one\ntwo\none\ntwo!\n")
 
     def check_signal(self, key, shown, gets):
-        """The same, of somebody who types abc, the key that makes a signal, and def."""
+        """The same for abc, the key that makes a signal, and def."""
         log = bytearray()
         with server(recorder(log)) as address, self.at(address) as person:
             person.type("abc")
@@ -183,7 +183,7 @@ class Terminal(harness.Test):
         self.check_signal("\x03", "\n> ", b"def\n")
 
     def test_suspend(self):
-        """^Z where nobody could wake it again does nothing"""
+        """^Z without job control does nothing"""
         self.check_signal("\x1a", "\n> abc", b"abcdef\n")
 
     def test_ahead(self):

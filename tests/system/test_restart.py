@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A restart in the middle of everybody's streams, in a real systemd."""
+"""A restart while clients send, under a real systemd."""
 
 import os
 import re
@@ -106,7 +106,7 @@ class Restart(machine.Test):
         self.assertNothingLost(m, unit)
 
     def test_socket_unit(self):
-        """a restart of the socket unit drops nobody either"""
+        """a restart of the socket unit drops no connection either"""
         with machine.serving("echod-sealed") as (m, s):
             m.systemctl("restart", "echod.socket")
             self.assertTrue(machine.is_alive(s))
@@ -230,7 +230,7 @@ class User(machine.Test):
 
 class Versions(machine.Test):
     def test_rollback(self):
-        """an upgrade to a later version and its rollback drop nobody [F58]"""
+        """an upgrade to a later version and its rollback drop no connection [F58]"""
         with Machine() as m:
             m.do("cp", ECHOD, ECHOD + ".now")
             m.systemctl("start", "echod")

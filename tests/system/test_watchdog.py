@@ -13,7 +13,7 @@ SHORT = "[Service]\nWatchdogSec=2\n"  # the units' own is for slow machines
 
 class Watchdog(machine.Test):
     def check(self, unit):
-        """Makes each thread hang in turn, and looks who survives it."""
+        """Stops one thread after the other, and checks which connections survive it."""
         with Machine({CONF: f"workers = {WORKERS}\n",
                       f"etc/systemd/system/{unit}.service.d/short.conf": SHORT}) as m:
             m.systemctl("start", unit)
