@@ -2,6 +2,7 @@
 #include "echoc/record.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -164,7 +165,7 @@ static json_t *errors(const struct tally *t)
 static void add_counts(json_t *o, const struct run *r, const struct tally *t, double duration,
 		       double answered)
 {
-	double lost = (double)(counter_get(&t->lost) + counter_get(&t->unsent));
+	double loss = run_loss(t);
 
 	set(o, "duration_s", json_real(duration));
 	set(o, "answered_s", json_real(answered));
@@ -174,10 +175,7 @@ static void add_counts(json_t *o, const struct run *r, const struct tally *t, do
 		set(o, counts[i].name, integer(counter_get(c)));
 	}
 	set(o, "errors", errors(t));
-	set(o, "loss_percent",
-	    counter_get(&t->messages_due) ?
-		    json_real(lost / (double)counter_get(&t->messages_due) * 100) :
-		    json_null());
+	set(o, "loss_percent", isfinite(loss) ? json_real(loss) : json_null());
 	set(o, "offered_rate", json_real(run_rate(counter_get(&t->messages_due), duration)));
 	set(o, "achieved_rate", json_real(run_rate(counter_get(&t->messages_verified), answered)));
 	set(o, "verified_mb_s",

@@ -58,16 +58,16 @@ static void print_row(struct results *r, const struct tally *tally, double secon
 		      unsigned open)
 {
 	if (r->rows++ == 0)
-		fprintf(stderr, "%7s %6s %8s %8s %7s %7s %7s %5s %7s\n", "time", "conns", "sent/s",
-			"back/s", "p50", "p99", "max", "lost", "corrupt");
-	fprintf(stderr, "%5.*f s %6s %8s %8s %7s %7s %7s %5s %7s\n",
+		fprintf(stderr, "%7s %6s %8s %8s %7s %7s %7s %5s %6s %7s\n", "time", "conns",
+			"sent/s", "back/s", "p50", "p99", "max", "lost", "unsent", "corrupt");
+	fprintf(stderr, "%5.*f s %6s %8s %8s %7s %7s %7s %5s %6s %7s\n",
 		r->run.options->report_interval % 1000000000 ? 1 : 0,
 		(double)(now - r->run.start) / 1e9, figures_count(open),
 		figures_number(run_rate(N(messages_sent), seconds)),
 		figures_number(run_rate(N(messages_verified), seconds)),
 		summary_quantile(&tally->latency, 50), summary_quantile(&tally->latency, 99),
 		summary_time(&tally->latency, (double)counter_get(&tally->latency.max)),
-		figures_count(N(lost) + N(unsent)), COUNT(corrupt));
+		COUNT(lost), COUNT(unsent), COUNT(corrupt));
 }
 
 void results_interval(struct results *r, const struct tally *tally, int64_t now, unsigned open)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/run.h"
 
+#include <math.h>
+
 #define N(name) counter_get(&tally->name)
 
 /* Messages that were lost together with their connections. */
@@ -27,6 +29,11 @@ int run_status(const struct run *r, const struct tally *tally)
 	if (r->options->reconnect && N(lost) <= lost_in_outages(r))
 		return EXIT_ALL_BACK;
 	return tally_status(tally);
+}
+
+double run_loss(const struct tally *tally)
+{
+	return N(messages_sent) ? 100 * (double)N(lost) / (double)N(messages_sent) : NAN;
 }
 
 double run_rate(uint64_t n, double seconds)

@@ -29,6 +29,9 @@ int run_status(const struct run *run, const struct tally *tally);
 /* There was an outage longer than --max-outage. */
 bool run_is_late(const struct run *run);
 
+/* Lost messages in percent of those that were sent; NAN if none was. */
+double run_loss(const struct tally *tally);
+
 /* How many a second; 0 in no time. */
 double run_rate(uint64_t n, double seconds);
 

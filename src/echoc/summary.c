@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "echoc/summary.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ static const struct {
 } faults[] = {
 	{ "lost", offsetof(struct tally, lost), true },
 	{ "corrupt", offsetof(struct tally, corrupt), true },
-	{ "not sent", offsetof(struct tally, unsent), true },
+	{ "unsent", offsetof(struct tally, unsent), true },
 	{ "not back at the end", offsetof(struct tally, in_flight), true },
 	{ "reset", offsetof(struct tally, resets), false },
 	{ "closed early", offsetof(struct tally, early_closes), false },
@@ -127,16 +128,25 @@ static void print_times(const struct histogram *l, const struct histogram *c,
 		       figures_count(histogram_beyond(l)));
 }
 
+/* In percent of what was sent. */
+static const char *loss(const struct tally *tally)
+{
+	double percent = run_loss(tally);
+
+	return figures_number(isfinite(percent) ? percent : 0);
+}
+
 static void print_counts(const struct run *r, const struct tally *tally)
 {
-	double answered = r->answered, due = (double)N(messages_due);
+	double answered = r->answered;
 
 	printf("connections: %s made, %s failed, %s reset, %s closed early\n", COUNT(connections),
 	       COUNT(connect_failures), COUNT(resets), COUNT(early_closes));
-	printf("messages:    %s sent, %s verified, %s corrupt, %s lost", COUNT(messages_sent),
-	       COUNT(messages_verified), COUNT(corrupt), COUNT(lost));
-	if (due > 0)
-		printf(" (%s %%)", figures_number(100 * (double)(N(lost) + N(unsent)) / due));
+	printf("messages:    %s sent, %s verified, %s corrupt, %s lost (%s %%)",
+	       COUNT(messages_sent), COUNT(messages_verified), COUNT(corrupt), COUNT(lost),
+	       loss(tally));
+	if (N(unsent))
+		printf(", %s unsent", COUNT(unsent));
 	printf("\nbytes:       %s sent, %s verified, %s MB/s\n", COUNT(bytes_sent),
 	       COUNT(bytes_verified), figures_number(run_rate(N(bytes_verified), answered) / 1e6));
 	printf("rate:        %s/s offered for %s, %s/s achieved in %s\n",
@@ -193,12 +203,13 @@ static void print_percentiles(const struct histogram *h, const struct options *o
 void summary_ping(const struct run *r, const struct tally *tally)
 {
 	const struct histogram *h = &tally->latency;
-	double due = (double)N(messages_due);
 
-	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost (%s %%)\n", r->target,
+	printf("\n--- %s: %llu sent, %llu received, %llu corrupt, %llu lost (%s %%)", r->target,
 	       (unsigned long long)N(messages_sent), (unsigned long long)N(messages_verified),
-	       (unsigned long long)N(corrupt), (unsigned long long)N(lost),
-	       figures_number(due > 0 ? (double)N(lost) / due * 100 : 0));
+	       (unsigned long long)N(corrupt), (unsigned long long)N(lost), loss(tally));
+	if (N(unsent))
+		printf(", %llu unsent", (unsigned long long)N(unsent));
+	putchar('\n');
 	print_outages(r);
 	if (counter_get(&h->total) == 0) {
 		printf("no answers\n");

@@ -164,7 +164,7 @@ class Text(Reporting):
         with Echod() as d:
             r = self.run_client("load", "-i", 0.1, "--duration", 0.5, "--connections", 20, "--pipeline", 50, target_of(d))
             self.assertEqual(r.status, 0)
-            self.assertRegex(r.err, r"^ +time +conns +sent/s +back/s +p50 +p99 +max +lost +corrupt\n")
+            self.assertRegex(r.err, r"^ +time +conns +sent/s +back/s +p50 +p99 +max +lost +unsent +corrupt\n")
             self.assertGreaterEqual(len(r.err.splitlines()), 4)
             self.assertLess(max(map(len, (r.out + r.err).splitlines())), 80)
 
