@@ -6,7 +6,8 @@
  *
  * The connection is TALKING, or CONNECTING to one address after the other.  If it is
  * lost, or cannot be made again, and --reconnect is given, it is AWAY for a moment
- * before it is tried again; messages that become due in that time wait for it.
+ * before it is tried again; messages that become due in that time wait for it.  An
+ * outage ends with the first answer, or with its connection if nothing waited for that.
  */
 #include "echoc/ping.h"
 
@@ -43,10 +44,12 @@ struct ping {
 	uint64_t made;	   /* connections */
 	int64_t until;	   /* ns: the end of CONNECTING or AWAY */
 	int64_t began;	   /* ns: the try of an address */
-	int64_t lost_at;   /* ns: since when it is not TALKING; 0: it never was */
+	int64_t lost_at;   /* ns: when an outage began; 0: there is none */
 	int64_t end, quit; /* ns: when to send no more, and when not to wait any more */
 	bool stopped;	   /* by a signal */
-	bool over;	   /* no more messages: all sent, the deadline, or a signal */
+	bool over;	   /* no more messages: the deadline, or a signal */
+	int64_t back_at;   /* ns: when it ends if an answer comes; 0: when that comes */
+	uint64_t taken;	   /* messages of those due that the stream has got */
 	uint64_t sequence; /* of the last that came back */
 	struct stream stream;
 	struct stream_context context;
@@ -80,10 +83,26 @@ static void stop(struct ping *p)
 	p->end = p->quit = 0;
 }
 
+/* An outage is over. */
+static void come_back(struct ping *p)
+{
+	int64_t now = p->back_at ? p->back_at : clock_ns();
+
+	outages_end(&p->outages, p->lost_at, now, true);
+	if (has_lines(p)) {
+		print_time(p);
+		printf("connected to %s again after %s\n", p->address,
+		       figures_time((double)(now - p->lost_at)));
+	}
+	p->lost_at = 0;
+}
+
 static void observe(void *context, size_t size, int64_t latency, bool verified)
 {
 	struct ping *p = context;
 
+	if (p->lost_at)
+		come_back(p);
 	p->sequence++;
 	if (p->options->json_stream && !p->stopped &&
 	    signals_await_room(p->signal_fd, STDOUT_FILENO))
@@ -98,7 +117,7 @@ static void observe(void *context, size_t size, int64_t latency, bool verified)
 		stop(p);
 }
 
-static uint64_t added(const struct ping *p)
+static uint64_t due(const struct ping *p)
 {
 	return counter_get(&p->tally.messages_due);
 }
@@ -106,29 +125,37 @@ static uint64_t added(const struct ping *p)
 /* When the next message is due; INT64_MAX if there is none. */
 static int64_t next_time(const struct ping *p)
 {
-	if (p->over || p->state != TALKING || !stream_has_room(&p->stream))
+	if (p->over || p->made == 0 || (p->options->count && due(p) == p->options->count))
 		return INT64_MAX;
-	return p->results.run.start + (int64_t)added(p) * p->options->interval;
+	return p->results.run.start + (int64_t)due(p) * p->options->interval;
 }
 
+/* Counts what is due by now, and gives the stream what it has room for. */
 static void add_messages(struct ping *p, int64_t now)
 {
 	const struct options *o = p->options;
 
-	for (int64_t when = next_time(p); when <= now; when = next_time(p)) {
-		size_t spread = o->max_size - o->min_size + 1;
-
-		if (o->outstanding && p->sequence < added(p) && has_lines(p)) {
+	while (next_time(p) <= now && next_time(p) < p->end)
+		counter_increment(&p->tally.messages_due);
+	for (; p->state == TALKING && p->taken < due(p) && stream_has_room(&p->stream);
+	     p->taken++) {
+		if (o->outstanding && p->sequence < p->taken && has_lines(p)) {
 			print_time(p);
-			printf("no answer yet: seq=%llu\n", (unsigned long long)added(p));
+			printf("no answer yet: seq=%llu\n", (unsigned long long)p->taken);
 			(void)fflush(stdout); /* the next line shows an error */
 		}
-		stream_add(&p->stream, o->min_size + (size_t)(added(p) * 7919 % spread), when,
-			   true);
-		counter_increment(&p->tally.messages_due);
-		if (added(p) == o->count)
-			p->over = true;
+		stream_add(&p->stream,
+			   o->min_size +
+				   (size_t)(p->taken * 7919 % (o->max_size - o->min_size + 1)),
+			   p->results.run.start + (int64_t)p->taken * o->interval, true);
 	}
+}
+
+/* All that was to be sent is, and is back or lost. */
+static bool is_done(const struct ping *p)
+{
+	return stream_is_quiet(&p->stream) &&
+	       (p->over || (p->options->count && p->taken == p->options->count));
 }
 
 /*
@@ -174,24 +201,22 @@ static void begin(struct ping *p)
 			       p->options->max_size);
 		return;
 	}
-	outages_end(&p->outages, p->lost_at, now, true);
-	if (has_lines(p)) {
-		print_time(p);
-		printf("connected to %s again after %s\n", p->address,
-		       figures_time((double)(now - p->lost_at)));
-	}
+	p->back_at = p->taken == due(p) ? now : 0;
 }
 
 /* The connection has ended, as a stream's function says.  0, or what it is if that is the end. */
 static int lose(struct ping *p, int why)
 {
 	int64_t now = clock_ns(), silent = stream_silent_since(&p->stream);
-	unsigned lost = stream_abandon(&p->stream, &p->tally.lost, &p->tally.unsent);
+	int64_t since = why == -ETIMEDOUT && silent < now ? silent : now;
+	counter unsent = 0;
+	unsigned lost = stream_abandon(&p->stream, &p->tally.lost, &unsent);
 	const char *text = why == STREAM_END ? "the server has closed the connection" :
 			   why == -EBADMSG   ? "it has sent what was not asked for" :
 					       target_error(-why);
 
-	p->sequence = added(p);
+	p->taken -= counter_get(&unsent); /* for the next connection */
+	p->sequence = p->taken;
 	if (why == STREAM_END)
 		counter_increment(&p->tally.early_closes);
 	if (why < 0 && why != -EBADMSG) {
@@ -203,8 +228,11 @@ static int lose(struct ping *p, int why)
 	p->fd = -1;
 	if (!p->options->reconnect)
 		return why;
-	p->lost_at = why == -ETIMEDOUT && silent < now ? silent : now;
-	outages_begin(&p->outages, p->lost_at, lost);
+	outages_begin(&p->outages, since, lost);
+	if (p->lost_at) /* no answer came since: it is the same one */
+		outages_end(&p->outages, now, now, true);
+	else
+		p->lost_at = since;
 	p->state = AWAY;
 	p->until = now;
 	return 0;
@@ -288,34 +316,36 @@ static int follow(struct ping *p)
 static int step(struct ping *p)
 {
 	int r = STREAM_WAIT;
-	int64_t now;
+	int64_t now = clock_ns();
 
-	add_messages(p, clock_ns());
+	add_messages(p, now);
 	if (p->state == TALKING)
 		r = stream_send(&p->stream, p->fd, &p->context);
 	if (r < 0)
 		return lose(p, r);
-	wait_for_something(p);
-	r = follow(p);
-	now = clock_ns();
-	stream_expire(&p->stream, now - p->options->timeout, &p->tally);
-	if (!stream_has_room(&p->stream) && stream_is_quiet(&p->stream))
-		p->over = true; /* all that fit are lost: it will not come back */
-	if (now >= p->end)
-		p->over = true;
+	p->over = now >= p->end;
 	if (now >= p->quit)
 		stream_abandon(&p->stream, &p->tally.in_flight, &p->tally.unsent);
+	if (is_done(p))
+		return 0;
+	wait_for_something(p);
+	r = follow(p);
+	stream_expire(&p->stream, clock_ns() - p->options->timeout, &p->tally);
+	if (!stream_has_room(&p->stream) && stream_is_quiet(&p->stream))
+		stop(p); /* all that fit are lost: it will not come back */
 	return r;
 }
 
 static int conclude(struct ping *p)
 {
 	int64_t now = clock_ns();
+	bool back = p->state == TALKING && p->back_at;
 
 	if (p->made == 0)
 		return EXIT_OTHER;
-	if (p->state != TALKING && p->options->reconnect)
-		outages_end(&p->outages, p->lost_at, now, false);
+	counter_add(&p->tally.unsent, due(p) - p->taken);
+	if (p->lost_at)
+		outages_end(&p->outages, p->lost_at, back ? p->back_at : now, back);
 	p->results.run.duration = p->results.run.answered =
 		(double)(now - p->results.run.start) / 1e9;
 	if (p->options->json || p->options->json_stream)
@@ -342,7 +372,7 @@ int ping_run(const struct options *options, const struct target *target)
 		return EXIT_OTHER;
 	p.signal_fd = signals_open(taken);
 	r = results_begin(&p.results) < 0 ? -errno : try_next(&p, -ENOENT);
-	while (r == 0 && !(p.over && stream_is_quiet(&p.stream)))
+	while (r == 0 && !is_done(&p))
 		r = step(&p);
 	if (r < 0 && p.made == 0)
 		fprintf(stderr, "echoc: %s: %s\n", target->name, target_error(-r));

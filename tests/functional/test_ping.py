@@ -24,9 +24,9 @@ class Ping(Client):
 
     def counts(self, r):
         """sent, received, corrupt, lost of the summary"""
-        match = re.search(r"^--- .*: (\d+) sent, (\d+) received, (\d+) corrupt, (\d+) lost \([\d.]+ %\)$", r.out,
-                          re.M)
-        return tuple(map(int, match.groups()))
+        match = re.search(r"^--- .*: (\d+) sent, (\d+) received, (\d+) corrupt, (\d+) lost \([\d.]+ %\)(, \d+ unsent)?$",
+                          r.out, re.M)
+        return tuple(map(int, match.groups()[:4]))
 
 
 class Lines(Ping):
@@ -270,6 +270,32 @@ class Outages(Ping):
             self.assertLessEqual(length * 0.99, seen - began)
             self.assertRegex(r.out, "(?m)^outages:     1, longest .*" + (", which is too long" if status else "s$"))
             self.assertEqual(r.status, status, r.err)
+
+    def test_unsent(self):
+        """what falls due while the server is away counts, and is told as unsent"""
+        args = "ping", "--reconnect", "-i", 0.05, "-w", 1.5
+        with liars.Vanishes(64 * 3) as server:
+            r = self.run_client(*args, "--json", server.target)
+        self.assertEqual((r.status, r.json["messages_due"]), (0, 30), r.err)
+        self.assertGreater(r.json["unsent"], 0)
+        self.assertEqual(r.json["messages_sent"] + r.json["unsent"], 30)
+        self.assertAlmostEqual(r.json["offered_rate"] * r.json["duration_s"], 30)
+        with liars.Vanishes(64 * 3) as server:
+            self.assertRegex(self.run_client(*args, server.target).out, r"lost \([\d.]+ %\), \d+ unsent\n")
+
+    def test_pieces(self):
+        """connections without an answer are no end of an outage"""
+        class Flaps(liars.Honest):
+            def talk(self, s, number):
+                if 1 <= number <= 4:
+                    self.pause(0.1)
+                else:
+                    self.echo(s, None if number else 64 * 3)
+        with Flaps() as server:
+            r = self.run_client("ping", "--json", "--reconnect", "--max-outage", 0.35, "-i", 0.02, "-c", 60, server.target)
+        (outage,) = r.json["outages"]
+        self.assertGreaterEqual(outage["length_s"], 0.4)
+        self.assertEqual((r.status, outage["messages_lost"], r.json["unsent"]), (1, r.json["lost"], 0), r.err)
 
 
 if __name__ == "__main__":
