@@ -14,7 +14,7 @@
 #include "supervisor/server.h"
 #include "systemd/notify.h"
 
-/* What the machine lacks now is no fault of the file, and may be there at another try. */
+/* What the machine lacks now is not an error of the file, and may exist at the next try. */
 static int status_of(int error)
 {
 	bool lacks = error == -EIO || error == -EMFILE || error == -ENFILE || error == -ENOMEM;

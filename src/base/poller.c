@@ -67,7 +67,7 @@ int poller_wait(struct poller *p, struct epoll_event *events, int max, int timeo
 
 void poller_wake(const struct poller *p)
 {
-	/* It fails only if the count is at its maximum: awake is awake. */
+	/* It fails only if the count is at its maximum: the event is pending then. */
 	(void)eventfd_write(p->wake_fd, 1);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tcp: what the kernel is asked and told of a TCP socket.
+ * tcp: queries and settings of a TCP socket.
  *
  * Any thread.  Nothing here can fail on a TCP socket; other sockets are as if they
  * had no bytes.

@@ -7,7 +7,7 @@
  * stack.  No function here is recursive or has arrays beyond 20 KiB; the rest
  * is for libraries.  Pages that are not used take no memory.
  *
- * The main thread's stack has the size of RLIMIT_STACK, and 64 KiB must do: large
+ * The main thread's stack has the size of RLIMIT_STACK, and 64 KiB must suffice: large
  * variables in its functions that call many others are static.
  */
 #define STACK_SIZE (256 * 1024)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the configuration with libconfuse 3.3, whose habits shape this file:
+ * Reading the configuration with libconfuse 3.3, whose behaviour shapes this file:
  *
  * - It stops at the first error, and its scanner, which is global, gets lost in
  *   some texts.  So it is given one statement after the other, of which
@@ -10,7 +10,7 @@
  *   stay texts, and the callbacks put the values into struct conf.
  * - It reads any file it is given, a FIFO for ever and a NUL byte as nothing.
  *   So textfile.h reads the file, and libconfuse reads memory.
- * - It does not look whether it gets memory, and its scanner then ends the
+ * - It does not check whether it gets memory, and its scanner then ends the
  *   process.  So before, we see to it that there is some: see reserve().
  * - CFGF_IGNORE_UNKNOWN and CFGF_COMMENTS crash on some files: not used.
  */

@@ -3,7 +3,7 @@
  * pipe: a pipe by which the bytes of a stream go from a socket back into it
  * without being copied, see splice(2).
  *
- * One belongs to one worker and serves all of its connections in turn; it is
+ * One belongs to one worker and serves all of its connections, one by one; it is
  * empty between two turns.  Only that worker touches it.
  *
  * It is an optimisation.  Where a sandbox or a kernel refuses splice(2) as such,

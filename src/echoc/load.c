@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Main's part of a load: it starts the loaders, moves the phases on, shows how
- * it goes once a second, and sums up.  ^C ends the load in order, a second
+ * Main's part of a load: it starts the loaders, moves the phases on, shows
+ * progress once a second, and sums up.  ^C ends the load gracefully, a second
  * one at once; the summary comes in any case.
  */
 #include "echoc/load.h"

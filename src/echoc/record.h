@@ -9,7 +9,7 @@
 
 #include "echoc/run.h"
 
-/* Of the form of what is written; it changes when a program that reads it must. */
+/* Of the schema; it changes when a program that reads the output must. */
 #define RECORD_SCHEMA 2
 
 /* --json: the one object. */

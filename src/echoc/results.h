@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * results: what a load or ping tells of its tally, to people and to programs.
+ * results: the output of a load or ping, for people and for programs.
  *
  * Lines of how it goes come once in an interval, the summary at the end; --json,
  * --json-stream and --hlog say in which form (see echoc(1)).  Main thread.

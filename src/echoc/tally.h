@@ -44,7 +44,7 @@ int tally_status(const struct tally *tally);
 /* Expected by tally_report() where no byte was asked for. */
 #define TALLY_NOTHING 256
 
-/* Tells on stderr where a stream is wrong; the first few of the process only. */
+/* Prints on stderr where a stream is wrong; the first few of the process only. */
 void tally_report(uint64_t connection, uint64_t offset, unsigned expected, unsigned found);
 
 #endif

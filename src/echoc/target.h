@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * target: whom to talk to, by name or address, and connecting to it.
+ * target: the server, by name or address, and connecting to it.
  *
  * Text is "HOST", "HOST:PORT", "[IPv6]" or "[IPv6]:PORT"; HOST is a name or an
  * IPv4 address, PORT 7 (RFC 862) if it is not there.

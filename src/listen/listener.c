@@ -7,10 +7,10 @@
  * pacing, segment size, intervals of keepalive, deferred accept, busy polling,
  * filters), and so do timeouts, which mean nothing where nothing blocks.
  *
- * Linux says of a listener that was shut down what it says of a socket that
- * never listened: accept(2) fails with EINVAL, epoll reports EPOLLHUP for ever,
- * and SO_ACCEPTCONN is 0.  listen(2) must not be called then: a destroyed one
- * would accept connections again that are shut down at once.
+ * A listener that was shut down is like a socket that never listened: accept(2)
+ * fails with EINVAL, epoll reports EPOLLHUP for ever, and SO_ACCEPTCONN is 0.
+ * listen(2) must not be called then: a destroyed one would accept connections
+ * again that are shut down at once.
  */
 #include "listen/listener.h"
 

@@ -218,7 +218,7 @@ static void take_set(struct acceptor *a)
 			retire(a, old.fds[i]);
 }
 
-/* Does what main wants.  Returns false if that is the end. */
+/* Follows main's command.  Returns false if the thread is to end. */
 static bool obey(struct acceptor *a)
 {
 	enum loop_command command = a->loop.command; /* before a set, which may be the last */
@@ -232,7 +232,7 @@ static bool obey(struct acceptor *a)
 	return command == RUN;
 }
 
-/* Serves one batch of events.  Returns false if main wants the end. */
+/* Serves one batch of events.  Returns false if the thread is to end. */
 static bool serve_batch(struct acceptor *a)
 {
 	struct epoll_event events[CONF_LISTEN_MAX + 1];

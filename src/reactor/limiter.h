@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limiter: whom the acceptor lets in.
+ * limiter: which connections the acceptor admits.
  *
  * A connection is admitted unless there are max_connections already, or its
  * source has per_source open, or its source connects faster than rate a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * refusal_log: what the log is told of refused connections.
+ * refusal_log: the log records of refused connections.
  *
  * The first one is logged immediately, those of the next ten seconds are
  * summarised when they are over, and so on.  Only the acceptor calls these.

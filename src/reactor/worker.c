@@ -3,7 +3,7 @@
  * The life of a connection in a worker: adopted, given turns, timed out, ended.
  *
  * Adoption.  The acceptor fills the record and adds the socket to this worker's epoll
- * instance: epoll_ctl(2) is the moment at which the record changes hands.  A fresh socket
+ * instance: epoll_ctl(2) is the moment at which the record changes its owner.  A fresh socket
  * is writable, so an event comes at once, by which the worker learns of the connection.
  *
  * Stale events cannot occur.  A descriptor is once in a batch; only this thread closes

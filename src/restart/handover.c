@@ -83,9 +83,8 @@ static size_t free_pending(struct reactor *r, int fd)
 }
 
 /*
- * The file counts as our memory, so each buffer is freed when it is written.
- * malloc(3) keeps what is free for later; it is told to give it back, but seldom,
- * for that takes it some time.
+ * The file counts as our memory, so each buffer is freed when it is written.  malloc(3) keeps
+ * freed memory; malloc_trim(3) gives it back, but seldom, since that takes time.
  */
 static void write_pending(FILE *out, struct reactor *r, const int *fds, uint32_t n, size_t all)
 {

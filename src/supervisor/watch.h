@@ -7,11 +7,10 @@
  * that every thread is responsive, and the status that it shows, and logs the counters
  * at SIGUSR1.
  *
- * To be asleep is healthy, to be stuck is not.  At each heartbeat the acceptor and every
- * worker are asked to come round (loop_ask()); the next heartbeat is sent only if all
- * have answered.  It is sent four times in the time that the watchdog allows, so that
- * one late answer does no harm.  Without a service manager there is none, and no thread
- * wakes up for it.
+ * A thread that sleeps is responsive, a stuck one is not.  At each heartbeat the acceptor and every
+ * worker are asked to come round (loop_ask()); the next heartbeat is sent only if all have
+ * answered.  It is sent four times in the time that the watchdog allows, so that one late answer
+ * does no harm.  Without a service manager there is none, and no thread wakes up for it.
  *
  * Times are in ms of the clock, INT64_MAX is never.  Main thread only.
  */
