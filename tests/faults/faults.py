@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes faults in echod by the thousand, one at a time, and sees that it bears each: ./dev faults
+"""Makes thousands of faults in echod, one at a time, and checks that it survives each: ./dev faults
 
 Which calls it makes in each scene of its life is asked of strace first; each is then given every
 error of calls.py, at its first, its second and some later occurrence.  To these come delays,

@@ -50,7 +50,7 @@ class Wrong(Exception):
 
 
 class Cut(Wrong):
-    """An end in order though not all was echoed, or silence."""
+    """A FIN though not all was echoed, or silence."""
 
 
 class Fault(typing.NamedTuple):

@@ -236,7 +236,7 @@ class Server:
         return wait_until(found, f"a thread {name}")
 
     def stuck(self, name):
-        """A context in which the thread of that name stands still."""
+        """A context in which the thread of that name is stopped."""
         return Stuck(self.wait_thread(name))
 
     def cpu_seconds(self):
@@ -385,7 +385,7 @@ class Echod(Server):
         os.kill(self.pid, number)
 
     def pause(self):
-        """Stops the process, and waits until every thread of it stands still."""
+        """Stops the process, and waits until every thread of it is stopped."""
         self.signal(signals.SIGSTOP)
 
         wait_until(lambda: all(task_state(self.pid, tid) == "T" for tid in self.threads()),
@@ -550,7 +550,7 @@ NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 
 class Stuck:
-    """A context in which one thread of a process stands still, as a debugger stops it.
+    """A context in which one thread of a process is stopped, as by a debugger.
 
     While it is stopped the process cannot be waited for; see wait_gone().
     """
@@ -645,7 +645,7 @@ def start_load(port, *args, command="load"):
 
 
 def end_load(p):
-    """What a load tells at its end; all came back, and every connection was made and not reset."""
+    """What a load reports at its end; all came back, and every connection was made and not reset."""
     out, err = p.communicate(timeout=15 * DEADLINE)
     seen = json.loads(out or "{}")
     names = "corrupt", "lost", "resets", "early_closes", "connect_failures"
@@ -655,7 +655,7 @@ def end_load(p):
 
 
 def load(port, *args):
-    """Runs a load; returns what it tells."""
+    """Runs a load; returns its report."""
     return end_load(start_load(port, *args))
 
 
@@ -749,7 +749,7 @@ class Test(unittest.TestCase):
         self.assertTrue(daemon.serves(**options))
 
     def assertRefused(self, daemon, **options):
-        """A fresh connection is reset, with or without a moment of life."""
+        """A new connection is reset, at once or a moment later."""
         self.assertFalse(daemon.serves(**options))
 
     def assertSleeps(self, daemon, seconds):
@@ -761,7 +761,7 @@ class Test(unittest.TestCase):
             self.assertEqual((daemon.switches(), daemon.cpu_seconds()), (settled, cpu))
 
     def assertEnds(self, s):
-        """The other side has closed in order, with nothing more to say."""
+        """The other side has sent a FIN, and no byte before it."""
         self.assertEqual(s.recv(1), b"")
 
 

@@ -176,7 +176,7 @@ class Manager:
         return "{" + ",".join(f"127.0.0.1:{port}" for port in self.daemon.ports) + "}"
 
     def stuck(self, name):
-        """A context in which the daemon's thread of that name stands still."""
+        """A context in which the daemon's thread of that name is stopped."""
         return Stuck({n: tid for tid, n in self.daemon.threads().items()}[name])
 
     def abort(self, stuck=None):
@@ -203,7 +203,7 @@ class Manager:
         return self.start(*args, **options)
 
     def stop(self):
-        """Ends the daemon in order."""
+        """Stops the daemon gracefully."""
         self.daemon.stop()
         self.settle()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From the queue of a listener to a worker, while one of the threads stands still."""
+"""From the queue of a listener to a worker, while one of the threads is stopped."""
 
 import harness
 from harness import Echod, many
@@ -8,7 +8,7 @@ CONNECTIONS = 5000
 
 
 class Queue(harness.Test):
-    """While the acceptor stands still."""
+    """While the acceptor is stopped."""
 
     def test_all_at_once(self):
         """a thousand that came meanwhile, and so made one event, are all served [F11]"""

@@ -52,7 +52,7 @@ class Signals(Client):
 
 class Output(Client):
     def test_unwritable(self):
-        """what cannot be written is told, with status 2: to a full file system, or with nothing open"""
+        """what cannot be written is reported, with status 2: to a full file system, or with nothing open"""
         with Echod() as d, open("/dev/full", "w") as full:
             for args in (["--help"], ["load", "--help"], ["-V"], ["ping", "-c", "1", target_of(d)],
                          ["ping", "-q", "-c", "1", target_of(d)], ["ping", "--json", "-c", "1", target_of(d)],

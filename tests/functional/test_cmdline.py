@@ -47,7 +47,7 @@ class CommandLine(harness.Test):
                 self.assertRegex(out, expected)
 
     def test_output_that_cannot_be_written(self):
-        """a full disk and a closed output are no success, and the reason is told"""
+        """a full disk and a closed output are failures, and the reason is reported"""
         for option in ("--help", "--version", "--print-config"):
             for redirection, reason in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
                 p = subprocess.run(["sh", "-c", f'"$0" {option} {redirection}', ECHOD], capture_output=True, text=True)
@@ -117,7 +117,7 @@ class Needless(harness.Test):
             return d.as_root
 
     def test_root(self):
-        """a start as root is told, before it is ready; a check is not a start"""
+        """a start as root logs a warning, before it is ready; a check does not"""
         prefix = () if os.geteuid() == 0 else ("unshare", "-r")
         if prefix and subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
             self.skipTest("no user namespace for us here")
@@ -127,7 +127,7 @@ class Needless(harness.Test):
             self.assertEqual((p.returncode, p.stderr), (0, ""))
 
     def test_user(self):
-        """a user with the capability for port 7, or none, is told nothing"""
+        """a user with the capability for port 7, or none, gets no warning"""
         if os.geteuid() != 0:
             self.assertFalse(self.needless())
             self.skipTest("only root can give capabilities")

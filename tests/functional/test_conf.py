@@ -57,7 +57,7 @@ class Conf(harness.Test):
         self.assertEqual(outcome, list(expected), what or data[:200])
 
     def test_cases(self):
-        """each text means what conf.cases says, as does what -p prints, or all its errors are told [F46]"""
+        """each text means what conf.cases says, as does what -p prints, or all its errors are reported [F46]"""
         cases = harness.read(CASES).split("\n=== ")[1:]
         self.assertGreater(len(cases), 30)
         for title, overrides, text, expected in map(case, cases):

@@ -200,7 +200,7 @@ class Confined(harness.Test):
         self.check_control("rescue")
 
     def test_allowed(self):
-        """what is on their list is done by a worker and the acceptor, and the process lives"""
+        """calls on their list succeed in a worker and the acceptor"""
         with Backdoor() as d:
             self.check_lives(d, "worker", IO)
             self.check_lives(d, "acceptor", IO)
@@ -263,7 +263,7 @@ class Confined(harness.Test):
             d.wait_exit()
 
     def test_bus(self):
-        """whatever the environment says of the bus, main lives to stop in order, and starts no program [F60]"""
+        """whatever the environment says of the bus, main stops gracefully, and starts no program [F60]"""
         with tempfile.TemporaryDirectory() as directory, socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))  # and does not listen
             port, started = closed.getsockname()[1], os.path.join(directory, "started")
@@ -282,7 +282,7 @@ class Confined(harness.Test):
             self.assertNotIn("violated its system call filter", d.log())
 
     def test_impossible(self):
-        """where a sandbox forbids filters it does not start, unless it is told to do without"""
+        """where a sandbox forbids filters it does not start, unless the configuration turns the filter off"""
         try:
             ctypes.CDLL("libseccomp.so.2")
             backdoor.numbers()

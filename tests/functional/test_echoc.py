@@ -70,7 +70,7 @@ class Load(Client):
                     self.assertAllBack(o)
 
     def test_messages_and_duration(self):
-        """when --messages are all back before --duration, no error is told"""
+        """when --messages are all back before --duration, no error is reported"""
         with Echod() as d:
             o = self.load(target_of(d), "--messages", 10, "--duration", 60)
             self.assertEqual(o["messages_verified"], 10)
@@ -256,7 +256,7 @@ class Load(Client):
             self.assertEqual(self.load(target_of(d), "--duration", 1.5)["result"].err, "")
 
     def test_interrupt(self):
-        """^C and SIGTERM end a load in order, with the summary and the status of what was done"""
+        """^C and SIGTERM end a load gracefully, with the summary and the status of what was done"""
         with Echod() as d:
             for number, args in ((signal.SIGINT, ("--json",)), (signal.SIGTERM, ("--json",)),
                                  (signal.SIGINT, ("--json", "--rate", 1000, "--churn"))):
@@ -388,10 +388,10 @@ class Connect(Client):
 
 
 class Liars(Client):
-    """Every fault is found, counted where it belongs, and told."""
+    """Every fault is found, counted in its place, and reported."""
 
     def test_honest(self):
-        """an honest one is not called a liar"""
+        """a correct server has no fault"""
         with liars.Honest() as server:
             o = self.load(server.target, "--messages", 500, "--connections", 5, "--size", "1-5000")
             self.assertAllBack(o)
@@ -422,7 +422,7 @@ class Liars(Client):
                 (0, (mib << 20) - 12345, f"0x{server.expected:02x}", f"0x{server.found:02x}")])
 
     def test_reports_end(self):
-        """the first few wrong bytes are told, not all"""
+        """the first few wrong bytes are reported, not all"""
         with liars.Flips(10) as server:
             o = self.load(server.target, "--messages", 100, "--connections", 100, "--threads", 2,
                           status=1)
@@ -500,7 +500,7 @@ class Liars(Client):
             self.assertGreater(r.json["lost"], 0)
 
     def test_unasked_before(self):
-        """bytes before anything was sent are told, and not taken for an answer"""
+        """bytes before anything was sent are reported, and not taken for an answer"""
         with liars.Chatty(before=b"welcome") as server:
             o = self.load(server.target, "--duration", 1, status=1)
             self.assertGreaterEqual(o["corrupt"], 1)
@@ -508,14 +508,14 @@ class Liars(Client):
                 self.assertEqual(o["result"].reports, [(0, 0, "nothing", "0x77")])
 
     def test_unasked_after(self):
-        """bytes after all was answered are told"""
+        """bytes after all was answered are reported"""
         with liars.Chatty(after=b"bye") as server:
             o = self.load(server.target, "--messages", 10, status=1)
             self.assertEqual((o["corrupt"], o["messages_verified"]), (1, 10))
             self.assertEqual(o["result"].reports, [(0, 640, "nothing", "0x62")])
 
     def test_gone(self):
-        """a server that goes away ends the load before its time, and that is said"""
+        """a server that goes away ends the load early, and that is reported"""
         for args in (("--duration", 600), ("--duration", 600, "--rate", 1000),
                      ("--duration", 600, "--churn")):
             with self.subTest(args=args), liars.Vanishes(6400 if "--churn" not in args else 32) \

@@ -36,7 +36,7 @@ class Unread(harness.Test):
         return s
 
     def test_keeps_its_place(self):
-        """a client that half-closes and does not read counts until it has read all; its end is in order [F29]"""
+        """a client that half-closes and does not read counts until it has read all, and gets a FIN [F29]"""
         with Echod(*options(workers=1, max_connections=1), expect=[harness.REFUSED]) as d, \
                 contextlib.ExitStack() as stack:
             s = self.parting(stack, d)
@@ -186,7 +186,7 @@ class Stop(harness.Test):
 class Splice(harness.Test):
     @harness.needs_strace
     def test_refused(self):
-        """where splice(2) is refused, also in the middle, streams are copied, every byte, and it is said once"""
+        """where splice(2) is refused, also in the middle, streams are copied, every byte, with one warning"""
         for error, when in (("EPERM", "1+"), ("ENOSYS", "2+"), ("EINVAL", "4+")):
             with self.subTest(error), harness.Injected(
                     "-o", "workers=2", inject=[f"splice:error={error}:when={when}"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults that the system makes: echod bears each, as "./dev faults" makes them by the thousand."""
+"""Faults that the system makes: echod survives each, as "./dev faults" makes them by the thousand."""
 
 import os
 import re
@@ -77,7 +77,7 @@ class Faults(harness.Test):
             self.assertServes(d)
 
     def test_told_again(self):
-        """what the service manager is told is said again if it cannot be sent"""
+        """a notification that cannot be sent is sent again"""
         self.only("takeover.pending/sendmsg/error=ENOBUFS/2", "takeover.pending/sendmsg/error=EINTR/3",
                   "takeover.plain/socket/error=ENOBUFS/3", "takeover.pending/sendmsg/error=EMSGSIZE/2")
 

@@ -272,7 +272,7 @@ class Settings(HandOver):
             d.wait_counter("closed_client", 29)
 
     def test_same_worker(self):
-        """with as many workers as before each has the connections that it had; counters begin anew"""
+        """with as many workers as before each has the connections that it had; counters are reset"""
         with Manager("-o", "workers=3") as m:
             d = m.start()
             clients = self.clients(10, m)
@@ -404,7 +404,7 @@ class Settings(HandOver):
 
 
 class Memory(HandOver):
-    """What is remembered goes on, and does not begin anew."""
+    """Times continue, and do not start again."""
 
     def test_idle_timeout(self):
         """idle times go along as they are, and end in the order in which they began"""
@@ -764,7 +764,7 @@ class StuckThreads(HandOver):
 
 
 class Versions(HandOver):
-    """Up- and downgrades, with a daemon of a later version: it tells more of each connection. [F58]"""
+    """Up- and downgrades, with a daemon of a later version: its state has more fields. [F58]"""
 
     def start(self, m, *args, **options):
         with mock.patch.object(harness, "ECHOD", os.path.join(harness.BUILDDIR, "tests/system/newer")):

@@ -45,7 +45,7 @@ class Accepting(harness.Test):
 
     @harness.needs_strace
     def test_one_listener(self):
-        """an error that stays is its listener's: told, and tried again later, without a spin [F52]"""
+        """an error that stays is its listener's: logged, and tried again later, without a busy loop [F52]"""
         for error, calls in (("EPERM", "1"), ("EINVAL", "1"), ("ECONNABORTED", "1..64")):
             failed = f"the listener on .* failed: {os.strerror(getattr(errno, error))}; clients wait"
             with self.subTest(error), Injected(inject=[f"accept4:error={error}:when={calls}"],
@@ -153,7 +153,7 @@ class Moments(harness.Test):
 
     @harness.needs_strace
     def test_stop(self):
-        """SIGTERM at any system call of a start ends it in order, unless main has not begun yet [F36]"""
+        """SIGTERM at any system call of a start ends it gracefully, unless main has not begun yet [F36]"""
         def start(strace):
             with Echod(prefix=strace, env=harness.NO_LEAKS) as d:
                 return d.pid

@@ -268,7 +268,7 @@ class Records(harness.Test):
 
 class Trouble(harness.Test):
     def test_blocked(self):
-        """the journal is not read: every echo comes, each lost line is counted, and told later [F51 P12]"""
+        """the journal is not read: every echo comes, each lost line is counted, and reported later [F51 P12]"""
         with Journal() as journal, journal.start("-o", "log_level=debug") as d:
             for i in range(2000):
                 with d.connect() as s:

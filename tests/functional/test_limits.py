@@ -41,7 +41,7 @@ class Limits(harness.Test):
 
     @harness.plain_only
     def test_told_together(self):
-        """the first refusal is told at once, the others together ten seconds later, and then peace"""
+        """the first refusal is logged immediately, the others are summarised ten seconds later, then no more lines"""
         with Echod(*options(max_connections=2, max_connections_per_source=1), expect=[REFUSED]) as d, \
                 d.connect(source="127.0.0.2") as first:
             self.assertEchoes(first)

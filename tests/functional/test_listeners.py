@@ -128,7 +128,7 @@ class Ended(Listeners):
             d.port = other
 
     def test_in_the_store(self):
-        """one that ended while no process served it is opened anew at the next start"""
+        """one that ended while no process served it is opened again at the next start"""
         with Manager(expect=["was passed, but it is not a listening TCP socket"]) as m:
             d = m.start()
             m.abort()
@@ -186,7 +186,7 @@ class Identity(Listeners):
                 self.assertEqual(self.inodes(m), before)
 
     def test_names_of_0_1_0(self):
-        """listeners under the names that 0.1.0 gave them are taken, and named anew"""
+        """listeners under the names that 0.1.0 gave them are taken, and renamed"""
         with Manager() as m:
             d = m.start()
             m.abort()

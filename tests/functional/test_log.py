@@ -148,7 +148,7 @@ class File(Test):
             self.assertRegex(said, r"\Aechod: listening on [^\0]*\nechod: stopped, counters: .*\n\Z")
 
     def test_at_its_limit(self):
-        """a log at the limit of file sizes loses lines, which are counted and told; the daemon serves"""
+        """a log at the limit of file sizes loses lines, which are counted and reported; the daemon serves"""
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         with tempfile.TemporaryFile("a+") as log, Unlogged("-o", "log_level=debug", stdin=subprocess.DEVNULL,
                                                            stderr=log, preexec_fn=limit) as d:

@@ -45,7 +45,7 @@ class Network(harness.Test):
 
 class Queue(Network):
     def test_overflow(self):
-        """a queue that the kernel makes shorter is told; clients that find it full are served all the same [F19]"""
+        """a queue that the kernel makes shorter is reported; clients that find it full are served later [F19]"""
         self.set("net.core.somaxconn", 2)
         with Echod() as d:
             d.wait_log(r"listening on 127\.0\.0\.1:\d+, with a queue of 2 only$")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the service manager is told, by a manager that only listens."""
+"""Notifications, as a manager receives them."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ class Listening(harness.Test):
                 return message
 
     def fed(self, timeout):
-        """True if the watchdog is fed within that time, whatever else is told."""
+        """True if the watchdog is notified within that time, whatever else is sent."""
         self.manager.settimeout(timeout)
         try:
             return bool(self.told("WATCHDOG"))
@@ -46,7 +46,7 @@ class Listening(harness.Test):
 
 class Notify(Listening):
     def test_refused_configuration(self):
-        """a start with a wrong configuration tells the first error as the status"""
+        """a start with a wrong configuration sends the first error as the status"""
         status, _, err = harness.run("-c", "/dev/null", "-o", "workers=x", "-o", "backlog=x",
                                      env={**os.environ, **self.env})
         self.assertEqual(status, 78)
@@ -76,7 +76,7 @@ class Notify(Listening):
 
     @harness.plain_only
     def test_status(self):
-        """the status follows the connections, and is not told again while nothing changes"""
+        """the status follows the connections, and is not sent again while nothing changes"""
         with Echod("-o", "max_connections=2", env=self.env, expect=[NO_MANAGER, "refused"]) as d:
             self.assertEqual(self.told()["STATUS"], SERVING)
             with d.connect() as a, d.connect() as b:
@@ -129,7 +129,7 @@ class Notify(Listening):
             self.manager.recv(4096)
 
     def test_manager_is_stuck(self):
-        """a manager that does not read holds nothing up, and is told the last state when it reads [F45]"""
+        """a manager that does not read delays nothing, and gets the last state when it reads [F45]"""
         with Echod(conf="", env=self.env, expect=[NO_MANAGER]) as d, d.connect() as s:
             self.assertEchoes(s)
             self.fill()
@@ -221,7 +221,7 @@ class Bus(Listening):
                 self.assertEqual(s.recv(1), b"")
 
     def test_extends(self):
-        """the time that the answer may take is told to the manager, beside that of the stop"""
+        """the stop's time limit that the manager gets includes that of the answer"""
         with Echod("-o", "shutdown_timeout=100", env=self.env) as d:
             d.signal(signal.SIGTERM)
             self.assertGreater(int(self.told("EXTEND_TIMEOUT_USEC")["EXTEND_TIMEOUT_USEC"]), 110_000_000)

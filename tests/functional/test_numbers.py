@@ -97,7 +97,7 @@ class Find(Client):
         self.assertLess(min(missed) / max(kept), 1.05)
 
     def test_none(self):
-        """where no rate is kept, that is said, with status 1"""
+        """where no rate is kept, that is reported, with status 1"""
         with liars.Silent() as server:
             r = self.run_client("load", "--find-rate", "p99=1ms", "--rate", 0.3, "--timeout", 0.1, "--duration", 0.1,
                                 server.target)
@@ -161,7 +161,7 @@ class End(Client):
             self.finish(p)
 
     def test_progress(self):
-        """a terminal is told each second that connections are being made"""
+        """a terminal gets a line each second while connections are made"""
         with liars.deaf() as target:
             p, read = self.on_terminal("load", "--connect-timeout", 1000, target)
             self.assertIn(b"0 of 1 connections made, 0 failed", read(b"failed"))
@@ -194,7 +194,7 @@ class Loss(Client):
 class Failures(Client):
     @harness.needs("unshare", "ip")
     def test_ports(self):
-        """out of ports is said as that, whether some connections fail or all have ended"""
+        """out of ports is reported as that, whether some connections fail or all have ended"""
         script = ('ip link set lo up && echo "40000 40009" >/proc/sys/net/ipv4/ip_local_port_range && '
                   'echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse || exit 77\n'
                   '"$ECHOD" -c /dev/null -o listen=127.0.0.1:7 2>/dev/null & '

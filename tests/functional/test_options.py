@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""echoc's command line: values and their units, targets, and what is said of wrong ones."""
+"""echoc's command line: values and their units, targets, and error messages."""
 
 import os
 import re
@@ -115,7 +115,7 @@ class Usage(Client):
                 self.assertIn("Connection reset by peer, as by a limit or a restart of the server", r.err)
 
     def test_foreign_source(self):
-        """a source that is not of this machine, or of a kind that the target has not, is told at once"""
+        """a source that is not of this machine, or of a family that the target does not have, is reported at once"""
         for source, reason in (("192.0.2.1", "not an address of this machine"),
                                ("::1", "the target has no address of this kind")):
             r = self.run_client("load", "--source", f"127.0.0.2,{source}", "127.0.0.1:7")
@@ -123,7 +123,7 @@ class Usage(Client):
             self.assertEqual((r.status, r.out, r.err), (2, "", f"echoc: --source {shown}: {reason}\n"))
 
     def test_usage(self):
-        """a wrong command line is told in one line, and one more says how it is used"""
+        """a wrong command line gets one line of error and one of usage"""
         t = "127.0.0.1:7"
         for args, line in ((["load", "-w", "5", t], "not an option of load: -w"),
                            (["load", "--cont=5", t], "not an option of load: --cont=5"),

@@ -86,7 +86,7 @@ class Outages(Client):
             self.assertGreater(r.json["messages_verified"], 0)
 
     def test_never_there(self):
-        """one that never comes is said, with status 2"""
+        """one that never comes is reported, with status 2"""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             r = self.run_client("load", "--rate", 10, "--duration", 0.3, "--reconnect",

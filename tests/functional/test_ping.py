@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client's ping: its lines, its signals, and what it makes of servers that lie, stop or are away."""
+"""The client's ping: its lines, its signals, and servers that return wrong bytes, stop or are away."""
 
 import json
 import os
@@ -88,7 +88,7 @@ class Lines(Ping):
             self.assertEqual(self.counts(r), (1, 1, 0, 0))
 
     def test_corrupt(self):
-        """a wrong byte is marked in its line, counted, and told"""
+        """a wrong byte is marked in its line, counted, and reported"""
         with liars.Flips(70) as server:
             r = self.ping(server.target, "-c", 3, "-i", 0.01, status=1)
             self.assertEqual(self.counts(r)[0], 3)
@@ -153,7 +153,7 @@ class Options(Ping):
             self.assertEqual(times, sorted(times))
 
     def test_outstanding(self):
-        """-O tells of a message that is not back when the next is sent, though it comes later"""
+        """-O reports a message that is not back when the next is sent, though it comes later"""
         with liars.Stops(64, 0.5) as server:
             out = self.ping(server.target, "-O", "-c", 3, "-i", 0.1).out
         self.assertIn("\nno answer yet: seq=2\n", out)
@@ -272,7 +272,7 @@ class Outages(Ping):
             self.assertEqual(r.status, status, r.err)
 
     def test_unsent(self):
-        """what falls due while the server is away counts, and is told as unsent"""
+        """what falls due while the server is away counts, and is reported as unsent"""
         args = "ping", "--reconnect", "-i", 0.05, "-w", 1.5
         with liars.Vanishes(64 * 3) as server:
             r = self.run_client(*args, "--json", server.target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the client tells of a load or ping: text, JSON, streams, files, comparisons and pictures."""
+"""The results of a load or ping: text, JSON, streams, files, comparisons and pictures."""
 
 import base64
 import contextlib
@@ -90,7 +90,7 @@ class Json(Reporting):
             self.assertIn("no answers", r.out)
 
     def test_percentiles(self):
-        """a percentile needs 1 / (1 - share) samples; --percentiles says which are told"""
+        """a percentile needs 1 / (1 - share) samples; --percentiles says which are printed"""
         with Echod() as d:
             times = self.load(target_of(d), "--messages", 10)["latency_us"]
             self.assertEqual([name for name, time in times.items() if time is None], ["p99", "p99.9", "p99.99"])
@@ -151,7 +151,7 @@ class Text(Reporting):
                 self.assertRegex(self.run_client("load", *args, server.target).out.splitlines()[0], f"^{expected}$")
 
     def test_errors(self):
-        """why connections broke is told with how often"""
+        """the reasons why connections broke are printed with their counts"""
         with liars.Resets(64) as server:
             args = "--messages", 20, "--connections", 2, server.target
             self.assertRegex(self.run_client("load", *args).out, "\n  (Connection reset by peer|Broken pipe).*: [12]\n")
@@ -187,7 +187,7 @@ class Text(Reporting):
             self.assertEqual(self.finish(p).status, 0)
 
     def test_slow_rate(self):
-        """a rate below one a second is not told as none"""
+        """a rate below one a second is not printed as 0"""
         with Echod() as d:
             out = self.run_client("load", "--rate", 0.5, "--duration", 1, target_of(d)).out
             self.assertRegex(out, r"[01]\.\d\d/s offered")
@@ -243,7 +243,7 @@ class Files(Reporting):
         self.assertGreaterEqual(value(least) * 1.001 + 1, o["latency_us"]["min"] * 1000)
 
     def test_cannot_write(self):
-        """a file that cannot be written is told before the load, or after it, with status 2"""
+        """a file that cannot be written is reported before the load, or after it, with status 2"""
         with Echod() as d:
             for option in ("--hlog", "--histogram"):
                 r = self.run_client("load", "--messages", 1, option, "/no/such/file", target_of(d))
@@ -280,7 +280,7 @@ class Compare(Reporting):
             self.assertLess(max(map(len, r.out.splitlines()[3:])), 80)
 
     def test_parameters(self):
-        """runs that are not of the same load are told"""
+        """runs that are not of the same load are reported"""
         r = self.run_client("compare", self.runs("a", [1], rate=5, size=1), self.runs("b", [1], rate=6, size=1))
         self.assertIn("The parameters differ: rate\n", r.out)
 
@@ -361,7 +361,7 @@ class Plot(Reporting):
             self.assertGreaterEqual(len(json.loads(f.readlines()[-1])["outages"]), 1)
 
     def test_wrong(self):
-        """what cannot be drawn, or where, is told with status 2"""
+        """what cannot be drawn, or where, is reported with status 2"""
         for args in (("/no/such/file",), (self.write("x", "nonsense"),), (self.write("y", "{}"),)):
             r = self.run_client("plot", "-o", self.path("p.svg"), *args)
             self.assertEqual(r.status, 2)
@@ -369,7 +369,7 @@ class Plot(Reporting):
             self.assertFalse(os.path.exists(self.path("p.svg")))
 
     def test_without_gnuplot(self):
-        """where there is no gnuplot, that is said"""
+        """where there is no gnuplot, that is reported"""
         path = self.write("x", '{"schema_version": 2, "messages_verified": 5, "latency_us": {"max": 5}}')
         p = self.start("plot", path, env={**os.environ, "PATH": "/nowhere"})
         r = self.finish(p)

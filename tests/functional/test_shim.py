@@ -98,7 +98,7 @@ class Closing(harness.Test):
     """Descriptors that are free, and used again, while close(2) has not returned."""
 
     def talk(self, daemon, rnd):
-        """One connection, which may only ever hear its own name."""
+        """One connection, which may receive only its own data."""
         name = rnd.randbytes(8)
         sent = name * rnd.choice((1, 10, 5000))
         with daemon.connect() as s:
@@ -112,7 +112,7 @@ class Closing(harness.Test):
             self.assertTrue(sent.startswith(received), (name, received))
 
     def test_names(self):
-        """no connection hears of another that had its descriptor before, however close(2) is late [F6 F32]"""
+        """no connection gets an event of another that had its descriptor before, however close(2) is late [F6 F32]"""
         with Shimmed("-o", "workers=2", settings={"late": 500}) as d:
             def client(seed):
                 rnd = random.Random(seed)

@@ -183,7 +183,7 @@ class Stop(harness.Test):
             self.assertNotIn("reload", d.log())
 
     def test_any_moment(self):
-        """SIGTERM at any moment of the start ends it in order, from main's first line on [F36]"""
+        """SIGTERM at any moment of the start ends it gracefully, from main's first line on [F36]"""
         def has_begun():
             """True when it has blocked SIGTERM, the first thing it does."""
             status = harness.read(f"/proc/{d.pid}/status")

@@ -122,7 +122,7 @@ class Terminal(harness.Test):
                         gets="\ta\tb\n\x07\x1d\x1e\x1f\n\x01\x1b\n")
 
     def test_no_characters(self):
-        """what is no character, or a NUL, is refused with a sound and a word, and the rest is sent"""
+        """what is no character, or a NUL, is refused with a beep and a message, and the rest is sent"""
         log = bytearray()
         with server(recorder(log)) as address, self.at(address) as person:
             for before, refused in (b"a", b"\xff"), (b"b", b"\xc3c"), (b"d", b"\0"):
@@ -231,7 +231,7 @@ class Terminal(harness.Test):
             self.check_end(person, 1, "12A\n", "at offset 2: expected 0x61, found 0x41\n")
 
     def test_closes(self):
-        """the server closes, or resets, and it is said at once"""
+        """the server closes, or resets, and it is reported at once"""
         for end in socket.socket.close, harness.reset:
             gate = threading.Event()
             with server(lambda c: gate.wait(harness.DEADLINE) and end(c)) as address:
@@ -259,7 +259,7 @@ class Terminal(harness.Test):
                 over.set()
 
     def test_signals(self):
-        """what ends it leaves the terminal in order"""
+        """any end restores the terminal"""
         for number in signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT:
             with Echod() as d, self.at(f"127.0.0.1:{d.port}") as person:
                 person.type("abc")

@@ -11,7 +11,7 @@ from harness import Echod, fill, many, options
 
 class Timeouts(harness.Test):
     def test_idle(self):
-        """a client that is silent for idle_timeout is closed in order, one that sends is not [F30]"""
+        """a client that is silent for idle_timeout gets a FIN, one that sends does not [F30]"""
         with Echod("-o", "idle_timeout=1") as d, d.connect() as active:
             self.assertEchoes(active)
             for closed in (20, 40):  # the second time with descriptors that others had before
@@ -27,7 +27,7 @@ class Timeouts(harness.Test):
             self.assertEchoes(active)
 
     def test_half_message_is_activity(self):
-        """each byte counts from anew [F30]"""
+        """each byte restarts the time [F30]"""
         with Echod("-o", "idle_timeout=1") as d, d.connect() as witness, d.connect() as s:
             self.assertEchoes(witness)
             for _ in range(4):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Memory, descriptors and locks over whole lives, as valgrind sees them in what a release runs."""
+"""Memory, descriptors and locks from start to exit, as valgrind sees them in a release build."""
 
 import os
 import random
@@ -51,7 +51,7 @@ def memcheck(leaks="definite,indirect,possible"):
 @harness.needs("valgrind")
 class Lives(harness.Test):
     def live(self, daemon, connections=CONNECTIONS):
-        """What a daemon does in its life, with every byte compared."""
+        """What a daemon does from start to exit, with every byte compared."""
         bytes_of = random.Random(1)
         with many(daemon.connect() for _ in range(connections)) as clients:
             for i, s in enumerate(clients):
@@ -67,7 +67,7 @@ class Lives(harness.Test):
         harness.load(daemon.port, *PATIENT, "--connections", 20, "--rate", 500, "--duration", 1)
 
     def test_life(self):
-        """a life with loads and reloads: no wrong access, no block lost, no descriptor left"""
+        """loads and reloads: no wrong access, no block lost, no descriptor left"""
         with memcheck() as tool:
             with Echod(*UNCONFINED, prefix=tool.prefix, conf=CONF % 3600) as d:
                 self.live(d)

@@ -231,7 +231,7 @@ class Stand:
         self.daemon.resume()
 
     def stop_thread(self):
-        """A moment in which one thread stands still, and the others go on."""
+        """A moment in which one thread is stopped, and the others go on."""
         names = [name for name in self.daemon.threads().values() if name.startswith(("acceptor", "worker"))]
         with self.daemon.stuck(self.random.choice(names)):
             time.sleep(self.random.random() / 3)

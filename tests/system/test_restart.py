@@ -146,7 +146,7 @@ class Bus(machine.Test):
             self.assertRegex("\n".join(m.complaints()), "cannot ask .* whether this is a restart: Connection timed out")
 
     def test_reexecution(self):
-        """a manager that is executed anew in the middle of a restart answers after that"""
+        """a manager that is re-executed in the middle of a restart answers after that"""
         with machine.serving("echod") as (m, s):
             m.signal("dbus", "STOP")
             m.systemctl("--no-block", "restart", "echod")
@@ -264,7 +264,7 @@ class Versions(machine.Test):
 
 class Stop(machine.Test):
     def test_stop(self):
-        """a stop says goodbye to all, and leaves nothing in the store"""
+        """a stop sends every client a FIN, and leaves nothing in the descriptor store"""
         with machine.serving("echod") as (m, s):
             self.assertNotEqual(m.show("echod", "NFileDescriptorStore"), "0")
             self.assertGoodbye(s, m.start("systemctl", "stop", "echod"))
@@ -274,7 +274,7 @@ class Stop(machine.Test):
             self.assertNotIn("took over", m.messages("echod.service"))
 
     def test_switched_off(self):
-        """without hand_over a restart says goodbye to all"""
+        """without hand_over a restart sends every client a FIN"""
         with machine.serving("echod", {CONF: "hand_over = false\n"}) as (m, s):
             self.assertGoodbye(s, m.start("systemctl", "restart", "echod"))
             self.assertEchoes(m)
