@@ -58,9 +58,9 @@ static void print_row(struct results *r, const struct tally *tally, double secon
 		      unsigned open)
 {
 	if (r->rows++ == 0)
-		fprintf(stderr, "%7s %6s %8s %8s %7s %7s %7s %5s %6s %7s\n", "time", "conns",
+		fprintf(stderr, "%6s %6s %7s %8s %7s %7s %7s %5s %6s %7s\n", "time", "conns",
 			"sent/s", "back/s", "p50", "p99", "max", "lost", "unsent", "corrupt");
-	fprintf(stderr, "%5.*f s %6s %8s %8s %7s %7s %7s %5s %6s %7s\n",
+	fprintf(stderr, "%4.*f s %6s %7s %8s %7s %7s %7s %5s %6s %7s\n",
 		r->run.options->report_interval % 1000000000 ? 1 : 0,
 		(double)(now - r->run.start) / 1e9, figures_count(open),
 		figures_number(run_rate(N(messages_sent), seconds)),
