@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gnuplot gets one script on its standard input: for each file a block of rows over
- * time (seconds, offered and achieved rate, p50, p99 and max in seconds) and a block of
- * its distribution (1 / (1 - share), seconds), then the panels that these allow.
+ * gnuplot gets one script on its standard input, and what it draws is read from its
+ * standard output, to be written if it is whole.  The script has for each file a block
+ * of rows over time (seconds, offered and achieved rate, p50, p99 and max in seconds) and
+ * one of its distribution (1 / (1 - share), seconds), then the panels that these allow.
  *
  * Lines and text have colours that can be read on white and on black, and there is no
  * background.
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "echoc/runs.h"
 
@@ -25,11 +27,11 @@
 #define GREY "textcolor rgb '#808080'"
 #define OUTAGE "'#e5534b'"
 
-static const char settings[] = "set key outside right top noenhanced " GREY "\n"
+static const char settings[] = "set key outside right top " GREY "\n"
 			       "set border 3 linecolor rgb '#808080'\n"
 			       "set tics nomirror " GREY "\n"
 			       "set grid linecolor rgb '#808080' linewidth 0.4 dashtype 3\n"
-			       "set lmargin 10\nset autoscale xfixmax\n"
+			       "set lmargin 10\nset xrange [0:*]\nset autoscale xfixmax\n"
 			       "array c[6] = ['#2f81f7', '#d9730d', '#2da44e', '#a371f7', "
 			       "'#0e9aa0', '#bf8700']\n";
 
@@ -66,7 +68,7 @@ static const struct {
 
 struct plot {
 	const struct options *options;
-	FILE *out; /* gnuplot's input */
+	FILE *out; /* the script */
 	bool has[PANELS][FILES_MAX], outages;
 	char name[400]; /* of the run, if there is one file */
 };
@@ -95,11 +97,12 @@ static void put_row(struct plot *p, size_t file, const json_t *line)
 	for (int i = 0; i < 3; i++) {
 		double time = runs_number(line, "latency_us", times[i]);
 
-		fprintf(p->out, " %.9g", (isfinite(reply) ? reply : time) / 1e6);
+		time = isfinite(reply) ? reply : time;
+		fprintf(p->out, " %.9g", time / 1e6);
+		p->has[TIMES][file] |= isfinite(time);
 	}
 	putc('\n', p->out);
 	p->has[RATES][file] |= isfinite(offered);
-	p->has[TIMES][file] = true;
 }
 
 /* The short end of a run, whose rates say nothing. */
@@ -172,7 +175,10 @@ static int put_run(struct plot *p, size_t file)
 	if (p->options->n_files == 1)
 		name_run(p, runs.at[0].result);
 	runs_free(&runs);
-	return 0;
+	if (p->has[TIMES][file] || p->has[DISTRIBUTION][file])
+		return 0;
+	fprintf(stderr, "echoc: no answers in %s\n", p->options->files[file]);
+	return -1;
 }
 
 /* The rows of a file of --histogram, whose unit is the microsecond.  0 or -1. */
@@ -276,12 +282,9 @@ static int put_script(struct plot *p)
 			return -1;
 	for (enum panel panel = 0; panel < PANELS; panel++)
 		n += is_used(p, panel);
-	fprintf(p->out, "set terminal svg size 900,%d font 'sans-serif,13'\n", n * PANEL_HEIGHT);
-	if (p->options->output) {
-		fputs("set output ", p->out);
-		put_text(p->out, p->options->output);
-	}
-	fprintf(p->out, "\nset multiplot layout %d,1\nset rmargin at screen %g\n", n,
+	fprintf(p->out, "set terminal svg noenhanced size 900,%d font 'sans-serif,13'\n",
+		n * PANEL_HEIGHT);
+	fprintf(p->out, "set multiplot layout %d,1\nset rmargin at screen %g\n", n,
 		p->options->n_files == 1 ? 0.85 : 0.75);
 	for (enum panel panel = 0; panel < PANELS; panel++)
 		if (is_used(p, panel))
@@ -289,24 +292,64 @@ static int put_script(struct plot *p)
 	return 0;
 }
 
+/* Has gnuplot fill a picture by a script.  0 or -1. */
+static int draw(FILE *script, FILE *picture)
+{
+	FILE *gnuplot = NULL;
+	int c, status;
+
+	if (fflush(script) == 0 && dup2(fileno(script), STDIN_FILENO) == STDIN_FILENO &&
+	    lseek(STDIN_FILENO, 0, SEEK_SET) == 0)
+		gnuplot = popen("command -v gnuplot >/dev/null || exit 127; exec gnuplot", "re");
+	if (!gnuplot) {
+		fprintf(stderr, "echoc: cannot start gnuplot: %s\n", strerror(errno));
+		return -1;
+	}
+	while ((c = getc(gnuplot)) != EOF)
+		putc(c, picture);
+	status = pclose(gnuplot);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		fprintf(stderr, "echoc: plot needs the program gnuplot, which is not installed\n");
+	return status == 0 ? 0 : -1;
+}
+
+/* Where it is asked for; main() looks at the errors of standard output.  The exit status. */
+static int save(const struct options *o, const char *picture, size_t size)
+{
+	FILE *out = o->output ? fopen(o->output, "we") : stdout;
+	bool saved = out && fwrite(picture, 1, size, out) == size;
+
+	if (out && o->output)
+		saved &= fclose(out) == 0;
+	if (saved || !o->output)
+		return EXIT_ALL_BACK;
+	fprintf(stderr, "echoc: %s: %s\n", o->output, strerror(errno));
+	return EXIT_OTHER;
+}
+
 int plot_run(const struct options *o)
 {
 	static struct plot p;
-	int r, status;
+	FILE *memory;
+	char *picture;
+	size_t size;
+	int r;
 
 	p.options = o;
 	if (o->n_files > FILES_MAX) {
 		fprintf(stderr, "echoc: plot takes at most %d files\n", FILES_MAX);
 		return EXIT_OTHER;
 	}
-	p.out = popen("exec gnuplot", "we");
-	if (!p.out) {
-		fprintf(stderr, "echoc: cannot start gnuplot: %s\n", strerror(errno));
+	p.out = tmpfile();
+	memory = open_memstream(&picture, &size);
+	if (!p.out || !memory) {
+		fprintf(stderr, "echoc: cannot begin to draw: %s\n", strerror(errno));
 		return EXIT_OTHER;
 	}
-	r = put_script(&p);
-	status = pclose(p.out);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		fprintf(stderr, "echoc: plot needs the program gnuplot, which is not installed\n");
-	return r == 0 && status == 0 ? EXIT_ALL_BACK : EXIT_OTHER;
+	r = put_script(&p) < 0 ? -1 : draw(p.out, memory);
+	fclose(p.out);
+	fclose(memory);
+	r = r == 0 ? save(o, picture, size) : EXIT_OTHER;
+	free(picture);
+	return r;
 }

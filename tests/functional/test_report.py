@@ -319,10 +319,12 @@ class Plot(Reporting):
         with Echod() as d:
             out = self.run_client("load", "--json-stream", "-i", 0.1, "--rate", 500, "--duration", 1, target_of(d)).out
         *lines, end = out.splitlines()
-        end = {**json.loads(end), "outages": [{"start_s": 0.3, "length_s": 0.2}]}
+        end = {**json.loads(end), "outages": [{"start_s": 0.02, "length_s": 0.04}, {"start_s": 0.3, "length_s": 0.2}]}
         path = self.write("it's.json", "\n".join([*lines, json.dumps(end)]))
         r = self.run_client("plot", "-o", self.path("p.svg"), path)
         self.assertEqual((r.status, r.out, r.err), (0, "", ""))
+        boxes = [e for e in xml.etree.ElementTree.parse(self.path("p.svg")).iter() if "rgb(229" in e.get("fill", "")]
+        self.assertEqual(len(boxes), 2 * 3)  # in two panels, with that of the key; the first before all rows
         texts = self.texts(self.path("p.svg"))
         self.assertTrue(any(text.startswith("Messages a second (127.0.0.1:") for text in texts), texts)
         for text in ("offered", "achieved", "Latency over time", "p50", "p99", "max", "outage",
@@ -360,6 +362,30 @@ class Plot(Reporting):
         with open(self.path("restarts.json")) as f:
             self.assertGreaterEqual(len(json.loads(f.readlines()[-1])["outages"]), 1)
 
+    def test_unwritable(self):
+        """a picture that cannot be written is reported, and gnuplot says nothing"""
+        path = self.write("x", '{"schema_version": 2, "messages_verified": 5, "latency_us": {"p50": 1, "max": 5}}')
+        for output in ("/dev/full", "/no/such/x.svg"):
+            r = self.run_client("plot", "-o", output, path)
+            self.assertEqual((r.status, r.out), (2, ""))
+            self.assertRegex(r.err, f"^echoc: {output}: No .*\n$")
+        for redirection in (">/dev/full", ">&-"):
+            r = subprocess.run(["sh", "-c", f'"$0" plot "$1" {redirection}', harness.ECHOC, path], capture_output=True,
+                               text=True, timeout=harness.DEADLINE)
+            self.assertEqual(r.returncode, 2)
+            self.assertRegex(r.stderr, "^echoc: standard output: .*\n$")
+
+    def test_no_answers(self):
+        """a run without answers has no picture, and leaves the one that was there"""
+        kept = self.write("p.svg", "kept")
+        with liars.Silent() as server:
+            for option in ("--json", "--json-stream"):
+                runs = self.run_client("load", option, "--duration", 0.2, "--timeout", 0.1, server.target).out
+                r = self.run_client("plot", "-o", kept, self.write("silent", runs))
+                self.assertEqual((r.status, r.err), (2, f"echoc: no answers in {self.path('silent')}\n"))
+        with open(kept) as f:
+            self.assertEqual(f.read(), "kept")
+
     def test_wrong(self):
         """what cannot be drawn, or where, is reported with status 2"""
         for args in (("/no/such/file",), (self.write("x", "nonsense"),), (self.write("y", "{}"),)):
@@ -374,7 +400,7 @@ class Plot(Reporting):
         p = self.start("plot", path, env={**os.environ, "PATH": "/nowhere"})
         r = self.finish(p)
         self.assertEqual(r.status, 2)
-        self.assertIn("plot needs the program gnuplot", r.err)
+        self.assertRegex(r.err, "^echoc: plot needs the program gnuplot.*\n$")
 
 
 if __name__ == "__main__":
