@@ -9,7 +9,7 @@
 
 /* The first and the longest pause before a lost connection is tried again. */
 #define PAUSE_NS 5000000
-#define PAUSE_MAX_NS 100000000
+#define PAUSE_MAX_NS 20000000
 
 void dial_close(struct links *l, struct link *k)
 {
@@ -68,6 +68,8 @@ void dial_go_away(struct links *l, struct link *k, int64_t since, uint64_t lost)
 	if (!k->lost_at) {
 		k->lost_at = since;
 		outages_begin(&l->plan->outages, since, lost);
+	} else if (lost > 0) {
+		outages_lose(&l->plan->outages, lost);
 	}
 	pause = PAUSE_NS + (l->now - k->lost_at) / 16;
 	k->began = l->now + (pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS);
@@ -147,6 +149,13 @@ void dial_retry(struct links *l, struct link *k, int error)
 	dial_close(l, k);
 	k->tries++;
 	try_addresses(l, k, error);
+}
+
+void dial_give_up(struct links *l, struct link *k)
+{
+	l->n_connecting--;
+	dial_close(l, k);
+	dial_over(l, k);
 }
 
 void dial_come_back(struct links *l, struct link *k)

@@ -15,6 +15,9 @@ void dial_connect(struct links *l, struct link *k);
 /* A connect has failed: tries the next address, if there is one. */
 void dial_retry(struct links *l, struct link *k, int error);
 
+/* The connect that is under way is of no use any more. */
+void dial_give_up(struct links *l, struct link *k);
+
 /* A connect has succeeded or failed for the first time: main waits for that of all. */
 void dial_note_tried(struct links *l, struct link *k);
 

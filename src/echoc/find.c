@@ -8,6 +8,7 @@
 #include "echoc/find.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,9 @@
 #include "echoc/load.h"
 
 #define FIRST_RATE 1000
-#define LEAST_RATE 0.1
+
+/* Seconds: no step takes longer for the sake of as many messages as its percentile needs. */
+#define LONGEST 5
 
 /* Rates that differ by less than this are the same. */
 #define CLOSE_ENOUGH 1.05
@@ -27,6 +30,23 @@ struct find {
 	int status;	     /* -1: go on */
 	json_t *steps;	     /* NULL without --json */
 };
+
+/* How many messages it takes to know the percentile. */
+static double needed(const struct find *f)
+{
+	return ceil(100 / (100 - f->options->find.percent) - 1e-6);
+}
+
+/*
+ * Whether answers come as fast as messages are offered, but for the time that each
+ * takes; if not, latencies grow as long as the load lasts.
+ */
+static bool keeps_up(const struct load_sum *sum)
+{
+	double each = (double)histogram_quantile(&sum->tally.latency, 0.5) / 1e9;
+
+	return sum->answered - each <= sum->duration / 0.95;
+}
 
 /* Why a rate is not kept, in text; or NULL. */
 static const char *fault_of(const struct load_sum *sum, double rate, double latency, double limit)
@@ -43,6 +63,8 @@ static const char *fault_of(const struct load_sum *sum, double rate, double late
 			 figures_number((double)due / sum->duration));
 	else if (latency > limit)
 		snprintf(text, sizeof(text), "too slow");
+	else if (!keeps_up(sum))
+		snprintf(text, sizeof(text), "the answers fall behind");
 	else
 		return NULL;
 	return text;
@@ -69,7 +91,9 @@ static void try_rate(struct find *f, double rate)
 
 	o.rate = rate;
 	o.quiet = true;
-	o.json = false; /* of one load */
+	o.json = o.json_stream = false; /* of one load */
+	if (o.duration && (double)o.duration < needed(f) / rate * 1e9)
+		o.duration = (int64_t)(needed(f) / rate * 1e9);
 	f->status = load_measure(&o, f->target, &sum);
 	if (f->status >= 0 || sum.interrupted) {
 		if (f->status < 0)
@@ -91,7 +115,7 @@ static void try_rate(struct find *f, double rate)
 static double next_rate(const struct find *f)
 {
 	if (f->kept == 0)
-		return f->missed / 2 >= LEAST_RATE ? f->missed / 2 : 0;
+		return f->missed / 2 * LONGEST >= needed(f) ? f->missed / 2 : 0;
 	if (f->missed == 0)
 		return f->kept * 2;
 	return f->missed / f->kept > CLOSE_ENOUGH ? (f->kept + f->missed) / 2 : 0;
@@ -112,7 +136,9 @@ static int conclude(const struct find *f)
 		putchar('\n');
 		json_decref(result);
 	} else if (f->kept > 0) {
-		printf("The highest rate with %s is %s/s.\n", limit, figures_number(f->kept));
+		printf("%s highest rate with %s is %s/s.\n",
+		       f->status < 0 ? "The" : "Cut short: so far the", limit,
+		       figures_number(f->kept));
 	} else {
 		printf("No rate was found with %s.\n", limit);
 	}
@@ -121,16 +147,35 @@ static int conclude(const struct find *f)
 	return f->status >= 0 ? f->status : f->kept > 0 ? EXIT_ALL_BACK : EXIT_NOT_ALL_BACK;
 }
 
+/* What cannot be searched.  0 or EXIT_OTHER. */
+static int refuse(const struct find *f)
+{
+	const struct options *o = f->options;
+
+	if (o->histogram || o->hlog)
+		fprintf(stderr, "echoc: --find-rate writes no file: there is no one load\n");
+	else if (o->messages && (double)o->messages < needed(f))
+		fprintf(stderr, "echoc: --find-rate p%g needs %.0f messages at least\n",
+			o->find.percent, needed(f));
+	else if (o->rate > 0 && o->rate * LONGEST < needed(f))
+		fprintf(stderr, "echoc: --find-rate p%g needs a --rate of %g at least\n",
+			o->find.percent, needed(f) / LONGEST);
+	else
+		return 0;
+	return EXIT_OTHER;
+}
+
 int find_run(const struct options *options, const struct target *target)
 {
-	struct find f = { .options = options,
-			  .target = target,
-			  .status = -1,
-			  .steps = options->json ? json_array() : NULL };
-	int status;
+	bool json = options->json || options->json_stream;
+	struct find f = { .options = options, .target = target, .status = -1 };
+	double rate = options->rate > 0 ? options->rate : FIRST_RATE;
+	int status = refuse(&f);
 
-	for (double rate = options->rate > 0 ? options->rate : FIRST_RATE; rate > 0 && f.status < 0;
-	     rate = next_rate(&f))
+	if (status != 0)
+		return status;
+	f.steps = json ? json_array() : NULL;
+	for (; rate > 0 && f.status < 0; rate = next_rate(&f))
 		try_rate(&f, rate);
 	status = f.status == EXIT_OTHER ? EXIT_OTHER : conclude(&f);
 	json_decref(f.steps);

@@ -204,8 +204,10 @@ static bool is_stuck(const struct links *l, const struct link *k)
 	const struct options *o = options_of(l);
 	int64_t since = stream_silent_since(&k->stream);
 
-	if (l->end)
-		return since < l->settled - o->timeout || l->end < l->now - GIVE_UP * o->timeout;
+	if (l->end && l->end < l->now - GIVE_UP * o->timeout)
+		return true;
+	if (l->end) /* and each message has had its time */
+		return since < l->settled - o->timeout && stream_oldest(&k->stream) == INT64_MAX;
 	return !o->duration && since < l->settled - GIVE_UP * o->timeout;
 }
 
@@ -230,7 +232,9 @@ void link_expire(struct links *l, struct link *k)
 
 	switch (k->state) {
 	case CONNECTING:
-		if (k->began + o->connect_timeout < l->now || dial_is_late(l))
+		if (l->end && !has_message(l, k))
+			dial_give_up(l, k);
+		else if (k->began + o->connect_timeout < l->now || dial_is_late(l))
 			dial_retry(l, k, ETIMEDOUT);
 		break;
 	case TALKING:
@@ -258,6 +262,8 @@ void link_expire(struct links *l, struct link *k)
 void link_abandon(struct links *l, struct link *k)
 {
 	stream_abandon(&k->stream, &l->tally.in_flight, &l->tally.unsent);
+	if (k->state == CONNECTING)
+		counter_increment(&l->tally.connect_failures);
 	if (k->state != OVER)
 		dial_forget(l, k);
 }

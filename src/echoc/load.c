@@ -29,7 +29,6 @@ struct load {
 	unsigned n; /* that were initialized */
 	unsigned n_running;
 	int signal_fd;
-	int64_t talk_end; /* ns: when no more messages were to be sent */
 	bool interrupted, gone;
 	struct tally sum;	  /* of all loaders */
 	struct load_sum *measure; /* NULL: the results are printed */
@@ -40,10 +39,14 @@ static void set_phase(struct load *load, enum phase phase)
 {
 	int64_t now = clock_ns();
 
-	if (phase != PHASE_TALK && load->talk_end == 0)
-		load->plan.stop = load->talk_end = now;
-	if (load->plan.start == 0) /* or interrupted before: then nothing was due */
-		atomic_store(&load->plan.start, now);
+	if (load->plan.start == 0) { /* or interrupted before: then nothing was due */
+		const struct options *o = load->plan.options;
+
+		load->plan.start = now;
+		load->plan.stop = o->duration ? now + o->warmup + o->duration : INT64_MAX;
+	}
+	if (phase != PHASE_TALK && now < load->plan.stop)
+		load->plan.stop = now;
 	atomic_store(&load->plan.phase, (int)phase);
 	for (unsigned i = 0; i < load->n; i++)
 		poller_wake(&load->loaders[i].links.poller);
@@ -124,11 +127,11 @@ static void connect_all(struct load *load)
 static void talk(struct load *load)
 {
 	const struct options *o = load->plan.options;
-	int64_t interval = o->report_interval ? o->report_interval : SECOND_NS, end, next;
+	int64_t interval = o->report_interval ? o->report_interval : SECOND_NS, end, next, now;
 
 	set_phase(load, PHASE_TALK);
 	load->results.run.start = load->plan.start + o->warmup;
-	end = o->duration ? load->results.run.start + o->duration : INT64_MAX;
+	end = load->plan.stop;
 	next = load->results.run.start + interval;
 	while (clock_ns() < end && count_flags(load, true) < load->n && !load->interrupted &&
 	       !ferror(stdout)) {
@@ -137,8 +140,9 @@ static void talk(struct load *load)
 			continue;
 		if (signals_await_room(load->signal_fd,
 				       o->json_stream ? STDOUT_FILENO : STDERR_FILENO))
-			show(load, next);
-		next += interval;
+			show(load, clock_ns());
+		for (now = clock_ns(); next <= now; next += interval)
+			continue; /* a report that is late is of a longer interval */
 	}
 }
 
@@ -209,7 +213,7 @@ static int first_error(const struct load *load)
 	return error;
 }
 
-/* Says why nothing, or not everything, could be done.  True if not one could connect. */
+/* Says why nothing, or not everything, could be done.  True if there is no result. */
 static bool complain(const struct load *load)
 {
 	const struct tally *t = &load->sum;
@@ -221,6 +225,10 @@ static bool complain(const struct load *load)
 		fprintf(stderr, "echoc: %s: %s\n", name, why);
 		return true;
 	}
+	if (load->interrupted && counter_get(&t->messages_due) == 0) {
+		fprintf(stderr, "echoc: %s: interrupted before there was a result\n", name);
+		return true;
+	}
 	if (load->gone)
 		fprintf(stderr, "echoc: %s: all connections have ended: %s\n", name, why);
 	else if (error)
@@ -228,24 +236,39 @@ static bool complain(const struct load *load)
 	return false;
 }
 
+/* For how long messages were offered, and answered. */
+static void measure_time(struct load *load)
+{
+	const struct options *o = load->plan.options;
+	struct run *run = &load->results.run;
+
+	run->start = load->plan.start + o->warmup;
+	run->duration = seconds(run->start, load->plan.stop);
+	if (o->rate > 0 && o->messages && !load->interrupted && !load->gone)
+		run->duration = (double)counter_get(&load->sum.messages_due) / o->rate;
+	run->answered = seconds(run->start, (int64_t)counter_get(&load->sum.last_answer));
+	if (run->answered < run->duration)
+		run->answered = run->duration;
+}
+
 /* Prints the results.  The exit status. */
 static int conclude(struct load *load)
 {
 	const struct options *o = load->plan.options;
-	struct run *run = &load->results.run;
-	int64_t answered;
+	const struct run *run = &load->results.run;
 
 	if (!signals_close(load->signal_fd))
 		return EXIT_OTHER;
 	sum_up(load, &load->sum);
-	answered = (int64_t)counter_get(&load->sum.last_answer);
-	run->start = load->plan.start + o->warmup;
-	run->duration = seconds(run->start, load->talk_end);
-	run->answered = seconds(run->start, answered > load->talk_end ? answered : load->talk_end);
-	if (complain(load) && !o->json && !o->json_stream)
+	measure_time(load);
+	if (complain(load)) {
+		if (o->json || o->json_stream)
+			(void)results_end(&load->results, &load->sum);
 		return EXIT_OTHER;
+	}
 	if (load->measure) {
-		*load->measure = (struct load_sum){ load->sum, run->duration, load->interrupted };
+		*load->measure = (struct load_sum){ load->sum, run->duration, run->answered,
+						    load->interrupted };
 		return -1;
 	}
 	return results_end(&load->results, &load->sum);

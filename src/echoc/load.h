@@ -16,7 +16,8 @@ int load_run(const struct options *options, const struct target *target);
 
 struct load_sum {
 	struct tally tally;
-	double duration; /* seconds in which messages were offered */
+	double duration; /* seconds in which messages were offered, */
+	double answered; /* and until the last answer */
 	bool interrupted;
 };
 

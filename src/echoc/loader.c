@@ -77,14 +77,13 @@ static int64_t connect_time(const struct loader *l)
 static int64_t message_time(const struct loader *l)
 {
 	const struct links *links = &l->links;
-	int phase = phase_of(l);
 	int64_t time;
 
-	if (phase == PHASE_CONNECT || links->plan->options->rate == 0 || links->left == 0 ||
+	if (phase_of(l) == PHASE_CONNECT || links->plan->options->rate == 0 || links->left == 0 ||
 	    links->end)
 		return INT64_MAX;
 	time = plan_time(links->plan, links->number, l->planned);
-	return phase == PHASE_TALK || time < links->plan->stop ? time : INT64_MAX;
+	return time < links->plan->stop ? time : INT64_MAX;
 }
 
 static void do_what_is_due(struct loader *l)

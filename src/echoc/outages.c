@@ -32,6 +32,17 @@ void outages_begin(struct outages *o, int64_t now, uint64_t lost)
 	pthread_mutex_unlock(&o->lock);
 }
 
+void outages_lose(struct outages *o, uint64_t lost)
+{
+	struct outage *last;
+
+	pthread_mutex_lock(&o->lock);
+	last = present(o);
+	if (last)
+		last->lost += lost;
+	pthread_mutex_unlock(&o->lock);
+}
+
 void outages_end(struct outages *o, int64_t start, int64_t now, bool served)
 {
 	struct outage *last;

@@ -37,6 +37,9 @@ void outages_init(struct outages *o);
 /* A connection was lost, with so many messages. */
 void outages_begin(struct outages *o, int64_t now, uint64_t lost);
 
+/* A connection that is away has lost more messages on the way back. */
+void outages_lose(struct outages *o, uint64_t lost);
+
 /* A connection that was lost at `start` is served again; or not, and its outage lasts. */
 void outages_end(struct outages *o, int64_t start, int64_t now, bool served);
 

@@ -34,7 +34,7 @@ struct plan {
 	const struct target *target;
 	_Atomic int phase;
 	_Atomic int64_t start;	   /* of PHASE_TALK; set before the phase */
-	_Atomic int64_t stop;	   /* of PHASE_END; what is due later is not sent */
+	_Atomic int64_t stop;	   /* what is due later is not sent */
 	_Atomic unsigned answered; /* the address of the target that answered last */
 	int64_t connect_start;
 	int done_fd; /* eventfd: 1 is added when a loader has tried all, and at its end */

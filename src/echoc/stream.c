@@ -113,7 +113,6 @@ static void complete(struct stream *s, const struct stream_context *context, int
 	if (!s->wrong && !m->lost && m->counts) {
 		counter_add(&tally->messages_verified, 1);
 		histogram_record(&tally->latency, now - m->planned);
-		counter_set(&tally->last_answer, (uint64_t)now);
 	}
 	if (context->observer)
 		context->observer(context->observer_context, m->size, now - m->planned, !s->wrong);
@@ -151,6 +150,8 @@ static int verify(struct stream *s, size_t n, const struct stream_context *conte
 	int64_t now = clock_ns();
 
 	s->heard = now;
+	if (s->read + n > s->counted)
+		counter_set(&context->tally->last_answer, (uint64_t)now);
 	while (n > 0 && s->read < s->written) {
 		uint64_t asked = s->written - s->read, left = message_at(s, 0)->end - s->read;
 		size_t part = left < n ? (size_t)left : n;

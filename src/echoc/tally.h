@@ -25,7 +25,7 @@ struct tally {
 	counter resets;	      /* connections that broke */
 	counter early_closes; /* connections that the server ended */
 	counter errors[TALLY_ERRORS]; /* connections that failed or broke, by their errno */
-	counter last_answer; /* ns of the clock: when the last message was verified; or 0 */
+	counter last_answer; /* ns of the clock: when the last byte that counts came back; or 0 */
 	struct histogram latency, connect;
 };
 

@@ -74,6 +74,19 @@ class Outages(Client):
                 self.assertGreaterEqual(outage["length_s"], 0.4)
                 self.assertGreaterEqual(outage["messages_lost"], 1)
 
+    def test_lost_again(self):
+        """what is lost on the way back is lost in the same outage"""
+        class Mutes(liars.Honest):
+            def talk(self, s, number):
+                return self.echo(s) if number > 3 else self.drain(s)
+        with Mutes() as server:
+            r = self.finish(self.start("load", "--rate", 50, "--duration", 1.5, "--json", "--reconnect",
+                                       "--timeout", 0.2, server.target))
+            self.assertEqual(r.status, 0, r.err)
+            (outage,) = r.json["outages"]
+            self.assertGreaterEqual(outage["messages_lost"], 4)
+            self.assertEqual(outage["messages_lost"], r.json["lost"])
+
     def test_not_there_yet(self):
         """a server that is not there at the start is one that was lost"""
         with Restarts() as server:
