@@ -41,7 +41,7 @@ struct stream {
 	bool event;			  /* epoll would report it */
 	bool queued;			  /* its last turn was TURN_MORE */
 	bool idle;			  /* its last turn was TURN_IDLE */
-	bool over;			  /* it has ended, in order or not */
+	bool over;			  /* it has ended, by FIN or reset */
 	enum { NOTHING, DRY, FULL } last; /* what EAGAIN has said last */
 };
 
@@ -121,7 +121,7 @@ static ssize_t scripted_recv(struct stream *s, void *data, size_t size, int flag
 	unsigned how = answer();
 
 	fuzz_check(s == active && !s->c.pending && piped.size == 0);
-	if (s->failed) /* an error is told only once */
+	if (s->failed) /* an error is reported only once */
 		return 0;
 	if (how == INTERRUPTED)
 		return fail(EINTR);

@@ -15,7 +15,7 @@
 
 static bool running;
 
-/* No input may end the process, not even in order. */
+/* No input may end the process, not even by exit(3). */
 static void on_exit_in_between(void)
 {
 	if (!running)

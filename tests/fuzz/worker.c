@@ -42,7 +42,7 @@ static struct {
 	int64_t ready;	 /* since when */
 } sockets[RECORDS];
 
-static int ready[RECORDS]; /* in the order in which epoll tells of them */
+static int ready[RECORDS]; /* in the order in which epoll reports them */
 static int n_ready;
 
 static struct tape tape;
@@ -187,7 +187,7 @@ static struct connection *record(uint32_t index)
 	return connections_at(&shared.connections, index);
 }
 
-/* epoll tells of a socket once, however much has happened there. */
+/* epoll reports a socket once, however much has happened there. */
 static void happen(int fd, uint32_t events)
 {
 	if (sockets[fd].events == 0) {

@@ -162,7 +162,7 @@ Test(acceptor, errors_of_one_connection)
 	}
 }
 
-/* Any other is the listener's: main is told, and it is not watched until main says so. */
+/* Any other is the listener's: main is notified, and it is not watched until main says so. */
 Test(acceptor, errors_of_one_listener)
 {
 	static const int errors[] = { EINVAL, EPERM, EACCES, EOPNOTSUPP, EBADF };

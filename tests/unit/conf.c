@@ -242,7 +242,7 @@ static const char *repeat(const char *start, char c, size_t n, const char *end)
 	return text;
 }
 
-/* The shapes of files that crash or have crashed libconfuse are refused in order. [F48] */
+/* The shapes of files that crash or have crashed libconfuse are refused with a message. [F48] */
 TEST(conf, hostile_shapes)
 {
 	static const struct {

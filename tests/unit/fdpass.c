@@ -112,7 +112,7 @@ TEST(fdpass, round_trip)
 		check_round_trip(sizes[i], i % 2 ? 0 : 1000000);
 }
 
-/* The sockets live in the carrier after all that packed them has closed them, and come out once. */
+/* The sockets stay open in the carrier after the sender has closed them, and come out once. */
 TEST(fdpass, holds)
 {
 	int fds[2], carrier;
@@ -134,7 +134,7 @@ TEST(fdpass, holds)
 	close(fds[0]);
 }
 
-/* A bad descriptor ends the packing: what went before is in it, and is told. */
+/* A bad descriptor ends the packing: what went before is in it, and is counted. */
 TEST(fdpass, bad_descriptor)
 {
 	int fds[300], carrier;

@@ -329,7 +329,7 @@ TEST(log, record_without_formats)
 	cr_assert_str_eq(text + PIPE_BUF - 2, "v\n");
 }
 
-/* A journal that takes no more: lost, counted and told, as with any reader. */
+/* A journal that takes no more: lines are lost, counted and reported, as with any reader. */
 TEST(log, journal_hangs)
 {
 	int in = catch_by_journal(EAGAIN);

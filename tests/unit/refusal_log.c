@@ -34,7 +34,7 @@ static void refuse(enum refusal reason, const char *client, int64_t now)
 	refusal_log_add(&refusal_log, reason, &address, totals, now);
 }
 
-/* The first is told at once, whatever the clock shows; so is one after an interval without any. */
+/* The first is logged at once, whatever the clock shows; so is one after a quiet interval. */
 TEST(refusal_log, first)
 {
 	cr_assert_eq(refusal_log_due(&refusal_log), INT64_MAX);
@@ -47,7 +47,7 @@ TEST(refusal_log, first)
 		   "far)\n");
 }
 
-/* What follows is told when the interval is over, and once. */
+/* What follows is summarised when the interval is over, and once. */
 TEST(refusal_log, together)
 {
 	int64_t now = 1000 * SECOND;

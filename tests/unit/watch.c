@@ -11,7 +11,7 @@
 static struct conf conf = { .workers = 2, .buffer_size = 4096 };
 static struct reactor reactor;
 static struct watch watch;
-static int manager; /* what is told arrives there, and the log at stderr */
+static int manager; /* receives the notifications; the log goes to stderr */
 
 static int open_manager(void)
 {
@@ -48,7 +48,7 @@ static void end(void)
 
 TestSuite(watch, .init = begin, .fini = end, .timeout = HELPER_TIMEOUT);
 
-/* The next thing that was told, or "". */
+/* The next notification, or "". */
 static const char *told(void)
 {
 	static char text[256];
@@ -138,7 +138,7 @@ TEST(watch, complains_once)
 	}
 }
 
-/* The status is told when it has changed, and not more often than each five seconds. */
+/* The status is sent when it has changed, and not more often than each five seconds. */
 TEST(watch, status)
 {
 	unsetenv("WATCHDOG_USEC");
@@ -152,7 +152,7 @@ TEST(watch, status)
 	beat_now();
 	cr_assert_str_eq(told(), "STATUS=Connections: 3, refused: 1");
 	counter_increment(&reactor.acceptor.refused[REFUSED_MAX_CONNECTIONS]);
-	watch.told += 1000000; /* it was told just now, however slow this machine is */
+	watch.told += 1000000; /* it was sent just now, however slow this machine is */
 	beat_now();
 	cr_assert_str_eq(told(), "", "too soon");
 	watch.told -= 1000000 + 5000;

@@ -2,7 +2,7 @@
 /*
  * epoll: the kernel keeps the list of sockets, and a second one of those that
  * are ready; a wait returns the latter.  So the work grows with those that have
- * something to say, not with all.  `epoll WAY` has three ways:
+ * something to read, not with all.  `epoll WAY` has three ways:
  *
  * level: a socket that is ready is reported until it is no longer, so one
  * receive a report is enough: what is left is reported again.  But then

@@ -5,7 +5,7 @@
  * There is no FD_SETSIZE.  But each call copies the whole array in and its
  * results out, the kernel asks every socket anew, and this program looks
  * through the array for those that are ready: the work grows with the number
- * of connections, however few have something to say.
+ * of connections, however few are ready.
  */
 #include <poll.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  *
  * Each call copies the sets in and out, the kernel asks every socket in them
  * anew, and then this program looks through all bits: the work grows with the
- * largest descriptor, however few sockets have something to say.
+ * largest descriptor, however few sockets are ready.
  *
  * A set has FD_SETSIZE bits, 1,024.  FD_SET() with a larger descriptor writes
  * beyond it, so such a connection is refused.
