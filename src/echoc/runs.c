@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "echoc/record.h"
+
 /* Takes an object over.  Returns NULL, or why it cannot be. */
 static const char *add(struct runs *runs, json_t *o)
 {
@@ -14,8 +16,12 @@ static const char *add(struct runs *runs, json_t *o)
 	json_t *lines = runs->n ? runs->at[runs->n - 1].lines : NULL;
 
 	if (!type || strcmp(type, "start") == 0) {
-		if (runs->n == RUNS_MAX || !json_object_get(o, "schema_version"))
+		const json_t *version = json_object_get(o, "schema_version");
+
+		if (runs->n == RUNS_MAX || !version)
 			return "not a result of echoc, or too many";
+		if (json_integer_value(version) != RECORD_SCHEMA)
+			return "written by another version of echoc";
 		runs->at[runs->n].result = json_incref(o);
 		runs->at[runs->n++].lines = type ? json_array() : NULL;
 		return NULL;

@@ -255,10 +255,10 @@ class Files(Reporting):
 
 
 class Compare(Reporting):
-    def runs(self, name, rates, **parameters):
-        """A file of runs with these rates."""
+    def runs(self, name, rates, names={}, **parameters):
+        """A file of runs with these rates, and more names of each."""
         return self.write(name, "\n".join(json.dumps({
-            "schema_version": 2, "achieved_rate": rate, "loss_percent": 0, "parameters": parameters,
+            **names, "schema_version": 2, "achieved_rate": rate, "loss_percent": 0, "parameters": parameters,
             "latency_us": {"min": 10, "p99": 1e6 / rate, "p99.9": None, "max": 5e6 / rate}}) for rate in rates))
 
     def row(self, out, name):
@@ -284,6 +284,16 @@ class Compare(Reporting):
         r = self.run_client("compare", self.runs("a", [1], rate=5, size=1), self.runs("b", [1], rate=6, size=1))
         self.assertIn("The parameters differ: rate\n", r.out)
 
+    def test_others(self):
+        """another command or target is reported, a fault of any run has a line, and a small ratio its digits"""
+        a = self.runs("a", [1000000], {"command": "load", "target": "a:7", "lost": 3, "resets": 0})
+        b = self.runs("b", [380, 380, 380], {"command": "ping", "target": "b:7", "lost": 0, "resets": 0})
+        r = self.run_client("compare", a, b)
+        self.assertIn("The commands differ: load, ping\nThe targets differ: a:7, b:7\n", r.out)
+        self.assertEqual(self.row(r.out, "lost")[:3], ["3.00", "0", "0"])
+        self.assertNotIn("resets", r.out)
+        self.assertEqual(self.row(r.out, "achieved_rate")[4], "0.00038")
+
     def test_real(self):
         """results of --json and of --json-stream can be compared"""
         with Echod() as d:
@@ -300,7 +310,8 @@ class Compare(Reporting):
     def test_wrong_files(self):
         """a file that is no result: its name, what is wrong, status 2"""
         good = self.runs("good", [1])
-        for text in ("", "x", "[]", "{}", '{"schema_version": 2', '{"type": "end"}', '{"type": "interval"}'):
+        for text in ("", "x", "[]", "{}", '{"schema_version": 2', '{"type": "end"}', '{"type": "interval"}',
+                     '{"type": "start", "schema_version": 2}', '{"schema_version": 3}'):
             r = self.run_client("compare", good, self.write("bad", text))
             self.assertEqual(r.status, 2, text)
             self.assertRegex(r.err, "^echoc: .*bad: ")
