@@ -226,16 +226,21 @@ static void expire_talking(struct links *l, struct link *k)
 		advance(l, k);
 }
 
+static void expire_connecting(struct links *l, struct link *k)
+{
+	if (l->end && !has_message(l, k))
+		dial_give_up(l, k);
+	else if (k->began + options_of(l)->connect_timeout < l->now || dial_is_late(l))
+		dial_retry(l, k, ETIMEDOUT);
+}
+
 void link_expire(struct links *l, struct link *k)
 {
 	const struct options *o = options_of(l);
 
 	switch (k->state) {
 	case CONNECTING:
-		if (l->end && !has_message(l, k))
-			dial_give_up(l, k);
-		else if (k->began + o->connect_timeout < l->now || dial_is_late(l))
-			dial_retry(l, k, ETIMEDOUT);
+		expire_connecting(l, k);
 		break;
 	case TALKING:
 		expire_talking(l, k);
