@@ -120,8 +120,9 @@ static void print_pair(const struct runs *a, const struct runs *b)
 		print_figure(a, b, NULL, counts[i], false);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		print_figure(a, b, NULL, faults[i], true);
-	json_object_foreach (times, name, value)
+	json_object_foreach (times, name, value) {
 		print_figure(a, b, "latency_us", name, false);
+	}
 	if (a->n < 2 || b->n < 2)
 		printf("Only several runs in each file show what differs by more than chance.\n");
 }

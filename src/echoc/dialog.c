@@ -78,24 +78,16 @@ static void suspend(struct dialog *d)
 
 static void take_signal(struct dialog *d)
 {
-	switch (signals_next(d->signals)) {
-	case 0:
-		return;
-	case SIGWINCH:
+	int signal = signals_next(d->signals);
+
+	if (signal == SIGWINCH)
 		el_resize(d->editor);
-		return;
-	case SIGTSTP:
+	else if (signal == SIGTSTP)
 		suspend(d);
-		return;
-	case SIGINT:
-		if (d->prompting) {
-			d->discarded = true;
-			return;
-		}
-		/* fall through */
-	default:
+	else if (signal == SIGINT && d->prompting)
+		d->discarded = true;
+	else if (signal != 0)
 		wire_end(d->wire, WIRE_STOPPED, 0);
-	}
 }
 
 static void hear(struct dialog *d)

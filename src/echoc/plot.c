@@ -243,7 +243,7 @@ static void put_line(const struct plot *p, enum panel panel, size_t file, size_t
 /* True if a file has something for it. */
 static bool is_used(const struct plot *p, enum panel panel)
 {
-	return memchr(p->has[panel], true, sizeof(p->has[panel]));
+	return memchr(p->has[panel], 1, sizeof(p->has[panel]));
 }
 
 static void put_panel(const struct plot *p, enum panel panel, bool first)
