@@ -648,7 +648,7 @@ def end_load(p):
     """What a load reports at its end; all came back, and every connection was made and not reset."""
     out, err = p.communicate(timeout=15 * DEADLINE)
     seen = json.loads(out or "{}")
-    names = "corrupt", "lost", "resets", "early_closes", "connect_failures"
+    names = "corrupt", "lost", "unsent", "resets", "early_closes", "connect_failures"
     if p.returncode or any(seen[name] for name in names) or seen["bytes_sent"] != seen["bytes_verified"]:
         raise AssertionError(f"echoc ended with {p.returncode}: {err}{out}")
     return seen

@@ -22,7 +22,7 @@ class Restart(machine.Test):
         """A load, which is ended now, lost no byte and no connection."""
         load.send_signal(machine.signal.SIGINT)
         result = machine.result(load)
-        for name in ("corrupt", "lost", "resets", "early_closes", "connect_failures"):
+        for name in ("corrupt", "lost", "unsent", "resets", "early_closes", "connect_failures"):
             self.assertEqual(result[name], 0, result)
         self.assertGreater(result["messages_sent"], 0)
         self.assertEqual(result["messages_verified"], result["messages_sent"])
