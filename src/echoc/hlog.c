@@ -20,14 +20,14 @@
 static unsigned char plain[HEADER + NUMBER_SIZE * HISTOGRAM_BUCKETS];
 static unsigned char packed[8 + sizeof(plain) + sizeof(plain) / 512 + 64];
 
-void hlog_begin(FILE *out, const struct timespec *date)
+void hlog_begin(FILE *out, int64_t epoch_ms)
 {
 	fprintf(out,
 		"#[Histogram log format version 1.3]\n"
-		"#[StartTime: %lld.%03ld (seconds since epoch)]\n"
+		"#[StartTime: %lld.%03d (seconds since epoch)]\n"
 		"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\","
 		"\"Interval_Compressed_Histogram\"\n",
-		(long long)date->tv_sec, date->tv_nsec / 1000000);
+		(long long)(epoch_ms / 1000), (int)(epoch_ms % 1000));
 }
 
 static unsigned char *put_32(unsigned char *at, uint32_t value)

@@ -10,13 +10,13 @@
 #ifndef ECHOC_HLOG_H
 #define ECHOC_HLOG_H
 
+#include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "echoc/histogram.h"
 
-/* The lines before the first interval. */
-void hlog_begin(FILE *out, const struct timespec *date);
+/* The lines before the first interval; when that begins, in ms since 1970. */
+void hlog_begin(FILE *out, int64_t epoch_ms);
 
 /* An interval, in seconds since the beginning.  0, or -1 if the histogram cannot be compressed. */
 int hlog_add(FILE *out, const struct histogram *h, double start, double length);

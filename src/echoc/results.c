@@ -38,8 +38,6 @@ int results_begin(struct results *r)
 	if (!open_file(&r->histogram, r->run.options->histogram) ||
 	    !open_file(&r->hlog, r->run.options->hlog))
 		return -1;
-	if (r->hlog)
-		hlog_begin(r->hlog, &r->run.date);
 	if (r->run.options->json_stream)
 		record_start(&r->run);
 	return 0;
@@ -81,6 +79,13 @@ void results_interval(struct results *r, const struct tally *tally, int64_t now,
 	tally_subtract(&r->change, &r->shown);
 	if (visible)
 		print_row(r, &r->change, seconds, now, open);
+	if (r->hlog && r->shown_at == 0) {
+		struct timespec date;
+
+		clock_gettime(CLOCK_REALTIME, &date);
+		hlog_begin(r->hlog, date.tv_sec * INT64_C(1000) + date.tv_nsec / 1000000 -
+					    (clock_ns() - r->run.start) / 1000000);
+	}
 	if (r->hlog)
 		hlog_add(r->hlog, &r->change.latency, (double)(now - r->run.start) / 1e9 - seconds,
 			 seconds);

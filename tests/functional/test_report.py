@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
 import zlib
@@ -223,11 +224,14 @@ class Files(Reporting):
         """--hlog has a histogram for each interval, together those of all messages"""
         path = self.path("load.hlog")
         with Echod() as d:
-            o = self.load(target_of(d), "--duration", 1, "-i", 0.2, "--hlog", path)
+            before = time.time()
+            o = self.load(target_of(d), "--warmup", 0.5, "--duration", 1, "-i", 0.2, "--hlog", path)
+            after = time.time()
         with open(path) as f:
             lines = f.read().splitlines()
         self.assertEqual(lines[0], "#[Histogram log format version 1.3]")
-        self.assertRegex(lines[1], r"^#\[StartTime: \d+\.\d{3} \(seconds since epoch\)\]$")
+        start = float(re.search(r"^#\[StartTime: (\d+\.\d{3}) \(seconds since epoch\)\]$", lines[1]).group(1))
+        self.assertTrue(before + 0.498 <= start <= after - 0.998, (before, start, after))
         self.assertEqual(lines[2], '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"')
         rows = [line.split(",") for line in lines[3:]]
         self.assertGreaterEqual(len(rows), 5)
