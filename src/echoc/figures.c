@@ -52,8 +52,8 @@ const char *figures_time(double ns)
 	char *text = next_text();
 	int unit = 0;
 
-	for (; unit < 3 && ns >= 999.5; unit++)
+	for (; unit < 3 && fabs(ns) >= 999.5; unit++)
 		ns /= 1000;
-	snprintf(text, TEXT_SIZE, "%.*f %s", unit ? decimals(ns) : 0, ns, units[unit]);
+	snprintf(text, TEXT_SIZE, "%.*f %s", unit ? decimals(fabs(ns)) : 0, ns, units[unit]);
 	return text;
 }

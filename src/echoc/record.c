@@ -191,13 +191,14 @@ static json_t *outages(const struct run *r)
 
 	for (unsigned i = 0; i < all->n && i < OUTAGES_MAX; i++) {
 		const struct outage *one = &all->at[i];
+		struct span span = run_outage(r, one);
 
 		json_array_append_new(
-			list, json_pack("{s:o, s:o, s:i, s:I}", "start_s",
-					seconds(one->start - r->start), "length_s",
-					one->end ? seconds(one->end - one->start) : json_null(),
-					"connections_lost", (int)one->connections, "messages_lost",
-					(json_int_t)one->lost));
+			list,
+			json_pack("{s:o, s:o, s:i, s:I}", "start_s", seconds(span.start),
+				  "length_s", span.length < 0 ? json_null() : seconds(span.length),
+				  "connections_lost", (int)one->connections, "messages_lost",
+				  (json_int_t)one->lost));
 	}
 	return list;
 }

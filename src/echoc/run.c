@@ -20,15 +20,28 @@ bool run_is_late(const struct run *r)
 	return r->options->max_outage && r->outages->longest > r->options->max_outage;
 }
 
+bool run_forgives(const struct run *r, const struct tally *tally)
+{
+	return r->options->reconnect && N(messages_verified) > 0 && N(lost) <= lost_in_outages(r);
+}
+
 int run_status(const struct run *r, const struct tally *tally)
 {
 	bool silent = r->options->command == COMMAND_PING && N(messages_verified) == 0;
 
 	if (N(corrupt) || silent || run_is_late(r))
 		return EXIT_NOT_ALL_BACK;
-	if (r->options->reconnect && N(lost) <= lost_in_outages(r))
+	if (run_forgives(r, tally))
 		return EXIT_ALL_BACK;
 	return tally_status(tally);
+}
+
+struct span run_outage(const struct run *r, const struct outage *outage)
+{
+	int64_t start = outage->start > r->start ? outage->start : r->start;
+	int64_t end = outage->end > start ? outage->end : start;
+
+	return (struct span){ start - r->start, outage->end ? end - start : -1 };
 }
 
 double run_loss(const struct tally *tally)

@@ -26,11 +26,20 @@ struct run {
 /* The exit status by what was counted. */
 int run_status(const struct run *run, const struct tally *tally);
 
+/* With --reconnect, all that went wrong, but for wrong bytes, is that of outages. */
+bool run_forgives(const struct run *run, const struct tally *tally);
+
 /* There was an outage longer than --max-outage. */
 bool run_is_late(const struct run *run);
 
 /* Lost messages in percent of those that were sent; NAN if none was. */
 double run_loss(const struct tally *tally);
+
+/* An outage, as far as it is in the time in which messages count; -1 ns long: it lasts. */
+struct span {
+	int64_t start, length;
+};
+struct span run_outage(const struct run *run, const struct outage *outage);
 
 /* How many a second; 0 in no time. */
 double run_rate(uint64_t n, double seconds);

@@ -18,8 +18,8 @@ static const struct {
 	size_t offset;
 	bool of_messages;
 } faults[] = {
-	{ "lost", offsetof(struct tally, lost), true },
 	{ "corrupt", offsetof(struct tally, corrupt), true },
+	{ "lost", offsetof(struct tally, lost), true },
 	{ "unsent", offsetof(struct tally, unsent), true },
 	{ "not back at the end", offsetof(struct tally, in_flight), true },
 	{ "reset", offsetof(struct tally, resets), false },
@@ -27,11 +27,24 @@ static const struct {
 	{ "not made", offsetof(struct tally, connect_failures), false },
 };
 
-static void print_faults(const struct tally *tally)
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void print_faults(const struct run *r, const struct tally *tally)
 {
 	const char *before = "FAULTS:", *of = " of %s messages";
+	/* With --reconnect the end of a connection is none. */
+	size_t n_kinds = run_forgives(r, tally) ? 1 : r->options->reconnect ? 4 : 7;
 
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+	if (run_is_late(r)) {
+		printf("%s an outage of %s, longer than %s", before,
+		       figures_time((double)r->outages->longest),
+		       figures_time((double)r->options->max_outage));
+		before = ",";
+	}
+	for (size_t i = 0; i < n_kinds; i++) {
 		uint64_t n = counter_get((const counter *)((const char *)tally + faults[i].offset));
 
 		if (n == 0)
@@ -41,11 +54,9 @@ static void print_faults(const struct tally *tally)
 			printf(" of %s messages", COUNT(messages_due));
 			of = NULL;
 		}
-		printf(" %s%s",
-		       faults[i].of_messages ? "" :
-		       n == 1		     ? "connection " :
-					       "connections ",
-		       faults[i].what);
+		if (!faults[i].of_messages)
+			printf(" connection%s", plural(n));
+		printf(" %s", faults[i].what);
 		before = ",";
 	}
 }
@@ -54,14 +65,16 @@ static void print_faults(const struct tally *tally)
 static void print_verdict(const struct run *r, const struct tally *tally)
 {
 	int status = run_status(r, tally);
-	bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	const char *none = getenv("NO_COLOR");
+	bool colour = isatty(STDOUT_FILENO) && !(none && *none);
 
 	if (colour)
 		fputs(status == EXIT_ALL_BACK ? "\033[32m" : "\033[31m", stdout);
 	if (status != EXIT_ALL_BACK)
-		print_faults(tally);
+		print_faults(r, tally);
 	else if (N(messages_verified) == N(messages_due) && N(messages_due) > 0)
-		printf("All %s messages came back right", COUNT(messages_verified));
+		printf("%s%s message%s came back right", N(messages_due) > 1 ? "All " : "",
+		       COUNT(messages_verified), plural(N(messages_due)));
 	else
 		printf("%s of %s messages came back, and none was wrong", COUNT(messages_verified),
 		       COUNT(messages_due));
@@ -79,12 +92,14 @@ static void print_outages(const struct run *r)
 		return;
 	printf("outages:     %u, longest %s%s\n", o->n, figures_time((double)o->longest),
 	       run_is_late(r) ? ", which is too long" : "");
-	for (unsigned i = 0; i < o->n && i < OUTAGES_SHOWN; i++)
-		printf("  at %s for %s, %s messages lost\n",
-		       figures_time((double)(o->at[i].start - r->start)),
-		       o->at[i].end ? figures_time((double)(o->at[i].end - o->at[i].start)) :
-				      "the rest",
-		       figures_count(o->at[i].lost));
+	for (unsigned i = 0; i < o->n && i < OUTAGES_SHOWN; i++) {
+		const struct outage *one = &o->at[i];
+		struct span span = run_outage(r, one);
+
+		printf("  at %s for %s, %s message%s lost\n", figures_time((double)span.start),
+		       span.length < 0 ? "the rest" : figures_time((double)span.length),
+		       figures_count(one->lost), plural(one->lost));
+	}
 }
 
 const char *summary_time(const struct histogram *h, double ns)
@@ -165,8 +180,8 @@ void summary_print(const struct run *r, const struct tally *tally)
 	print_verdict(r, tally);
 	strftime(date, sizeof(date), "%F %T UTC", gmtime_r(&r->date.tv_sec, &tm));
 	printf("\n%s, %s\n", r->target, date);
-	printf("asked for:   %s connections, %zu bytes", figures_count(o->connections),
-	       o->min_size);
+	printf("asked for:   %s connection%s, %zu byte%s", figures_count(o->connections),
+	       plural(o->connections), o->min_size, plural(o->max_size));
 	if (o->max_size > o->min_size)
 		printf(" to %zu bytes", o->max_size);
 	if (o->rate > 0)

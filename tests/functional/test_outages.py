@@ -107,6 +107,16 @@ class Outages(Client):
             self.assertEqual(r.status, 2)
             self.assertIn("Connection refused", r.err)
 
+    def test_warmup(self):
+        """an outage that began in the warm-up is one from the beginning"""
+        class Late(liars.Honest):
+            def talk(self, s, number):
+                self.pause(1 if number else 0)
+                self.echo(s, None if number else 64)
+        with Late() as server:
+            o = self.load(server.target, "--rate", 100, "--warmup", 0.5, "--duration", 1, "--reconnect")
+        self.assertEqual([outage["start_s"] for outage in o["outages"]], [0])
+
     def test_wrong(self):
         """a wrong byte is a fault with --reconnect too"""
         with liars.Flips(70) as server:

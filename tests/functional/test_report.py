@@ -141,8 +141,17 @@ class Json(Reporting):
 class Text(Reporting):
     def test_verdict(self):
         """the first line says whether all is right, or what is not"""
+        class Late(liars.Honest):
+            def talk(self, s, number):
+                if number:
+                    self.pause(0.3)
+                self.echo(s, None if number else 64 * 3 + 1)
+        away = "--reconnect", "--rate", 1000, "--duration", 0.6
         for server, args, expected in (
                 (liars.Honest(), ("--messages", 1001), "All 1,001 messages came back right."),
+                (liars.Honest(), ("--messages", 1), "1 message came back right."),
+                (Late(), (*away, "--max-outage", 0.1), r"FAULTS: an outage of \d+ ms, longer than 100 ms."),
+                (Late(), away, r"\d+ of \d+ messages came back, and none was wrong."),
                 (liars.Flips(70), ("--messages", 100), "FAULTS: 1 of 100 messages corrupt."),
                 (liars.Silent(), ("--duration", 0.2, "--timeout", 0.1), "FAULTS: 1 of 1 messages lost."),
                 (liars.Closes(330), ("--messages", 10), "FAULTS: 1 of 6 messages lost, 1 connection closed early."),
@@ -176,6 +185,7 @@ class Text(Reporting):
             self.assertRegex(self.shown_by_terminal(*args, target_of(d)), r"^\x1b\[32mAll 5 .*\x1b\[0m\r\n[^\x1b]*$")
             self.assertRegex(self.shown_by_terminal(*args, liar.target, status=1), r"^\x1b\[31mFAULTS.*\x1b\[0m\r\n[^\x1b]*$")
             self.assertNotIn("\x1b", self.shown_by_terminal(*args, target_of(d), NO_COLOR="1"))
+            self.assertIn("\x1b", self.shown_by_terminal(*args, target_of(d), NO_COLOR=""))
             self.assertNotIn("\x1b", self.run_client(*args, target_of(d)).out)
 
     def test_interrupt(self):
