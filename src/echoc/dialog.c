@@ -248,9 +248,7 @@ static void say_goodbye(struct dialog *d, int timeout_ms)
 			wire_end(w, WIRE_SILENT, 0);
 	screen_new_line(&d->screen);
 	if (w->end == WIRE_FINISHED)
-		puts("Connection closed.");
-	else if (w->end == WIRE_CLOSED || w->end == WIRE_BROKEN)
-		puts("The server has closed the connection.");
+		puts("Connection closed."); /* else the error says why */
 	fflush(stdout);
 }
 

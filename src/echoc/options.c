@@ -276,6 +276,9 @@ static int finish(struct options *o, bool named, int n, char *argv[])
 	o->n_files = (size_t)n;
 	if (o->command == COMMAND_LOAD && o->duration == 0 && o->messages == 0)
 		o->duration = o->find.time ? INT64_C(2000000000) : INT64_C(10000000000);
+	o->reconnect |= o->max_outage > 0;
+	if (o->churn)
+		o->pipeline = 1;
 	if (o->threads > o->connections)
 		o->threads = o->connections;
 	return -1;

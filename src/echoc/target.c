@@ -70,6 +70,8 @@ static const char *lookup_error(int error)
 	switch (error) {
 	case EAI_SERVICE:
 		return BAD_PORT;
+	case EAI_ADDRFAMILY:
+		return "it has no address of the kind that -4 or -6 asks for";
 	case EAI_IDN_ENCODE:
 		return BAD_NAME;
 	case EAI_SYSTEM:

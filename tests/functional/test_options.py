@@ -82,6 +82,18 @@ class Usage(Client):
                        "127.0.0.1:7:7", "x" * 300):
             self.assertWrong("ping", "-c", "1", target)
 
+    def test_family(self):
+        """an address of the other kind is refused in a sentence"""
+        for option, target in (("-6", "127.0.0.1:7"), ("-4", "[::1]:7")):
+            self.assertEqual(self.run_client(option, target).err,
+                             f"echoc: {target}: it has no address of the kind that -4 or -6 asks for\n")
+
+    def test_implied(self):
+        """an option that another one implies is told as it is"""
+        with Echod() as d:
+            o = self.load(target_of(d), "-n", 2, "--churn", "--pipeline", 8, "--max-outage", 9)["parameters"]
+        self.assertEqual((o["pipeline"], o["reconnect"]), (1, True))
+
     def test_port(self):
         """a port is a number up to 65535 or a name, not what is left of another number"""
         with Echod() as d:

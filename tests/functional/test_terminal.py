@@ -231,15 +231,15 @@ class Terminal(harness.Test):
             self.check_end(person, 1, "12A\n", "at offset 2: expected 0x61, found 0x41\n")
 
     def test_closes(self):
-        """the server closes, or resets, and it is reported at once"""
-        for end in socket.socket.close, harness.reset:
+        """the server closes, or resets, and it is reported at once, and once"""
+        for end, why in (socket.socket.close, "the server has closed"), (harness.reset, "Connection reset"):
             gate = threading.Event()
             with server(lambda c: gate.wait(harness.DEADLINE) and end(c)) as address:
                 with self.at(address) as person:
                     person.type("half a li")
                     person.expect("half a li")
                     gate.set()
-                    self.check_end(person, 1, "\nThe server has closed the connection.\n")
+                    self.check_end(person, 1, f"\nechoc: {address}: {why}")
 
     def test_interrupt(self):
         """^C ends the wait for a server that does not end"""
