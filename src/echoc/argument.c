@@ -118,7 +118,8 @@ int argument_time(int64_t *value, const struct argument *a, uint64_t min)
 	double seconds;
 
 	/* In ms it must fit an int. */
-	if (!parse_time(&seconds, a->text) || seconds > 1e6 || round(seconds * SECOND) < (double)min)
+	if (!parse_time(&seconds, a->text) || seconds > 1e6 ||
+	    round(seconds * SECOND) < (double)min)
 		return argument_refuse(a, "a time from %g to 1000000 seconds, such as 20ms or 10m",
 				       (double)min / SECOND);
 	*value = (int64_t)round(seconds * SECOND);
