@@ -228,11 +228,12 @@ static int lose(struct ping *p, int why)
 	p->fd = -1;
 	if (!p->options->reconnect)
 		return why;
-	outages_begin(&p->outages, since, lost);
-	if (p->lost_at) /* no answer came since: it is the same one */
-		outages_end(&p->outages, now, now, true);
-	else
+	if (p->lost_at) { /* no answer came since: it is the same one */
+		outages_lose(&p->outages, lost);
+	} else {
 		p->lost_at = since;
+		outages_begin(&p->outages, since, lost);
+	}
 	p->state = AWAY;
 	p->until = now;
 	return 0;
