@@ -27,10 +27,11 @@ class Signals(Client):
         prefix = ("sh", "-c", 'trap "" HUP; exec "$@"', "-")
         with Echod() as d:
             for command in (("ping", "-i", "600"), ("load", "-d", 600, "-r", 0.001)):
+                before = d.counters()["echoed"]
                 p = self.start(*command, target_of(d), prefix=prefix)
                 if "ping" in command:
                     self.assertIn("seq=1", p.stdout.readline() + p.stdout.readline())
-                d.wait_open(1)
+                d.wait_counter("echoed", before + 64)
                 harness.wait_until(lambda: mask(p, "SigBlk") & {signal.SIGTERM, signal.SIGCHLD} == {signal.SIGTERM}, "the signals")
                 self.assertIn(signal.SIGHUP, mask(p, "SigIgn") - mask(p, "SigBlk"))
                 p.send_signal(signal.SIGHUP)

@@ -114,8 +114,9 @@ class Load(Client):
                                 names.append(f.read().strip())
                     return names.count("loader")
 
-                d.wait_open(connections)
+                before = d.wait_open(connections)["echoed"]
                 harness.wait_until(lambda: comms() == loaders, "the threads")
+                d.wait_counter("echoed", before + 64)
                 self.interrupt(p)
                 self.assertEqual(self.finish(p).status, 0)
 
@@ -251,7 +252,7 @@ class Load(Client):
             lines = self.progress(d, "--connections", 3)
             self.assertEqual(len(lines), 3, lines)
             for n, line in enumerate(lines[1:], 1):
-                self.assertRegex(line, rf"^ +{n} s +3( +[\d,.]+){{2}}( +[\d.]+ [mu]s){{3}} +0 +0$")
+                self.assertRegex(line, rf"^ +{n} s +3( +[\d,.]+){{2}}( +[\d.]+ [mu]s){{3}}( +0){{3}}$")
             self.assertEqual(self.progress(d, "--quiet"), [])
             self.assertEqual(self.load(target_of(d), "--duration", 1.5)["result"].err, "")
 

@@ -225,8 +225,10 @@ class Loss(Numbers):
         intervals = [line for line in lines if line["type"] == "interval"]
         self.assertGreater(max(i["duration_s"] for i in intervals), 0.3)
         self.assertAlmostEqual(sum(i["duration_s"] for i in intervals), lines[-1]["duration_s"], delta=0.1)
-        for i in intervals:
-            self.assertLess(i["messages_due"], 100 * i["duration_s"] + 20)
+        due = 0
+        for i in intervals:  # what was due in the pause may be given out in the interval after it
+            due += i["messages_due"]
+            self.assertLessEqual(due, 100 * i["time_s"] + 1)
 
 
 class Failures(Client):

@@ -192,7 +192,7 @@ class Text(Reporting):
         """what comes after the "^C" of a terminal begins in a new line"""
         with Echod() as d:
             p, read = self.on_terminal("load", "-q", "-d", 600, target_of(d))
-            d.wait_open(1)
+            d.wait_counter("echoed", 64)
             self.interrupt(p)
             self.assertEqual(read(b"\n"), b"\r\n")
             self.assertEqual(self.finish(p).status, 0)
