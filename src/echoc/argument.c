@@ -179,6 +179,6 @@ int argument_objective(struct objective *value, const struct argument *a)
 	if (*a->text != 'p' || !take_real(&value->percent, &text) || !is_percent(value->percent) ||
 	    *text != '=' || !parse_time(&seconds, text + 1) || seconds < 1e-6 || seconds > 1e6)
 		return argument_refuse(a, "a percentile and a time, such as p99=5ms or p99.9=0.1");
-	value->time = (int64_t)(seconds * SECOND);
+	value->time = (int64_t)round(seconds * SECOND);
 	return 0;
 }

@@ -643,7 +643,7 @@ class Client(harness.Test):
         with Echod() as d, tempfile.TemporaryDirectory() as directory:
             for command in self.commands():
                 verb = re.search(r"echoc (ping|load)\b", command)
-                if not verb:
+                if not verb or "--find-rate" in command:  # whose status depends on how busy the machine is
                     continue
                 verb = verb.group(1)
                 few = re.sub(r"(--connections \d\d)\d+", r"\1", command)
