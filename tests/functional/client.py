@@ -90,10 +90,11 @@ class Client(harness.Test):
         def heard():
             try:
                 with open(f"/proc/{p.pid}/status") as f:
-                    pending = int(re.search(r"^ShdPnd:\s+(\w+)", f.read(), re.M).group(1), 16)
+                    status = f.read()
+                pending = int(re.search(r"^ShdPnd:\s+(\w+)", status, re.M).group(1), 16)
             except (OSError, AttributeError):
                 return True  # it has ended
-            return not pending & 1 << signal.SIGINT - 1
+            return re.search(r"^State:\s+[ZX]", status, re.M) or not pending & 1 << signal.SIGINT - 1
         harness.wait_until(heard, "the signal's delivery")
 
     def assertAllBack(self, json):
