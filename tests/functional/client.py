@@ -38,6 +38,13 @@ class Result:
         return [(int(c), int(o), e, f) for c, o, e, f in REPORT.findall(self.err)]
 
 
+def mask(p, name):
+    """The signals of a mask in /proc/PID/status."""
+    with open(f"/proc/{p.pid}/status") as f:
+        bits = int(re.search(rf"^{name}:\s+(\w+)", f.read(), re.M).group(1), 16)
+    return {number for number in signal.Signals if bits >> number - 1 & 1}
+
+
 class Client(harness.Test):
     def start(self, *args, **options):
         """A client that runs; it is gone at the end of the test."""

@@ -10,15 +10,8 @@ import subprocess
 import tempfile
 
 import harness
-from client import Client, target_of
+from client import Client, mask, target_of
 from harness import ECHOC, Echod
-
-
-def mask(p, name):
-    """The signals of a mask in /proc/PID/status."""
-    with open(f"/proc/{p.pid}/status") as f:
-        bits = int(re.search(rf"^{name}:\s+(\w+)", f.read(), re.M).group(1), 16)
-    return {number for number in signal.Signals if bits >> number - 1 & 1}
 
 
 class Signals(Client):
