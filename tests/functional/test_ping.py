@@ -2,7 +2,6 @@
 """The client's ping: its lines, its signals, and servers that return wrong bytes, stop or are away."""
 
 import json
-import os
 import re
 import signal
 import socket
