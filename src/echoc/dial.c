@@ -40,7 +40,7 @@ void dial_forget(struct links *l, struct link *k)
 	if (k->due > k->taken) /* with a rate */
 		counter_add(&l->tally.unsent, k->due - k->taken);
 	if (k->lost_at)
-		outages_end(&l->plan->outages, k->lost_at, l->now, false);
+		outages_end(&l->plan->outages, &k->lost_at, l->now, false);
 }
 
 void dial_over(struct links *l, struct link *k)
@@ -65,12 +65,7 @@ void dial_go_away(struct links *l, struct link *k, int64_t since, uint64_t lost)
 {
 	int64_t pause;
 
-	if (!k->lost_at) {
-		k->lost_at = since;
-		outages_begin(&l->plan->outages, since, lost);
-	} else if (lost > 0) {
-		outages_lose(&l->plan->outages, lost);
-	}
+	outages_begin(&l->plan->outages, &k->lost_at, since, lost);
 	pause = PAUSE_NS + (l->now - k->lost_at) / 16;
 	k->began = l->now + (pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS);
 	k->state = AWAY;
@@ -160,6 +155,5 @@ void dial_give_up(struct links *l, struct link *k)
 
 void dial_come_back(struct links *l, struct link *k)
 {
-	outages_end(&l->plan->outages, k->lost_at, clock_ns(), true);
-	k->lost_at = 0;
+	outages_end(&l->plan->outages, &k->lost_at, clock_ns(), true);
 }

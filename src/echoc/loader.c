@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 
 #include "base/clock.h"
@@ -51,11 +52,6 @@ int loader_init(struct loader *l, struct plan *plan, unsigned number)
 void loader_deinit(struct loader *l)
 {
 	links_deinit(&l->links);
-}
-
-static int64_t earliest(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* When the next link should begin to connect; INT64_MAX if none. */
@@ -138,11 +134,12 @@ static void wait_and_serve(struct loader *l)
 {
 	struct links *links = &l->links;
 	struct epoll_event events[BATCH];
-	int64_t next = earliest(connect_time(l), message_time(l)), before = clock_ns();
+	int64_t connect = connect_time(l), message = message_time(l), expiry = expire_time(l);
+	int64_t next = MIN(MIN(connect, message), expiry), before = clock_ns();
 	bool woken = false;
 	int n;
 
-	n = wait(l, events, earliest(next, expire_time(l)) - before);
+	n = wait(l, events, next - before);
 	look_up(l);
 	do_what_is_due(l);
 	for (int i = 0; i < n; i++) {

@@ -19,28 +19,27 @@
 
 struct outage {
 	int64_t start, end;   /* end 0: it lasts */
-	int64_t longest;      /* that one connection was away */
 	unsigned connections; /* losses of them, perhaps of one several times */
 	uint64_t lost;	      /* messages */
 };
 
 struct outages {
 	pthread_mutex_t lock;
-	unsigned away; /* connections now */
-	unsigned n;    /* outages ever */
-	int64_t longest;
+	unsigned away;	 /* connections now */
+	unsigned n;	 /* outages ever */
+	int64_t longest; /* that one connection was away */
 	struct outage at[OUTAGES_MAX];
 };
 
 void outages_init(struct outages *o);
 
-/* A connection was lost, with so many messages. */
-void outages_begin(struct outages *o, int64_t now, uint64_t lost);
+/*
+ * A connection was lost at a time, with so many messages.  *away is since when it is not
+ * served, 0: it was; one that was away already has lost more on the way back.
+ */
+void outages_begin(struct outages *o, int64_t *away, int64_t since, uint64_t lost);
 
-/* A connection that is away has lost more messages on the way back. */
-void outages_lose(struct outages *o, uint64_t lost);
-
-/* A connection that was lost at `start` is served again; or not, and its outage lasts. */
-void outages_end(struct outages *o, int64_t start, int64_t now, bool served);
+/* A connection that is away is served again, and *away 0; or not, and its outage lasts. */
+void outages_end(struct outages *o, int64_t *away, int64_t now, bool served);
 
 #endif

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -86,15 +87,14 @@ static void stop(struct ping *p)
 /* An outage is over. */
 static void come_back(struct ping *p)
 {
-	int64_t now = p->back_at ? p->back_at : clock_ns();
+	int64_t now = p->back_at ? p->back_at : clock_ns(), since = p->lost_at;
 
-	outages_end(&p->outages, p->lost_at, now, true);
+	outages_end(&p->outages, &p->lost_at, now, true);
 	if (has_lines(p)) {
 		print_time(p);
 		printf("connected to %s again after %s\n", p->address,
-		       figures_time((double)(now - p->lost_at)));
+		       figures_time((double)(now - since)));
 	}
-	p->lost_at = 0;
 }
 
 static void observe(void *context, size_t size, int64_t latency, bool verified)
@@ -228,12 +228,7 @@ static int lose(struct ping *p, int why)
 	p->fd = -1;
 	if (!p->options->reconnect)
 		return why;
-	if (p->lost_at) { /* no answer came since: it is the same one */
-		outages_lose(&p->outages, lost);
-	} else {
-		p->lost_at = since;
-		outages_begin(&p->outages, since, lost);
-	}
+	outages_begin(&p->outages, &p->lost_at, since, lost);
 	p->state = AWAY;
 	p->until = now;
 	return 0;
@@ -253,11 +248,6 @@ static void obey(struct ping *p, int signal)
 	}
 }
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Waits for the socket, a signal, or the next thing to do. */
 static void wait_for_something(struct ping *p)
 {
@@ -267,13 +257,14 @@ static void wait_for_something(struct ping *p)
 		{ .fd = p->signal_fd, .events = POLLIN },
 	};
 	int64_t oldest = stream_oldest(&p->stream);
-	int64_t next = earliest(next_time(p), p->over ? p->quit : earliest(p->end, p->quit));
+	int64_t end = p->over ? p->quit : MIN(p->end, p->quit), due_at = next_time(p);
+	int64_t next = MIN(due_at, end);
 	struct timespec timeout;
 
 	if (p->state != TALKING)
-		next = earliest(next, p->until);
+		next = MIN(next, p->until);
 	else if (oldest != INT64_MAX)
-		next = earliest(next, oldest + p->options->timeout + 1);
+		next = MIN(next, oldest + p->options->timeout + 1);
 	timeout = clock_wait(next - clock_ns());
 	if (ppoll(fds, 2, &timeout, NULL) > 0)
 		obey(p, signals_next(p->signal_fd));
@@ -346,7 +337,7 @@ static int conclude(struct ping *p)
 		return EXIT_OTHER;
 	counter_add(&p->tally.unsent, due(p) - p->taken);
 	if (p->lost_at)
-		outages_end(&p->outages, p->lost_at, back ? p->back_at : now, back);
+		outages_end(&p->outages, &p->lost_at, back ? p->back_at : now, back);
 	p->results.run.duration = p->results.run.answered =
 		(double)(now - p->results.run.start) / 1e9;
 	if (p->options->json || p->options->json_stream)

@@ -8,6 +8,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/process.h"
+
 static sigset_t before; /* what was blocked */
 static bool asked;	/* to end */
 
@@ -32,12 +34,10 @@ int signals_open(const int *numbers)
 
 int signals_next(int fd)
 {
-	struct signalfd_siginfo info;
+	int signal = process_next_signal(fd);
 
-	if (read(fd, &info, sizeof(info)) != sizeof(info))
-		return 0;
-	asked |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT || info.ssi_signo == SIGHUP;
-	return (int)info.ssi_signo;
+	asked |= signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
+	return signal;
 }
 
 bool signals_await_room(int fd, int out)
