@@ -153,7 +153,7 @@ static int refuse(const struct find *f)
 	const struct options *o = f->options;
 
 	if (o->histogram || o->hlog)
-		fprintf(stderr, "echoc: --find-rate writes no file: there is no one load\n");
+		fprintf(stderr, "echoc: --find-rate runs several loads, and writes no file\n");
 	else if (o->messages && (double)o->messages < needed(f))
 		fprintf(stderr, "echoc: --find-rate p%g needs %.0f messages at least\n",
 			o->find.percent, needed(f));

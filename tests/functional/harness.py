@@ -112,7 +112,7 @@ def task_state(pid, tid):
 
 @contextlib.contextmanager
 def free_port(host="0.0.0.0"):
-    """A port that no one else gets there, held by a socket that is bound and does not listen."""
+    """A port that no other process gets there, held by a socket that is bound and does not listen."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind((host, 0))
