@@ -3,6 +3,7 @@
 
 import contextlib
 import fcntl
+import contextlib
 import json
 import os
 import pty
@@ -36,6 +37,16 @@ class Result:
     def reports(self):
         """(connection, offset, expected, found) of each wrong byte that was told."""
         return [(int(c), int(o), e, f) for c, o, e, f in REPORT.findall(self.err)]
+
+
+def read_terminal(fd):
+    """All that is written to a terminal until its other end is closed; closes it."""
+    text = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(fd, 4096):
+            text += chunk
+    os.close(fd)
+    return text.decode()
 
 
 def mask(p, name):

@@ -219,6 +219,21 @@ class Silent(Honest):
         self.drain(s)
 
 
+class Holds(Honest):
+    """Answers nothing until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def talk(self, s, number):
+        message = harness.read_exactly(s, 64)  # echoc's own size
+        self.asked.set()
+        self.go_on.wait(harness.DEADLINE)
+        s.sendall(message)
+        self.echo(s)
+
+
 class Chatty(Honest):
     """Says something unasked: before anything, or after all."""
 

@@ -15,7 +15,7 @@ import time
 import harness
 import liars
 import peers
-from client import Client, target_of
+from client import Client, read_terminal, target_of
 from harness import ECHOC, Echod
 
 SMALL = bool(harness.SANITIZERS)
@@ -238,13 +238,9 @@ class Load(Client):
         master, slave = pty.openpty()
         p = self.start("load", "--json", "--duration", 2.5, *args, target_of(daemon), stderr=slave)
         os.close(slave)
-        text = b""
-        with contextlib.suppress(OSError):  # EIO: the other end is closed
-            while chunk := os.read(master, 4096):
-                text += chunk
-        os.close(master)
+        text = read_terminal(master)
         self.assertEqual(self.finish(p).status, 0)
-        return text.decode().splitlines()
+        return text.splitlines()
 
     def test_progress(self):
         """a terminal gets a line of progress each second, unless --quiet is given; a pipe gets none"""

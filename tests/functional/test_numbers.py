@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import harness
@@ -29,21 +28,6 @@ class Pieces(liars.Honest):
             for i in range(self.pieces):
                 self.pause(self.seconds)
                 s.sendall(message[i * self.size // self.pieces:(i + 1) * self.size // self.pieces])
-
-
-class Holds(liars.Honest):
-    """Answers nothing until it is let go."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked, self.go_on = threading.Event(), threading.Event()
-
-    def talk(self, s, number):
-        message = harness.read_exactly(s, SIZE)
-        self.asked.set()
-        self.go_on.wait(harness.DEADLINE)
-        s.sendall(message)
-        self.echo(s)
 
 
 class Numbers(Client):
@@ -180,7 +164,7 @@ class End(Client):
 class Loss(Numbers):
     def test_pause(self):
         """a pause of echoc itself loses nothing that came back meanwhile, or was sent only then"""
-        with Holds() as server:
+        with liars.Holds() as server:
             p = self.start("load", "--json", "--rate", 20, "--duration", 1, "--timeout", 0.3, server.target)
             server.asked.wait(harness.DEADLINE)
             p.send_signal(signal.SIGSTOP)

@@ -12,7 +12,6 @@ import harness
 import liars
 from client import Client, ECHOC, mask, target_of
 from harness import Echod
-from test_numbers import Holds
 
 
 class Ping(Client):
@@ -198,7 +197,7 @@ class Ends(Ping):
     def test_in_flight(self):
         """an answer that is on its way at ^C is waited for; with a second ^C it is neither back nor lost"""
         for twice in (False, True):
-            with self.subTest(twice=twice), Holds() as server:
+            with self.subTest(twice=twice), liars.Holds() as server:
                 p = self.start("ping", "--json", "-i", 600, server.target)
                 server.asked.wait(harness.DEADLINE)
                 self.interrupt(p)
@@ -220,7 +219,7 @@ class Ends(Ping):
 
     def test_pause(self):
         """a pause of ping itself loses nothing"""
-        with Holds() as server:
+        with liars.Holds() as server:
             p = self.start("ping", "--json", "-i", 0.05, "-c", 10, "--timeout", 0.3, server.target)
             server.asked.wait(harness.DEADLINE)
             p.send_signal(signal.SIGSTOP)

@@ -2,7 +2,6 @@
 """The results of a load or ping: text, JSON, streams, files, comparisons and pictures."""
 
 import base64
-import contextlib
 import json
 import os
 import re
@@ -18,7 +17,7 @@ import zlib
 
 import harness
 import liars
-from client import Client, target_of
+from client import Client, read_terminal, target_of
 from harness import Echod
 
 with open(os.path.join(harness.SRCDIR, "docs/echoc.schema.json")) as f:
@@ -50,13 +49,9 @@ class Reporting(Client):
         ours, theirs = os.openpty()
         p = subprocess.Popen([harness.ECHOC, *map(str, args)], stdout=theirs, env={**os.environ, **env})
         os.close(theirs)
-        text = b""
-        with contextlib.suppress(OSError):  # EIO: the other end is closed
-            while chunk := os.read(ours, 4096):
-                text += chunk
-        os.close(ours)
+        text = read_terminal(ours)
         self.assertEqual(p.wait(harness.DEADLINE), status)
-        return text.decode()
+        return text
 
 
 class Json(Reporting):

@@ -105,7 +105,7 @@ class Closing(harness.Test):
             s.sendall(sent[:80])
             received = harness.read_exactly(s, rnd.choice((0, 8, len(sent[:80]))))
             way = rnd.randrange(3)
-            if way == 0:  # with bytes on their way, each of which comes back to no one
+            if way == 0:  # with bytes on their way, none of which comes back to a client
                 harness.reset(s)
             elif way == 1:
                 received += harness.read_exactly(s, len(sent[:80]) - len(received)) + echo(s, sent[80:])
